@@ -1,0 +1,1 @@
+"""Settings: default.py has all of them, the others what differs."""

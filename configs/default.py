@@ -1,0 +1,125 @@
+"""Every setting, with its unit and its published value.
+
+Other config files change only what differs. Any setting can also be changed on the
+command line: `--config.batch_size=4`, `--config.data.path=/data/horse2zebra`.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns CycleGAN as published, at 256x256; the data set is left to name."""
+    config = ml_collections.ConfigDict()
+    config.method = "cyclegan"  # What is trained: a module of cyclegan_jax/methods.
+    config.seed = 0  # A run is a function of the config, this seed and the step.
+    config.batch_size = 1  # Images of each domain in a step, over all devices.
+    config.pool_size = 50  # Generated images remembered, over all slots; 0: none.
+    config.compute_dtype = "float32"  # Or bfloat16; parameters are always float32.
+    config.remat = False  # Recompute residual blocks in the backward pass: less memory.
+    config.accumulate = 1  # Parts a device's batch is split into: less memory.
+    config.ema_decay = 0.0  # Moving average of the generators, 0.999 say; 0: none.
+
+    config.data = data = ml_collections.ConfigDict()
+    data.dataset = "folder"  # streets, folder, cityscapes, or cycle_gan/<TFDS config>.
+    data.path = ""  # Folder, .zip archive or prepared TFDS directory; "": look around.
+    data.data_dir = "~/tensorflow_datasets"  # Where prepared TFDS data sets live.
+    data.train_a = ""  # With dataset=folder: any folder of images, instead of path.
+    data.train_b = ""
+    data.test_a = ""
+    data.test_b = ""
+    data.channels_a = 3  # 1 (grey) or 3 (colour).
+    data.channels_b = 3
+    data.preprocess = "resize_and_crop"  # Or crop, scale_width, scale_width_and_crop,
+    #   none: see docs/data.md.
+    data.load_size = 286  # Pixels; images are resized to this,
+    data.crop_size = 256  # pixels; and a random square of this is cut out.
+    data.flip = True  # Mirror half of the images.
+    data.sample_b = "random"  # Partner of an image of A: random or shuffle.
+    data.max_images = 0  # Use at most so many of each split; 0: all.
+    data.cache_gib = 8.0  # Decoded images kept in memory, GiB; 0: decode every time.
+    data.on_corrupt = "stop"  # Or skip: leave unreadable images out, with a warning.
+    data.streets_size = 64  # With dataset=streets: side of the images, 32 to 512,
+    data.streets_train = 400  # images in each training split,
+    data.streets_test = 100  # pairs in the test split,
+    data.streets_seed = 0  # seed of the scenes.
+
+    config.generator = generator = ml_collections.ConfigDict()
+    generator.name = "resnet_9blocks"  # resnet_<n>blocks or unet_<size>.
+    generator.width = 64  # Channels after the first convolution.
+    generator.norm = "instance"  # Or instance_affine, batch, none.
+    generator.dropout = False  # Half of the values, where the reference has it.
+    generator.init_type = "normal"  # Or xavier, kaiming, orthogonal.
+    generator.init_gain = 0.02  # Deviation (normal) or factor (xavier, orthogonal).
+
+    config.discriminator = discriminator = ml_collections.ConfigDict()
+    discriminator.name = "basic"  # 70x70 patches; or n_layers, pixel.
+    discriminator.n_layers = 3  # With name=n_layers: 1 to 6.
+    discriminator.width = 64  # Channels after the first convolution.
+    discriminator.norm = "instance"
+    discriminator.init_type = "normal"
+    discriminator.init_gain = 0.02
+
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.gan_mode = "lsgan"  # Or vanilla, hinge, wgangp.
+    loss.gan = 1.0  # Weights; a term with weight 0 is not computed.
+    loss.cycle_a = 10.0  # A -> B -> A.
+    loss.cycle_b = 10.0  # B -> A -> B.
+    loss.identity = 0.5  # Fraction of the cycle weight, so 5.0 in effect.
+    loss.gradient_penalty = 10.0  # With wgangp only.
+
+    config.optimizer = optimizer = ml_collections.ConfigDict()
+    optimizer.learning_rate = 2e-4  # Adam's, for all networks.
+    optimizer.beta1 = 0.5
+    optimizer.beta2 = 0.999
+    optimizer.policy = "linear"  # Or linear_2020, linear_lua, step, cosine, constant.
+    optimizer.constant_epochs = 100  # An epoch is max(|A|, |B|) / batch_size steps.
+    optimizer.decay_epochs = 100
+    optimizer.step_epochs = 50  # With policy=step: epochs between divisions by 10.
+
+    config.max_steps = 0  # Stop after so many steps; 0: after all epochs.
+    config.log_every_steps = 100  # Means of the losses go to metrics.jsonl.
+    config.sample_every_steps = 1000  # Sample grids and index.html; 0: never.
+    config.num_samples = 4  # Test images of each domain in a sample grid.
+    config.checkpoint_every_steps = 5000  # 0: only at the end.
+    config.keep_checkpoints = 3  # The newest so many,
+    config.keep_every_steps = 0  # and one every so many steps for good; 0: none.
+    return config
+
+
+def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Shrinks a config so that a run takes seconds: 8 steps of tiny networks.
+
+    What the config is about (the data, the method, the losses) stays.
+    """
+    config.data.load_size, config.data.crop_size = 36, 32
+    config.data.max_images = 8
+    config.data.streets_size = 32
+    config.data.streets_train, config.data.streets_test = 8, 4
+    if config.generator.name.startswith("unet"):
+        config.generator.name = "unet_32"
+    else:
+        config.generator.name = "resnet_1blocks"
+    config.generator.width = config.discriminator.width = 8
+    if config.discriminator.name != "pixel":
+        config.discriminator.name, config.discriminator.n_layers = "n_layers", 2
+    config.optimizer.constant_epochs = config.optimizer.decay_epochs = 1
+    config.max_steps = 8
+    config.log_every_steps, config.sample_every_steps = 2, 4
+    config.checkpoint_every_steps, config.keep_every_steps = 4, 0
+    config.num_samples = 2
+    return config
+
+
+def variant_of(
+    config: ml_collections.ConfigDict, variant: str
+) -> ml_collections.ConfigDict:
+    """Applies the variant after the colon in `--config=configs/name.py:variant`.
+
+    Raises:
+      ValueError: there is no such variant.
+    """
+    if variant == "smoke":
+        return smoke(config)
+    if variant:
+        raise ValueError(f"unknown variant {variant!r}; the only one here is 'smoke'")
+    return config

@@ -1,0 +1,19 @@
+"""Facades and their label maps, 256x256 (Zhu et al. 2017, section 5.1).
+
+Trained without the pairs, which the test split keeps.
+
+    python train.py --config=configs/facades.py
+
+`configs/facades.py:smoke` tries an installation in seconds.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting, or the tiny one for `variant="smoke"`."""
+    config = default.get_config()
+    config.data.dataset = "cycle_gan/facades"
+    return default.variant_of(config, variant)

@@ -1,0 +1,19 @@
+"""Monet's paintings and photographs, 256x256 (Zhu et al. 2017, section 5.2).
+
+The identity loss keeps the colours of paintings turned into photographs.
+
+    python train.py --config=configs/monet2photo.py
+
+`configs/monet2photo.py:smoke` tries an installation in seconds.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting, or the tiny one for `variant="smoke"`."""
+    config = default.get_config()
+    config.data.dataset = "cycle_gan/monet2photo"
+    return default.variant_of(config, variant)

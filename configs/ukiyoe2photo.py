@@ -1,0 +1,19 @@
+"""Ukiyo-e prints and photographs, 256x256: style transfer (Zhu et al. 2017, 5.2).
+
+The identity loss keeps the colours of prints turned into photographs.
+
+    python train.py --config=configs/ukiyoe2photo.py
+
+`configs/ukiyoe2photo.py:smoke` tries an installation in seconds.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting, or the tiny one for `variant="smoke"`."""
+    config = default.get_config()
+    config.data.dataset = "cycle_gan/ukiyoe2photo"
+    return default.variant_of(config, variant)

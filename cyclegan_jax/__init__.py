@@ -1,0 +1,1 @@
+"""CycleGAN in pure JAX: exact, fast, readable, reproducible."""

@@ -1,0 +1,132 @@
+"""Checkpoints of a run; the only file that imports Orbax.
+
+A checkpoint holds everything that a run needs to go on exactly: the training state, the
+image pools by slot (so that any number of devices can resume), and the losses that were
+not logged yet. Orbax writes in the background, into a temporary folder that it renames
+at the end: a checkpoint that is visible is complete.
+"""
+
+from typing import Any
+
+import jax
+from etils import epath
+from orbax.checkpoint import v1 as ocp
+
+from cyclegan_jax.errors import UserError
+
+
+class Checkpoints:
+    """The checkpoints in one folder, by step."""
+
+    def __init__(self, folder: epath.PathLike, *, keep: int = 3, keep_every: int = 0):
+        """Opens the folder, creating it if needed.
+
+        Args:
+          folder: where the checkpoints are; a local path or gs://...
+          keep: the newest so many stay.
+          keep_every: as does the one of every so many steps; 0: none.
+        """
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(max(keep, 1))]
+        if keep_every:
+            kept.append(policies.EveryNSteps(keep_every))
+        self._folder = epath.Path(folder)
+        self._checkpointer = ocp.training.Checkpointer(
+            self._folder,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
+                1
+            ),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            cleanup_tmp_directories=jax.process_index() == 0,
+        )
+        self._response = None
+
+    def steps(self) -> list[int]:
+        """Lists the steps of the complete checkpoints, in order."""
+        return sorted(found.step for found in self._checkpointer.checkpoints)
+
+    def save(self, step: int, tree: Any, extra: dict[str, Any]) -> None:
+        """Starts saving; returns when the arrays may change again.
+
+        Args:
+          step: of the run; a checkpoint of it must not exist yet.
+          tree: of arrays.
+          extra: JSON values.
+
+        Raises:
+          UserError: this or the previous checkpoint could not be written.
+        """
+        self.wait()
+        try:
+            self._response = self._checkpointer.save_async(
+                step, tree, custom_metadata=extra
+            )
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is complete.
+
+        Raises:
+          UserError: it could not be written; the ones before are still valid.
+        """
+        if self._response is None:
+            return
+        response, self._response = self._response, None
+        try:
+            response.result()
+        except (OSError, ValueError) as error:
+            raise self._cannot_write(error) from error
+
+    def load(self, step: int, abstract: Any) -> tuple[Any, dict[str, Any]]:
+        """Loads the tree and the extra values of a step.
+
+        Args:
+          step: one of `steps()`.
+          abstract: the tree with `jax.ShapeDtypeStruct`s that say shape, dtype and
+            sharding of each array.
+
+        Raises:
+          UserError: the checkpoint holds other networks, or cannot be read.
+        """
+        try:
+            metadata = self._checkpointer.metadata(step)
+            self._check_shapes(step, metadata.metadata, abstract)
+            return self._checkpointer.load(step, abstract), metadata.custom_metadata
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).strip().split("\n")[0][:200]
+            raise UserError(
+                f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
+                " delete that folder to go on from the checkpoint before."
+            ) from error
+
+    def _check_shapes(self, step, saved, abstract):
+        def shapes(tree):
+            flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+            return {_path_name(path): tuple(leaf.shape) for path, leaf in flat}
+
+        saved, expected = shapes(saved), shapes(abstract)
+        for name in sorted(set(saved) | set(expected)):
+            if saved.get(name) != expected.get(name):
+                raise UserError(
+                    f"checkpoint {self._folder / str(step)} is of another network:"
+                    f" {name} is {saved.get(name, 'missing')} there and"
+                    f" {expected.get(name, 'missing')} by the configuration."
+                )
+
+    def _cannot_write(self, error):
+        reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+        return UserError(
+            f"a checkpoint cannot be written to {self._folder} ({reason});"
+            " the checkpoints already there are still valid."
+        )
+
+    def close(self) -> None:
+        """Finishes the last save and closes the folder."""
+        self.wait()
+        self._checkpointer.close()
+
+
+def _path_name(path):
+    keys = (getattr(p, "key", getattr(p, "name", getattr(p, "idx", p))) for p in path)
+    return "/".join(str(key) for key in keys)

@@ -1,0 +1,20 @@
+"""Images in, uint8 batches out: data sets, preprocessing, and the training stream."""
+
+from cyclegan_jax.data.cache import CachedSource
+from cyclegan_jax.data.datasets import Dataset, load_dataset
+from cyclegan_jax.data.decode import decode_image
+from cyclegan_jax.data.pipeline import TrainBatches, eval_images
+from cyclegan_jax.data.preprocess import Preprocess, test_transform
+from cyclegan_jax.data.sources import ImageSource
+
+__all__ = [
+    "CachedSource",
+    "Dataset",
+    "ImageSource",
+    "Preprocess",
+    "TrainBatches",
+    "decode_image",
+    "eval_images",
+    "load_dataset",
+    "test_transform",
+]

@@ -1,0 +1,112 @@
+"""Preprocessed images kept in memory, and loading in threads."""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from cyclegan_jax.data.sources import ImageSource
+
+T = TypeVar("T")
+
+
+class CachedSource:
+    """Images after the deterministic part of preprocessing, in memory if they fit.
+
+    The first images are loaded at once and kept until `cache_bytes` are used; the rest
+    is loaded each time it is asked for.
+
+    Attributes:
+      names: the names of `source`.
+      cached_bytes: the memory that the kept images take.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        load: Callable[[np.ndarray, str], np.ndarray],
+        *,
+        cache_bytes: int,
+        num_threads: int | None = None,
+        quiet: bool = False,
+    ):
+        """Fills the cache.
+
+        Args:
+          source: uint8 images.
+          load: the transform, given an image and its name (`Preprocess.load`).
+          cache_bytes: the most memory to use; 0 keeps nothing.
+          num_threads: threads that decode; by default one for each core.
+          quiet: show no progress bar.
+
+        Raises:
+          UserError: an image is damaged or does not suit `load`.
+        """
+        self.names = source.names
+        self.cached_bytes = 0
+        self._source, self._load = source, load
+        self._images: list[np.ndarray] = []
+        if cache_bytes > 0:
+            self._fill(cache_bytes, num_threads or os.cpu_count() or 1, quiet)
+        logging.info(
+            "%s: %d of %d images in memory (%.2f GiB)",
+            _common_folder(self.names),
+            len(self._images),
+            len(self),
+            self.cached_bytes / 2**30,
+        )
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        index = range(len(self))[index]
+        if index < len(self._images):
+            return self._images[index]
+        return self._load(self._source[index], self.names[index])
+
+    def _fill(self, cache_bytes: int, num_threads: int, quiet: bool) -> None:
+        loaded = map_in_order(self.__getitem__, len(self), num_threads)
+        title = f"loading {_common_folder(self.names)}"
+        images: list[np.ndarray] = []
+        with tqdm(total=len(self), desc=title, unit=" images", disable=quiet) as bar:
+            for image in loaded:
+                if self.cached_bytes + image.nbytes > cache_bytes:
+                    break
+                # Crops are views of these images: nobody may write into them.
+                image.setflags(write=False)
+                images.append(image)
+                self.cached_bytes += image.nbytes
+                bar.update()
+        loaded.close()
+        self._images = images
+
+
+def map_in_order(
+    function: Callable[[int], T], count: int, num_threads: int
+) -> Iterator[T]:
+    """Yields function(0), ..., function(count - 1), computed a few ahead in threads."""
+    indices = iter(range(count))
+    with ThreadPoolExecutor(num_threads) as pool:
+        first = itertools.islice(indices, 2 * num_threads)
+        running = deque(pool.submit(function, i) for i in first)
+        try:
+            while running:
+                result = running.popleft().result()
+                if (i := next(indices, None)) is not None:
+                    running.append(pool.submit(function, i))
+                yield result
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """What to call a set of images in a message: the folder of the first."""
+    return (os.path.dirname(names[0]) if names else "") or "images"

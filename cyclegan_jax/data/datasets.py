@@ -1,0 +1,280 @@
+"""Data sets by name: four image sources, and what is known about them."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from etils import epath
+
+from cyclegan_jax.data import sources
+from cyclegan_jax.data.decode import check_channels, convert_channels
+from cyclegan_jax.data.selection import readable, same_scenes
+from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
+from cyclegan_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from cyclegan_jax.palettes import Palette
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Training and test images of two domains, as stored (uint8, any size).
+
+    Attributes:
+      name: the data set's name, as given to `load_dataset`.
+      train_a, train_b: training images.
+      test_a, test_b: test images; empty sources if the set has none.
+      paired_train, paired_test: image i of A and image i of B show the same scene.
+      palette: B's images are label maps in these colours; None otherwise.
+      test_class_maps: the label map of test pair i as palette indices, uint8 [H, W];
+      None without a palette.
+    """
+
+    name: str
+    train_a: ImageSource
+    train_b: ImageSource
+    test_a: ImageSource
+    test_b: ImageSource
+    paired_train: bool = False
+    paired_test: bool = False
+    palette: "Palette | None" = None
+    test_class_maps: ImageSource | None = None
+
+
+def load_dataset(
+    name: str,
+    *,
+    path: str | os.PathLike = "",
+    data_dir: str | os.PathLike = "~/tensorflow_datasets",
+    folders: Mapping[str, str] | None = None,
+    channels_a: int = 3,
+    channels_b: int = 3,
+    on_corrupt: Literal["stop", "skip"] = "stop",
+    max_images: int = 0,
+    streets_size: int = 128,
+    streets_train_count: int = 1000,
+    streets_test_count: int = 100,
+    streets_seed: int = 0,
+    quiet: bool = False,
+) -> Dataset:
+    """Opens a data set by name.
+
+    Args:
+      name: "streets" (built in), "folder" (your own images), "cityscapes" (a folder
+        or archive laid out like the CycleGAN authors': A photos, B label maps) or
+        "cycle_gan/<config>" of TensorFlow Datasets, such as
+        "cycle_gan/horse2zebra".
+      path: A folder or zip archive with trainA, trainB, testA and testB; for
+        cycle_gan/* also a directory prepared by TFDS. A gs:// path may be given.
+      data_dir: Where TFDS data sets are looked for, and prepared.
+      folders: For "folder", instead of `path`: the folder of each split, by
+        "train_a", "train_b" and, if there are test images, "test_a", "test_b".
+      channels_a: Channels that images of A are converted to: 1, 3 or 4.
+      channels_b: Those of B.
+      on_corrupt: What to do about an image that cannot be decoded: "stop" raises
+        when it is first read; "skip" decodes all images once, now, and leaves
+        such images out (of a pair both), with a warning that names them.
+      max_images: The most images of each split to use, the first ones; 0 is all.
+      streets_size: Side of the images of "streets", in pixels.
+      streets_train_count: Training images of A, and of B, of "streets".
+      streets_test_count: Test pairs of "streets".
+      streets_seed: The scenes of "streets" depend on it alone.
+      quiet: Show no progress bar.
+
+    Returns:
+      The data set. Nothing is decoded yet, unless `on_corrupt` is "skip".
+
+    Raises:
+      UserError: No such data set, no images, or no way to get them.
+    """
+    if on_corrupt not in ("stop", "skip"):
+        raise UserError(f"on_corrupt is {on_corrupt!r}; it can be stop or skip")
+    if max_images < 0:
+        raise UserError(f"max_images is {max_images}; 0 means all")
+    folders = {split: folder for split, folder in (folders or {}).items() if folder}
+    _check_location(name, path, folders)
+    channels = {
+        s: check_channels(channels_a if s[-1] == "a" else channels_b) for s in SPLITS
+    }
+    if name == "streets":
+        counts = streets_train_count, streets_test_count
+        dataset = _streets(channels, *counts, size=streets_size, seed=streets_seed)
+    elif name == "cityscapes":
+        dataset = _cityscapes(path, channels)
+    elif name == "folder":
+        opened = _open_folders(folders, channels) if folders else _open(path, channels)
+        dataset = _dataset(name, opened)
+    else:
+        dataset = _cycle_gan(name, path, data_dir, channels, quiet)
+    if max_images:
+        dataset = _first(dataset, max_images)
+    if on_corrupt == "skip" and name != "streets":
+        dataset = _without_unreadable(dataset, quiet)
+    return dataset
+
+
+def _check_location(name: str, path: object, folders: object) -> None:
+    if name not in ("streets", "folder", "cityscapes") and name[:10] != "cycle_gan/":
+        raise UserError(
+            f"there is no data set {name!r}; config.data.dataset can be streets, "
+            "folder, cityscapes or cycle_gan/<config>, such as cycle_gan/horse2zebra"
+        )
+    if folders and (path or name != "folder"):
+        raise UserError(
+            "config.data.train_a, train_b, test_a and test_b are for "
+            "config.data.dataset=folder, and without config.data.path"
+        )
+    if path and name == "streets":
+        raise UserError(
+            f"config.data.path is {path}, but the data set streets is made, not read: "
+            "set config.data.dataset=folder"
+        )
+    if not path and not folders and name in ("folder", "cityscapes"):
+        raise UserError(
+            f"the data set {name} needs config.data.path, a folder or zip archive with "
+            "trainA, trainB, testA and testB"
+        )
+
+
+def _open(
+    path: str | os.PathLike, channels: Mapping[str, int]
+) -> dict[str, ImageSource]:
+    path = epath.Path(path).expanduser()
+    if path.is_dir():
+        return open_folder(path, channels)
+    if not path.exists():
+        raise UserError(f"there is no {path} (config.data.path)")
+    return open_archive(path, channels)
+
+
+def _open_folders(
+    folders: Mapping[str, str], channels: Mapping[str, int]
+) -> dict[str, ImageSource]:
+    if unknown := sorted(set(folders) - set(SPLITS)):
+        raise UserError(f"there is no split {unknown[0]!r}, only {', '.join(SPLITS)}")
+    if set(folders) not in (set(SPLITS[:2]), set(SPLITS)):
+        raise UserError(
+            "give config.data.train_a and train_b, and test_a and test_b either both "
+            f"or not at all; got {', '.join(sorted(folders))}"
+        )
+    return {
+        split: sources.folder_source(folder, channels=channels[split])
+        for split, folder in folders.items()
+    }
+
+
+def _dataset(name: str, opened: Mapping[str, ImageSource], **about: object) -> Dataset:
+    """Makes a Dataset of the splits that there are."""
+    none = sources.SubsetSource(opened["train_a"], ())
+    return Dataset(name, **{s: opened.get(s, none) for s in SPLITS}, **about)
+
+
+def _streets(
+    channels: Mapping[str, int], train: int, test: int, *, size: int, seed: int
+) -> Dataset:
+    from cyclegan_jax.data.streets import StreetsSource
+    from cyclegan_jax.palettes import CITYSCAPES
+
+    made = {
+        "train_a": StreetsSource("photo", "train_a", train, size, seed),
+        "train_b": StreetsSource("label", "train_b", train, size, seed),
+        "test_a": StreetsSource("photo", "test", test, size, seed),
+        "test_b": StreetsSource("label", "test", test, size, seed),
+    }
+    return _dataset(
+        "streets",
+        {s: _as_channels(source, channels[s]) for s, source in made.items()},
+        paired_test=True,
+        palette=CITYSCAPES,
+        test_class_maps=StreetsSource("class_map", "test", test, size, seed),
+    )
+
+
+def _cityscapes(path: str | os.PathLike, channels: Mapping[str, int]) -> Dataset:
+    from cyclegan_jax.palettes import CITYSCAPES
+
+    # Label maps are opened in colour, whatever is asked for: classes are colours.
+    opened = _open(path, {**channels, "test_b": 3})
+    maps = None
+    if labels := opened.get("test_b"):
+        if len(labels) != len(opened["test_a"]):
+            raise UserError(
+                f"{path} has {len(opened['test_a'])} test photos and {len(labels)} "
+                "test label maps; cityscapes needs pairs"
+            )
+        maps = sources.MappedSource(labels, CITYSCAPES.nearest)
+        opened["test_b"] = _as_channels(labels, channels["test_b"])
+    return _dataset(
+        "cityscapes",
+        opened,
+        paired_train=same_scenes(opened["train_a"], opened["train_b"]),
+        paired_test=maps is not None,
+        palette=CITYSCAPES,
+        test_class_maps=maps,
+    )
+
+
+def _cycle_gan(
+    name: str,
+    path: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    channels: Mapping[str, int],
+    quiet: bool,
+) -> Dataset:
+    from cyclegan_jax.data import cycle_gan_tfds  # slow to import
+
+    config = name.removeprefix("cycle_gan/")
+    cycle_gan_tfds.check_config(config)
+    if not path:
+        opened = cycle_gan_tfds.load(config, data_dir, channels, quiet=quiet)
+    elif cycle_gan_tfds.is_prepared(path):
+        opened = cycle_gan_tfds.open_prepared(path, channels)
+    else:
+        opened = _open(path, channels)
+    # The photographs of the other sets are no pairs, whatever their names.
+    pairs = config in ("maps", "facades")
+    return _dataset(
+        name,
+        opened,
+        paired_train=pairs and same_scenes(opened["train_a"], opened["train_b"]),
+        paired_test=pairs
+        and "test_a" in opened
+        and same_scenes(opened["test_a"], opened["test_b"]),
+    )
+
+
+def _as_channels(source: ImageSource, channels: int) -> ImageSource:
+    if channels == 3:
+        return source
+    return sources.MappedSource(source, lambda image: convert_channels(image, channels))
+
+
+def _select(dataset: Dataset, kept: Mapping[str, Sequence[int]]) -> Dataset:
+    """The data set with only the images at the given indices of each split."""
+    chosen = {s: sources.SubsetSource(getattr(dataset, s), kept[s]) for s in SPLITS}
+    maps = dataset.test_class_maps
+    if maps is not None:
+        maps = sources.SubsetSource(maps, kept["test_b"])
+    return dataclasses.replace(dataset, **chosen, test_class_maps=maps)
+
+
+def _first(dataset: Dataset, count: int) -> Dataset:
+    return _select(
+        dataset, {s: range(len(getattr(dataset, s)))[:count] for s in SPLITS}
+    )
+
+
+def _without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
+    kept = {s: readable(getattr(dataset, s), s, quiet) for s in SPLITS}
+    for paired, a, b in (
+        (dataset.paired_train, "train_a", "train_b"),
+        (dataset.paired_test, "test_a", "test_b"),
+    ):
+        if paired:
+            kept[a] = kept[b] = sorted(set(kept[a]) & set(kept[b]))
+    for split, indices in kept.items():
+        if not indices and len(getattr(dataset, split)):
+            raise UserError(f"not one image of {split} can be decoded")
+    return _select(dataset, kept)

@@ -1,0 +1,183 @@
+"""From a stored image to a training or test image, as the published code does it.
+
+The work is split in two. `load` is deterministic and expensive (a bicubic resize), so
+its result can be cached; `augment` is random and cheap (a crop and a mirror image).
+Modes and arithmetic are those of `get_transform` in the published PyTorch code.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from cyclegan_jax.errors import UserError
+
+Mode = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """How images become training images.
+
+    Attributes:
+      mode: `resize_and_crop`: to load_size x load_size (the aspect is not kept), then
+        a random crop; `crop`: a random crop of the stored image; `scale_width`: to
+        width load_size, the aspect kept; `scale_width_and_crop`: both; `none`: as
+        stored. Without a crop, both sides are rounded to multiples of `multiple`.
+      load_size: the side or width to resize to, in pixels.
+      crop_size: the side of the random crop, in pixels; `scale_width` makes no image
+        less high than this.
+      flip: mirror left and right half of the time.
+      multiple: what the generator needs sides to be divisible by: 4 for ResNet,
+        2^downsamplings for U-Net.
+    """
+
+    mode: Mode = "resize_and_crop"
+    load_size: int = 286
+    crop_size: int = 256
+    flip: bool = True
+    multiple: int = 4
+
+    def __post_init__(self):
+        if self.mode not in Mode.__args__:
+            raise UserError(
+                f"preprocess is {self.mode!r}; it can be {', '.join(Mode.__args__)}"
+            )
+        if min(self.load_size, self.crop_size, self.multiple) < 1:
+            raise UserError(
+                f"load_size ({self.load_size}), crop_size ({self.crop_size}) and "
+                f"multiple ({self.multiple}) must be at least 1"
+            )
+        if self._crops and self.crop_size % self.multiple:
+            raise UserError(
+                f"crop_size is {self.crop_size}; the networks need a multiple of "
+                f"{self.multiple}"
+            )
+
+    @property
+    def _crops(self) -> bool:
+        return self.mode.endswith("crop")
+
+    def load(self, image: np.ndarray, name: str = "") -> np.ndarray:
+        """The deterministic part: a bicubic resize with antialiasing.
+
+        Args:
+          image: uint8 [H, W, C].
+          name: the image's name, for the error message.
+
+        Returns:
+          uint8 [H', W', C].
+
+        Raises:
+          UserError: the result is smaller than the crop.
+        """
+        image = resize(image, *self._load_shape(*image.shape[:2]))
+        height, width = image.shape[:2]
+        if self._crops and min(height, width) < self.crop_size:
+            raise UserError(
+                f"image {name} is {width}x{height} after loading, smaller than the "
+                f"crop of {self.crop_size}x{self.crop_size}: lower "
+                "config.data.crop_size, or use "
+                "config.data.preprocess='resize_and_crop' with a larger load_size"
+            )
+        return image
+
+    def augment(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The random part: a crop, then a mirror image half of the time.
+
+        Args:
+          image: uint8 [H, W, C] from `load`.
+          rng: always asked for three numbers, so that what is drawn next does not
+            depend on the options.
+
+        Returns:
+          A view of `image`, [H', W', C].
+        """
+        return self._cut(image, *rng.random(3))
+
+    def augment_pair(
+        self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Like `augment`, with the same crop and flip for both images of a pair.
+
+        Raises:
+          UserError: the images differ in size.
+        """
+        if a.shape[:2] != b.shape[:2]:
+            raise UserError(
+                f"the images of a pair have {_size(a)} and {_size(b)} pixels: paired "
+                "training needs pairs of one size"
+            )
+        draws = rng.random(3)
+        return self._cut(a, *draws), self._cut(b, *draws)
+
+    def _load_shape(self, height: int, width: int) -> tuple[int, int]:
+        if self.mode == "resize_and_crop":
+            return self.load_size, self.load_size
+        if self.mode.startswith("scale_width"):
+            height, width = self._scaled(height, width)
+        if self._crops:
+            return height, width
+        return _round(height, self.multiple), _round(width, self.multiple)
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        return int(max(self.load_size * height / width, self.crop_size)), self.load_size
+
+    def _cut(
+        self, image: np.ndarray, top: float, left: float, mirror: float
+    ) -> np.ndarray:
+        """Crops and mirrors by three numbers in [0, 1)."""
+        if self._crops:
+            size = self.crop_size
+            y = int(top * (image.shape[0] - size + 1))
+            x = int(left * (image.shape[1] - size + 1))
+            image = image[y : y + size, x : x + size]
+        return image[:, ::-1] if self.flip and mirror < 0.5 else image
+
+
+def test_transform(preprocess: Preprocess) -> Callable[..., np.ndarray]:
+    """The deterministic transform of test images: no crop, no flip.
+
+    `resize_and_crop` becomes a resize to crop_size x crop_size (the published test
+    options). `scale_width` and `scale_width_and_crop` scale to width load_size, `crop`
+    and `none` keep the size; then the whole image is used, its sides rounded to
+    multiples of `multiple`.
+
+    Returns:
+      A function like `Preprocess.load`: (uint8 [H, W, C], name) to uint8 [H', W', C].
+    """
+    if preprocess.mode == "resize_and_crop":
+        return dataclasses.replace(preprocess, load_size=preprocess.crop_size).load
+    scales = preprocess.mode.startswith("scale_width")
+    return dataclasses.replace(
+        preprocess, mode="scale_width" if scales else "none"
+    ).load
+
+
+# pytest collects names that begin with "test" wherever they are imported.
+test_transform.__test__ = False
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes uint8 [H, W, C] with Pillow's antialiased bicubic filter.
+
+    Returns:
+      uint8 [height, width, C]; the same array if it has that size already.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    squeezed = image[..., 0] if image.shape[-1] == 1 else image
+    resized = Image.fromarray(squeezed).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    return np.asarray(resized).reshape(height, width, image.shape[-1])
+
+
+def _round(side: int, multiple: int) -> int:
+    return max(multiple, round(side / multiple) * multiple)
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,0 +1,43 @@
+"""Which images of a source can be used, and which belong together."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+
+from absl import logging
+from tqdm import tqdm
+
+from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.sources import ImageSource
+
+
+def same_scenes(a: ImageSource, b: ImageSource) -> bool:
+    """Whether files are named in pairs, like 12_A.jpg and 12_B.jpg, or 12 and 12."""
+
+    def scenes(source: ImageSource, letter: str) -> list[str]:
+        stems = (PurePosixPath(name).stem for name in source.names)
+        return [stem.removesuffix(f"_{letter}") for stem in stems]
+
+    return scenes(a, "A") == scenes(b, "B")
+
+
+def readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
+    """Decodes every image once; returns the indices of those that can be decoded."""
+
+    def problem(index: int) -> UnreadableImage | None:
+        try:
+            source[index]
+        except UnreadableImage as error:
+            return error
+        return None
+
+    kept = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = pool.map(problem, range(len(source)))
+        bar = tqdm(problems, f"checking {split}", len(source), disable=quiet)
+        for index, error in enumerate(bar):
+            if error is None:
+                kept.append(index)
+            else:
+                logging.warning("left out: %s", error)
+    return kept

@@ -1,0 +1,146 @@
+"""Images with random access by index, and folders of them.
+
+Names are what messages, reports and output files show. They are relative to the set's
+root, use forward slashes, and start with the split's folder:
+``trainA/n02381460_2.jpg``.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from etils import epath
+
+from cyclegan_jax.data import decode
+from cyclegan_jax.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+SUFFIX_TEXT = " ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+
+
+class ImageSource(Protocol):
+    """Images with random access; `names[i]` names image i."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        """The number of images."""
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Image `index` as stored: uint8 [H, W, C]."""
+
+
+class EncodedSource:
+    """Images that are read and decoded each time they are asked for.
+
+    Attributes:
+      names: one name an image.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        read: Callable[[int], bytes | os.PathLike],
+        *,
+        channels: int,
+        where: str,
+    ):
+        """Wraps a function that returns image i's encoded bytes or its path.
+
+        Args:
+          names: one name an image.
+          read: called with an index, from any thread.
+          channels: 1, 3 or 4; see `decode_image`.
+          where: the folder or archive, for error messages.
+        """
+        self.names = tuple(names)
+        self._read, self._where = read, where
+        self._channels = decode.check_channels(channels)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        name = f"{self.names[index]} in {self._where}"
+        return decode.decode_image(
+            self._read(index), channels=self._channels, name=name
+        )
+
+
+class SubsetSource:
+    """The images of `source` at `indices`, in that order."""
+
+    def __init__(self, source: ImageSource, indices: Sequence[int]):
+        self.names = tuple(source.names[i] for i in indices)
+        self._source, self._indices = source, tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._source[self._indices[index]]
+
+
+class MappedSource:
+    """The images of `source`, each passed through `function`."""
+
+    def __init__(
+        self, source: ImageSource, function: Callable[[np.ndarray], np.ndarray]
+    ):
+        self.names, self._source, self._function = source.names, source, function
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._function(self._source[index])
+
+
+def folder_source(
+    folder: str | os.PathLike,
+    *,
+    channels: int = 3,
+    root: str | os.PathLike | None = None,
+) -> EncodedSource:
+    """All images under a folder, recursively, sorted by path (links are followed).
+
+    Args:
+      folder: a local folder or a gs:// one.
+      channels: 1, 3 or 4.
+      root: the folder that names are relative to; by default `folder`'s parent.
+
+    Raises:
+      UserError: there is no such folder, or no image in it.
+    """
+    folder = epath.Path(folder).expanduser()
+    root = epath.Path(root).expanduser() if root else folder.parent
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    names = sorted(_list_images(folder, f"{folder.relative_to(root).as_posix()}/"))
+    if not names:
+        raise UserError(f"folder {folder} holds no image (looked for {SUFFIX_TEXT})")
+    return EncodedSource(
+        names, lambda i: root / names[i], channels=channels, where=str(root)
+    )
+
+
+def _list_images(
+    folder: epath.Path, prefix: str, above: tuple[str, ...] = ()
+) -> Iterator[str]:
+    here = os.path.realpath(folder)
+    if here in above:  # a link to a folder that it lies in
+        return
+    for entry in folder.iterdir():
+        if is_hidden(entry.name):
+            continue
+        if entry.suffix.lower() in IMAGE_SUFFIXES:
+            yield prefix + entry.name
+        elif entry.is_dir():
+            yield from _list_images(entry, f"{prefix}{entry.name}/", (*above, here))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is left out: .x, __MACOSX."""
+    return (name.startswith(".") and name != "..") or name == "__MACOSX"

@@ -1,0 +1,285 @@
+"""The training loop: the cheap path first, then whatever is due."""
+
+import functools
+import time
+
+import jax
+import ml_collections
+import numpy as np
+from etils import epath
+from tqdm import tqdm
+
+from cyclegan_jax import data, experiment, run_folder, samples, steps
+from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.devices import AXIS, Devices
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.interrupts import Interrupts
+from cyclegan_jax.writer import MetricsWriter
+
+
+def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
+    """Trains, or goes on training, the run in a folder.
+
+    Args:
+      config: see configs/default.py.
+      workdir: the run's folder; created, or resumed if it holds the same run.
+
+    Returns:
+      0 at the end of the run, or 128 + the number of the signal that stopped it early;
+      then everything is saved.
+
+    Raises:
+      UserError: bad input, or a loss that is not finite.
+    """
+    trainer = Trainer(config, workdir)
+    with run_folder.lock(workdir), Interrupts() as interrupts:
+        return trainer.run(interrupts)
+
+
+def due(step: int, every: int) -> bool:
+    """Whether something that happens every so many steps happens after this one."""
+    return every > 0 and step % every == 0
+
+
+class Trainer:
+    """One run: what it is made of, and its state as it goes."""
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: epath.PathLike):
+        """Builds everything from the config and checks it, cheapest first."""
+        self.config = config
+        self.workdir = epath.Path(workdir)
+        self.method = experiment.build_method(config)
+        transform = experiment.build_preprocess(config, self.method)
+        self.devices = Devices(config.batch_size)
+        _check_accumulate(config.accumulate, self.devices.per_device)
+        self.dataset = experiment.load_dataset(config)
+        run_folder.open_run(workdir, config.to_dict())
+
+        cache = functools.partial(
+            data.CachedSource,
+            load=transform.load,
+            cache_bytes=int(config.data.cache_gib * 2**30 / 2),
+        )
+        self.batches = data.TrainBatches(
+            cache(self.dataset.train_a),
+            cache(self.dataset.train_b),
+            transform,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            slots=self.devices.local_slots,
+            sample_b=config.data.sample_b,
+        )
+        self.schedule = experiment.build_schedule(config, self.batches.steps_per_epoch)
+        self.optimizer = experiment.build_optimizer(config, self.schedule)
+        self.total_steps = experiment.total_steps(config, self.batches.steps_per_epoch)
+        self.image_size = self.batches[0]["a"].shape[1:3]
+        self.sampler = samples.Sampler(
+            self.method, self.dataset, transform, config.num_samples
+        )
+        self.checkpoints = Checkpoints(
+            self.workdir / "checkpoints",
+            keep=config.keep_checkpoints,
+            keep_every=config.keep_every_steps,
+        )
+        self.step_fn = self.devices.pmap(
+            functools.partial(
+                steps.train_step,
+                method=self.method,
+                optimizer=self.optimizer,
+                axis_name=AXIS,
+                accumulate=config.accumulate,
+                ema_decay=config.ema_decay,
+            )
+        )
+        self._restore()
+
+    def _restore(self):
+        """Starts from the newest checkpoint, or from scratch."""
+        config, devices = self.config, self.devices
+        state = steps.create_state(
+            self.method,
+            self.optimizer,
+            self.image_size,
+            config.seed,
+            ema=config.ema_decay > 0,
+        )
+        pools = steps.create_pools(
+            self.method, config.batch_size, config.pool_size, self.image_size
+        )
+        self.step, self.pending = 0, []
+        self.state, self.pools = devices.replicate(state), devices.split(pools)
+        if found := self.checkpoints.steps():
+            self.step = found[-1]
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+                self._checkpoint_tree(),
+            )
+            tree, extra = self.checkpoints.load(self.step, abstract)
+            self.state, self.pools = tree["state"], devices.split(tree["pools"])
+            self.pending = extra["pending"]
+
+    def _checkpoint_tree(self):
+        return {"state": self.state, "pools": self.devices.merge(self.pools)}
+
+    def run(self, interrupts: Interrupts) -> int:
+        """Trains until the end or an interrupt; returns the exit status."""
+        config = self.config
+        if self.step >= self.total_steps:
+            print(f"Already finished: {self.workdir} is at step {self.step}.")
+            return 0
+        print(describe(self))
+        resumed_at = self.step
+        seed = np.uint32(config.seed)
+        slots = np.array(self.devices.local_slots, np.int32)
+        with (
+            MetricsWriter(self.workdir, resume_step=self.step) as writer,
+            tqdm(
+                total=self.total_steps,
+                initial=self.step,
+                unit="step",
+                mininterval=0.5,
+                dynamic_ncols=True,
+            ) as bar,
+        ):
+            if self.step == 0:
+                self._write_samples(writer)
+            clock = _Clock(self.step)
+            for batch in self.batches.iterate(self.step):
+                batch = self.devices.split({**batch, "slot": slots})
+                self.state, self.pools, metrics = self.step_fn(
+                    self.state, self.pools, batch, seed
+                )
+                self.step += 1
+                self.pending.append(metrics)
+                bar.update()
+
+                last = self.step == self.total_steps or interrupts.signal
+                if due(self.step, config.log_every_steps):
+                    self._log(writer, bar, clock)
+                if due(self.step, config.sample_every_steps) or last:
+                    self._check_finite()
+                    self._write_samples(writer)
+                if due(self.step, config.checkpoint_every_steps) or last:
+                    self._save()
+                if last:
+                    break
+        self.checkpoints.close()
+        return self._finish(interrupts, resumed_at)
+
+    def _log(self, writer, bar, clock):
+        """Writes the mean of each loss since the last time."""
+        self._check_finite()
+        means = {
+            name: float(np.mean([metrics[name] for metrics in self.pending]))
+            for name in sorted(self.pending[0])
+        }
+        self.pending = []
+        rate = clock.rate(self.step) * self.config.batch_size
+        writer.write(
+            self.step, means | {"learning_rate": float(self.schedule(self.step - 1))}
+        )
+        writer.write_timing(self.step, {"images_per_second": rate})
+        shown = {name: f"{value:.2f}" for name, value in means.items()}
+        bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
+
+    def _check_finite(self):
+        """Fetches the losses since the last log; stops at the first bad one.
+
+        Raises:
+          UserError: a loss is not a finite number.
+        """
+        first = self.step - len(self.pending) + 1
+        self.pending = jax.device_get(self.pending)
+        for step, metrics in enumerate(self.pending, first):
+            for name, value in metrics.items():
+                if not np.isfinite(value):
+                    raise UserError(
+                        f"loss {name} became {float(value)} in step {step}; the newest"
+                        " checkpoint is from before. A lower optimizer.learning_rate"
+                        " or compute_dtype='float32' may help."
+                    )
+
+    def _save(self):
+        self._check_finite()
+        pending = [
+            {name: float(value) for name, value in metrics.items()}
+            for metrics in self.pending
+        ]
+        if not _all_finite(self.state.params):
+            raise UserError(
+                f"a parameter is not finite after step {self.step}; the newest"
+                " checkpoint is from before."
+            )
+        self.checkpoints.save(self.step, self._checkpoint_tree(), {"pending": pending})
+
+    def _write_samples(self, writer):
+        if self.config.sample_every_steps:
+            self.sampler.write(self.workdir, self.step, self.state, writer)
+
+    def _finish(self, interrupts, resumed_at):
+        done = f"steps {resumed_at + 1} to {self.step}, saved in {self.workdir}"
+        if interrupts.signal:
+            print(f"Stopped by {interrupts.name} after {done}; run again to go on.")
+            return 128 + interrupts.signal
+        print(f"Finished {done}.\nLook at {self.workdir / 'index.html'}")
+        return 0
+
+
+class _Clock:
+    """Measures steps a second between two looks at it."""
+
+    def __init__(self, step):
+        self._step, self._time = step, time.perf_counter()
+
+    def rate(self, step):
+        now = time.perf_counter()
+        rate = (step - self._step) / (now - self._time)
+        self._step, self._time = step, now
+        return rate
+
+
+@jax.jit
+def _all_finite(tree):
+    leaves = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jax.numpy.stack(leaves).all()
+
+
+def _check_accumulate(parts, per_device):
+    if parts < 1 or per_device % parts:
+        raise UserError(
+            f"accumulate is {parts}, but each device has {per_device} images of a"
+            " batch; use a divisor of that."
+        )
+
+
+def describe(trainer: Trainer) -> str:
+    """Says what a run will do, in a few lines."""
+    config, method, dataset = trainer.config, trainer.method, trainer.dataset
+    weights, devices = method.weights, trainer.devices
+
+    def parameters(name):
+        return sum(x.size for x in jax.tree.leaves(trainer.state.params[name]))
+
+    identity = f"identity {weights.identity * weights.cycle_a:g} (A)," + (
+        f" {weights.identity * weights.cycle_b:g} (B)"
+    )
+    if experiment.identity_is_impossible(config):
+        identity = "no identity loss: the domains have different numbers of channels"
+    lines = {
+        "run": f"{trainer.workdir}, seed {config.seed}"
+        + (f", resumed at step {trainer.step:,}" if trainer.step else ""),
+        "devices": f"{devices.describe()}, batch {config.batch_size}:"
+        f" {devices.per_device} a device, {config.compute_dtype}",
+        "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
+        f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
+        f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
+        "networks": ", ".join(
+            f"{name} {parameters(name):,}" for name in method.modules
+        )
+        + " parameters",
+        "losses": f"{method.gan_mode} {weights.gan:g},"
+        f" cycle {weights.cycle_a:g} (A), {weights.cycle_b:g} (B), {identity}",
+        "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
+        f" {trainer.total_steps:,} in all",
+    }
+    return "\n".join(f"{name:9s} {text}" for name, text in lines.items())

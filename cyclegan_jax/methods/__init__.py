@@ -1,0 +1,1 @@
+"""Training methods: networks, losses and the order of updates; nothing else."""

@@ -1,0 +1,76 @@
+"""What a training method is made of, and how its losses call the networks.
+
+A method is a frozen dataclass with
+
+- `modules`: network name -> linen module, for all networks it trains;
+- `input_channels`: network name -> channels of that network's input;
+- `phases`: what happens in one step, in order;
+- `pools`: name of an output -> its channels, for outputs that go through an image pool
+  before later phases see them.
+
+A phase's players are updated together before the next phase runs.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Arrays = dict[str, jax.Array]
+
+
+class Phase(NamedTuple):
+    """One player's (or side's) turn in a step.
+
+    Attributes:
+      players: names of the networks whose loss this is.
+      loss: `loss(net, images) -> (loss [], outputs, metrics)`: `net` is a `Networks`,
+        `images` the batch and all earlier outputs by name, `outputs` images for later
+        phases, `metrics` named scalars.
+    """
+
+    players: tuple[str, ...]
+    loss: Callable[["Networks", Arrays], tuple[jax.Array, Arrays, Arrays]]
+
+
+class Networks:
+    """Calls networks by name inside a loss: `fake_b = net("g_ab", real_a)`.
+
+    It lives for one evaluation of a loss. Running statistics pass from call to call in
+    the order of the calls, as in the reference, and no two calls share dropout masks.
+
+    Attributes:
+      norm_stats: network name -> running statistics after all calls so far.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, Any],
+        params: dict[str, Any],
+        norm_stats: dict[str, Any],
+        keys: jax.Array,
+    ):
+        """Args: modules, parameters and statistics by name; [B] keys, one a slot."""
+        self.norm_stats = dict(norm_stats)
+        self._modules = modules
+        self._params = params
+        self._keys = keys
+        self._calls = 0
+
+    def keys(self) -> jax.Array:
+        """Returns [B] fresh PRNG keys, one a slot of the batch."""
+        self._calls += 1
+        return jax.vmap(jax.random.fold_in, (0, None))(self._keys, self._calls)
+
+    def __call__(self, name: str, images: jax.Array) -> jax.Array:
+        """Applies a network, in training mode, to [B, H, W, C]."""
+        module = self._modules[name]
+        kwargs = {"train": True}
+        if getattr(module, "dropout", False):
+            kwargs["dropout_keys"] = self.keys()
+        if name not in self.norm_stats:
+            return module.apply({"params": self._params[name]}, images, **kwargs)
+        variables = {"params": self._params[name], "batch_stats": self.norm_stats[name]}
+        y, new = module.apply(variables, images, mutable=["batch_stats"], **kwargs)
+        self.norm_stats[name] = new["batch_stats"]
+        return y

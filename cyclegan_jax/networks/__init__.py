@@ -1,0 +1,91 @@
+"""Networks by name, as the configs and the published code name them."""
+
+import re
+
+from flax import linen as nn
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.networks import layers
+from cyclegan_jax.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from cyclegan_jax.networks.resnet import ResNetGenerator
+from cyclegan_jax.networks.unet import UNetGenerator
+
+
+def generator(name: str, **settings) -> nn.Module:
+    """Builds the generator of that name.
+
+    Args:
+      name: `resnet_9blocks`, `resnet_6blocks` or any other number of blocks;
+        `unet_256`, `unet_128` or any other power of two: the smallest image.
+      **settings: attributes of `ResNetGenerator` or `UNetGenerator`.
+
+    Raises:
+      UserError: the name or a setting is not known.
+    """
+    if match := re.fullmatch(r"resnet_(\d+)blocks", name):
+        module, settings = ResNetGenerator, {"blocks": int(match[1]), **settings}
+    elif match := re.fullmatch(r"unet_(\d+)", name):
+        size = int(match[1])
+        downs = size.bit_length() - 1
+        if size != 2**downs or downs < 2:
+            raise UserError(
+                f"generator name {name!r}: the number must be a power of two from 4 on,"
+                " like unet_128 or unet_256."
+            )
+        if settings.pop("remat", False):
+            raise UserError("remat recomputes residual blocks; a U-Net has none.")
+        module, settings = UNetGenerator, {"downs": downs, **settings}
+    else:
+        raise UserError(
+            f"generator name {name!r} is not known; use resnet_<n>blocks (9 and 6 are"
+            " published) or unet_<size> (256 and 128 are published)."
+        )
+    return _build(module, name, settings)
+
+
+def discriminator(name: str, **settings) -> nn.Module:
+    """Builds the discriminator of that name.
+
+    Args:
+      name: `basic` (70x70 patches), `n_layers` (with that setting) or `pixel`.
+      **settings: attributes of `PatchDiscriminator` or `PixelDiscriminator`.
+
+    Raises:
+      UserError: the name or a setting is not known.
+    """
+    if name == "basic":
+        module, settings = PatchDiscriminator, {**settings, "n_layers": 3}
+    elif name == "n_layers":
+        module = PatchDiscriminator
+        if not 1 <= settings.get("n_layers", 3) <= 6:
+            raise UserError(
+                f"discriminator n_layers must be 1 to 6, not {settings['n_layers']}."
+            )
+    elif name == "pixel":
+        module = PixelDiscriminator
+        settings.pop("n_layers", None)
+    else:
+        raise UserError(
+            f"discriminator name {name!r} is not known; use basic, n_layers or pixel."
+        )
+    return _build(module, name, settings)
+
+
+def _build(module, name, settings):
+    for key, known in (("norm", layers.NORMS), ("init_type", layers.INITS)):
+        if key in settings and settings[key] not in known:
+            raise UserError(
+                f"{key} {settings[key]!r} of network {name} is not known;"
+                f" use one of {', '.join(known)}."
+            )
+    return module(**settings)
+
+
+__all__ = [
+    "PatchDiscriminator",
+    "PixelDiscriminator",
+    "ResNetGenerator",
+    "UNetGenerator",
+    "discriminator",
+    "generator",
+]

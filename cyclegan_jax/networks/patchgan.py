@@ -1,0 +1,107 @@
+"""Discriminators that judge patches or pixels (Isola et al. 2017, section 3.2.2)."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cyclegan_jax.networks import layers
+
+
+class PatchDiscriminator(nn.Module):
+    """Scores overlapping patches of an image.
+
+    Attributes:
+      n_layers: strided convolutions, 1 to 6; 3 judges 70x70 patches, the published one.
+      width: channels after the first convolution; doubles up to 8 times that.
+      norm: see `layers.NORMS`.
+      init_type: see `layers.kernel_init`.
+      init_gain: likewise.
+      dtype: of the computation; the scores are float32.
+      axis_name: see `layers.BatchNorm`.
+    """
+
+    n_layers: int = 3
+    width: int = 64
+    norm: str = "instance"
+    init_type: str = "normal"
+    init_gain: float = 0.02
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that give a score."""
+        return 2 ** (self.n_layers + 1) + 2**self.n_layers
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Scores a batch.
+
+        Args:
+          images: [B, H, W, C] in [-1, 1].
+          train: see `layers.BatchNorm`; without batch norm it changes nothing.
+
+        Returns:
+          [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
+        """
+        conv = functools.partial(
+            layers.Conv,
+            kernel_size=4,
+            padding=1,
+            init_type=self.init_type,
+            init_gain=self.init_gain,
+            dtype=self.dtype,
+        )
+        bias = layers.norm_wants_bias(self.norm)
+        x = nn.leaky_relu(conv(self.width, stride=2, name="conv_0")(images), 0.2)
+        for i in range(1, self.n_layers + 1):
+            features = self.width * min(2**i, 8)
+            stride = 2 if i < self.n_layers else 1
+            x = conv(features, stride=stride, use_bias=bias, name=f"conv_{i}")(x)
+            x = layers.normalise(
+                x, self.norm, train=train, axis_name=self.axis_name, name=f"norm_{i}"
+            )
+            x = nn.leaky_relu(x, 0.2)
+        x = conv(1, name="conv_out")(x)
+        return x.astype(jnp.float32)
+
+
+class PixelDiscriminator(nn.Module):
+    """Scores every pixel by itself, with 1x1 convolutions.
+
+    Attributes are those of `PatchDiscriminator`.
+    """
+
+    width: int = 64
+    norm: str = "instance"
+    init_type: str = "normal"
+    init_gain: float = 0.02
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that give a score."""
+        return 1
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Maps [B, H, W, C] to scores [B, H, W, 1], as `PatchDiscriminator` does."""
+        conv = functools.partial(
+            layers.Conv,
+            kernel_size=1,
+            init_type=self.init_type,
+            init_gain=self.init_gain,
+            dtype=self.dtype,
+        )
+        bias = layers.norm_wants_bias(self.norm)
+        x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
+        x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
+        x = layers.normalise(
+            x, self.norm, train=train, axis_name=self.axis_name, name="norm_1"
+        )
+        x = conv(1, use_bias=bias, name="conv_out")(nn.leaky_relu(x, 0.2))
+        return x.astype(jnp.float32)

@@ -1,0 +1,164 @@
+"""The folder of a run: its config, what it ran on, and who may write to it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+from etils import epath
+
+from cyclegan_jax.errors import UserError
+
+# Settings that change what a run writes or when it ends, not what it computes.
+REPORTING = (
+    "max_steps",
+    "log_every_steps",
+    "sample_every_steps",
+    "num_samples",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "keep_every_steps",
+    "data.path",
+    "data.data_dir",
+    "data.cache_gib",
+)
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "tensorflow-datasets",
+    "numpy",
+    "pillow",
+)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns {"data": {"path": ""}} into {"data.path": ""}."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lists `setting: old -> new` for all settings that change what a run computes."""
+    old, new = flatten(old), flatten(new)
+    missing = "(not set)"
+    return [
+        f"{key}: {old.get(key, missing)!r} -> {new.get(key, missing)!r}"
+        for key in sorted(set(old) | set(new))
+        if key not in REPORTING and old.get(key, missing) != new.get(key, missing)
+    ]
+
+
+def read_config(workdir: epath.PathLike) -> dict[str, Any]:
+    """Reads the config of a run.
+
+    Raises:
+      UserError: the folder holds no run, or its config cannot be read.
+    """
+    path = epath.Path(workdir) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{workdir} holds no run (there is no config.json in it);"
+            " name the folder that train.py wrote to."
+        ) from None
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def open_run(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
+    """Creates the folder of a run, or checks that it belongs to the same config.
+
+    Raises:
+      UserError: the folder cannot be written to, or holds a run with another config.
+    """
+    workdir = epath.Path(workdir)
+    if (workdir / "config.json").exists():
+        changed = differences(read_config(workdir), config)
+        if changed:
+            raise UserError(
+                f"{workdir} holds a run with another configuration:\n  "
+                + "\n  ".join(changed)
+                + "\nUse the same settings to resume it, or another --workdir."
+            )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "config.json", dict(config))
+        if not (workdir / "run.json").exists():
+            write_json(workdir / "run.json", environment())
+    except OSError as error:
+        raise UserError(
+            f"the run's folder {workdir} cannot be written to"
+            f" ({error.strerror or error}); choose another --workdir."
+        ) from error
+
+
+def environment() -> dict[str, Any]:
+    """Describes what a run computes on: versions, devices, flags, source code."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "git": _git(),
+    }
+
+
+def _git():
+    """Returns the commit of the source code, marked if changed, or None."""
+    root = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def write_json(path: epath.Path, value: Any) -> None:
+    """Writes a JSON file in one go: readers see the old one or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def lock(workdir: epath.PathLike) -> Iterator[None]:
+    """Keeps a second trainer out of a local folder; the system frees it at exit.
+
+    Raises:
+      UserError: another process trains there.
+    """
+    if "://" in os.fspath(workdir):  # Object stores have no locks.
+        yield
+        return
+    with open(os.path.join(workdir, ".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"another process is training in {workdir}; stop it first,"
+                " or choose another --workdir."
+            ) from None
+        yield

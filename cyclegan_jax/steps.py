@@ -1,0 +1,213 @@
+"""What happens on one device in one training step.
+
+B is a device's share of the global batch here. A *slot* is a place in the global batch;
+all randomness is folded from the seed, the step and the slot, never from the device.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jax import lax
+
+from cyclegan_jax import image_pool, images
+from cyclegan_jax.methods.phases import Networks
+
+Metrics = dict[str, jax.Array]
+
+
+@struct.dataclass
+class TrainState:
+    """All that is the same on every device, in arrays only.
+
+    Attributes:
+      step: [] int32, number of finished updates.
+      params: network name -> parameters.
+      opt_state: network name -> optimiser state.
+      norm_stats: network name -> running statistics, for networks with batch norm.
+      ema_params: generator name -> moving average of its parameters; may be empty.
+    """
+
+    step: jax.Array
+    params: dict[str, Any]
+    opt_state: dict[str, optax.OptState]
+    norm_stats: dict[str, Any]
+    ema_params: dict[str, Any]
+
+
+def create_state(
+    method: Any,
+    optimizer: optax.GradientTransformation,
+    image_size: tuple[int, int],
+    seed: int,
+    *,
+    ema: bool = False,
+) -> TrainState:
+    """Initialises all networks of a method.
+
+    Args:
+      method: see `methods.phases`.
+      optimizer: applied to each network by itself.
+      image_size: height and width of the training images.
+      seed: of the run; every network's key is folded from it by the network's name.
+      ema: whether moving averages of the generators are kept.
+    """
+    params, norm_stats = {}, {}
+    for name, module in method.modules.items():
+        number = int.from_bytes(name.encode(), "big") % 2**32
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        blank = jnp.zeros((1, *image_size, method.input_channels[name]))
+        variables = module.init(key, blank)
+        params[name] = variables["params"]
+        if "batch_stats" in variables:
+            norm_stats[name] = variables["batch_stats"]
+    averaged = [name for name in params if name.startswith("g_")] if ema else []
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state={name: optimizer.init(value) for name, value in params.items()},
+        norm_stats=norm_stats,
+        ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
+    )
+
+
+def create_pools(
+    method: Any, slots: int, pool_size: int, image_size: tuple[int, int]
+) -> dict[str, image_pool.ImagePool]:
+    """Creates empty pools that hold about `pool_size` images over all `slots`.
+
+    Every slot of the global batch gets `ceil(pool_size / slots)` images.
+    """
+    capacity = -(-pool_size // slots)
+    return {
+        name: image_pool.create(slots, capacity, (*image_size, channels))
+        for name, channels in method.pools.items()
+    }
+
+
+def train_step(
+    state: TrainState,
+    pools: dict[str, image_pool.ImagePool],
+    batch: dict[str, jax.Array],
+    seed: jax.Array,
+    *,
+    method: Any,
+    optimizer: optax.GradientTransformation,
+    axis_name: str,
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
+) -> tuple[TrainState, dict[str, image_pool.ImagePool], Metrics]:
+    """Updates every network once, from this device's share of the batch.
+
+    Args:
+      state: the training state, the same on every device.
+      pools: output name -> pools of this device's B slots.
+      batch: `a` and `b`: real images uint8 [B, H, W, C]; `slot`: int32 [B].
+      seed: [] uint32, the run's.
+      method: see `methods.phases`.
+      optimizer: applied to each network by itself.
+      axis_name: the mapped axis over which gradients are averaged.
+      accumulate: parts that the share is split into to save memory; must divide B.
+      ema_decay: of the generators' moving averages; 0 for none.
+
+    Returns:
+      The new state, the new pools, and scalar metrics averaged over devices.
+    """
+    step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+    slot_keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, batch["slot"])
+    arrays = {f"real_{domain}": images.to_float(batch[domain]) for domain in "ab"}
+    pools, metrics = dict(pools), {}
+    for number, phase in enumerate(method.phases):
+        keys = _fold(slot_keys, 2 * number)
+        grads, outputs, terms, norm_stats = _gradients(
+            method, phase, state, arrays, keys, accumulate
+        )
+        grads, terms = lax.pmean((grads, terms), axis_name)
+        params, opt_state = dict(state.params), dict(state.opt_state)
+        for name, grad in grads.items():
+            updates, opt_state[name] = optimizer.update(
+                grad, opt_state[name], params[name]
+            )
+            params[name] = optax.apply_updates(params[name], updates)
+        state = state.replace(params=params, opt_state=opt_state, norm_stats=norm_stats)
+        arrays |= outputs
+        for output in sorted(set(outputs) & set(pools)):
+            # One draw for both domains would tie their pools together.
+            keys = _fold(_fold(slot_keys, 2 * number + 1), sorted(pools).index(output))
+            pools[output], arrays[output] = image_pool.exchange(
+                pools[output], outputs[output], keys
+            )
+        metrics |= terms
+    state = state.replace(step=state.step + 1, ema_params=_average(state, ema_decay))
+    return state, pools, metrics
+
+
+def _fold(keys, number):
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+
+
+def _gradients(method, phase, state, arrays, keys, accumulate):
+    """Returns gradients, outputs, metrics and running statistics of one phase."""
+
+    def loss_fn(players, norm_stats, arrays, keys):
+        params = state.params | players
+        net = Networks(method.modules, params, norm_stats, keys)
+        loss, outputs, metrics = phase.loss(net, arrays)
+        outputs = lax.stop_gradient(outputs)
+        return loss, (outputs, metrics, net.norm_stats)
+
+    players = {name: state.params[name] for name in phase.players}
+    grad_fn = jax.grad(loss_fn, has_aux=True)
+    if accumulate == 1:
+        grads, (outputs, metrics, norm_stats) = grad_fn(
+            players, state.norm_stats, arrays, keys
+        )
+        return grads, outputs, metrics, norm_stats
+
+    def split(x):
+        return x.reshape(accumulate, x.shape[0] // accumulate, *x.shape[1:])
+
+    def body(carry, part):
+        total, norm_stats = carry
+        grads, (outputs, metrics, norm_stats) = grad_fn(players, norm_stats, *part)
+        return (jax.tree.map(jnp.add, total, grads), norm_stats), (outputs, metrics)
+
+    zeros = jax.tree.map(jnp.zeros_like, players)
+    (total, norm_stats), (outputs, metrics) = lax.scan(
+        body, (zeros, state.norm_stats), jax.tree.map(split, (arrays, keys))
+    )
+    grads = jax.tree.map(lambda x: x / accumulate, total)
+    outputs = {k: x.reshape(-1, *x.shape[2:]) for k, x in outputs.items()}
+    return grads, outputs, {k: jnp.mean(x) for k, x in metrics.items()}, norm_stats
+
+
+def _average(state, decay):
+    """Moves the averages; early steps count more, so that the start is forgotten."""
+    if not state.ema_params:
+        return state.ema_params
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return {
+        name: jax.tree.map(lambda m, p: p + decay * (m - p), mean, state.params[name])
+        for name, mean in state.ema_params.items()
+    }
+
+
+def translate(
+    params: Any, norm_stats: Any, photos: jax.Array, *, module: nn.Module
+) -> jax.Array:
+    """Translates [B, H, W, C] in [-1, 1] by one generator, in evaluation mode.
+
+    Args:
+      params: the generator's parameters.
+      norm_stats: its running statistics, or None if it has none.
+      photos: the images.
+      module: the generator.
+    """
+    variables = {"params": params}
+    if norm_stats is not None:
+        variables["batch_stats"] = norm_stats
+    return module.apply(variables, photos)

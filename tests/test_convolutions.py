@@ -1,0 +1,93 @@
+"""Every form of a convolution equals XLA's own, in value and in both gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cyclegan_jax.networks import convolutions
+
+# (kernel size, stride, padding, channels in, channels out, height, width)
+CONVS = [
+    (7, 1, 0, 3, 8, 14, 12),
+    (7, 1, 0, 8, 3, 14, 12),
+    (7, 1, 3, 8, 3, 10, 12),
+    (3, 2, 1, 4, 16, 12, 8),
+    (3, 2, 1, 4, 16, 11, 9),
+    (3, 1, 0, 16, 16, 8, 6),
+    (4, 2, 1, 3, 16, 12, 8),
+    (4, 2, 1, 3, 16, 13, 9),
+    (4, 1, 1, 16, 32, 6, 8),
+    (4, 1, 1, 32, 1, 6, 8),
+    (1, 1, 0, 8, 16, 5, 4),
+]
+
+
+def assert_equal_with_gradients(form, plain, x, kernel):
+    y, form_vjp = jax.vjp(form, x, kernel)
+    expected, plain_vjp = jax.vjp(plain, x, kernel)
+    assert_close(y, expected)
+    dy = jax.random.normal(jax.random.key(9), y.shape)
+    for gradient, wanted in zip(form_vjp(dy), plain_vjp(dy), strict=True):
+        assert_close(gradient, wanted)
+
+
+def assert_close(actual, expected):
+    """Up to rounding: the sums have up to 800 terms in another order."""
+    bound = 2e-6 * np.max(np.abs(expected))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=bound)
+
+
+def arrays(k, channels, out, height, width):
+    key_x, key_kernel = jax.random.split(jax.random.key(k))
+    x = jax.random.normal(key_x, (2, height, width, channels))
+    return x, jax.random.normal(key_kernel, (k, k, channels, out))
+
+
+@pytest.mark.parametrize(("k", "stride", "padding", "i", "o", "h", "w"), CONVS)
+def test_conv_equals_xla(k, stride, padding, i, o, h, w):
+    assert_equal_with_gradients(
+        lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
+        lambda x, kernel: convolutions._conv_xla(stride, padding, x, kernel),
+        *arrays(k, i, o, h, w),
+    )
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_conv_transpose_equals_xla(k):
+    assert_equal_with_gradients(
+        lambda x, kernel: convolutions.conv_transpose(x, kernel),
+        lambda x, kernel: convolutions._conv_transpose_xla(2, 1, x, kernel),
+        *arrays(k, 6, 10, 5, 7),
+    )
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_conv_transpose_by_definition(k):
+    """Every input pixel adds its kernel, spread by the stride, to the output."""
+    x, kernel = arrays(k, 2, 3, 4, 5)
+    full = np.zeros((2, 2 * 4 + k, 2 * 5 + k, 3))
+    for i in range(4):
+        for j in range(5):
+            # The kernel is stored flipped in space.
+            patch = np.einsum("bc,hwco->bhwo", x[:, i, j], kernel[::-1, ::-1])
+            full[:, 2 * i : 2 * i + k, 2 * j : 2 * j + k] += patch
+    expected = full[:, 1:9, 1:11]
+    y = convolutions.conv_transpose(x, kernel)
+    assert_close(y, expected)
+
+
+def test_second_derivative_of_the_fast_forms():
+    """The gradient penalty differentiates a gradient: compare with plain XLA."""
+    x, kernel = arrays(4, 3, 8, 8, 8)
+
+    def penalty(conv):
+        def norm(kernel):
+            gradient = jax.grad(lambda x: jnp.sum(jnp.sin(conv(x, kernel))))(x)
+            return jnp.sum(jnp.square(gradient))
+
+        return jax.grad(norm)(kernel)
+
+    fast = penalty(lambda x, k: convolutions.conv(x, k, stride=2, padding=1))
+    plain = penalty(lambda x, k: convolutions._conv_xla(2, 1, x, k))
+    assert_close(fast, plain)

@@ -1,0 +1,211 @@
+"""The networks have the reference's sizes, shapes and receptive fields."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cyclegan_jax import networks
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.networks import layers
+
+
+def count(module, *shape):
+    variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(shape))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "parameters"),
+    [
+        ("resnet_9blocks", "instance", 11_378_179),
+        ("resnet_9blocks", "instance_affine", 11_388_675),
+        ("resnet_6blocks", "instance", 7_837_699),
+        ("unet_256", "batch", 54_413_955),
+        ("unet_128", "batch", 41_828_995),
+    ],
+)
+def test_generator_parameters(name, norm, parameters):
+    assert count(networks.generator(name, norm=norm), 1, 256, 256, 3) == parameters
+
+
+def test_discriminator_parameters():
+    basic = networks.discriminator("basic")
+    assert count(basic, 1, 256, 256, 3) == 2_764_737
+    conditional = networks.discriminator("basic", norm="batch")
+    assert count(conditional, 1, 256, 256, 6) == 2_768_705
+
+
+def test_patch_scores_are_30_by_30():
+    basic = networks.discriminator("basic", width=2)
+    out, _ = jax.eval_shape(
+        basic.init_with_output, jax.random.key(0), jnp.zeros((1, 256, 256, 3))
+    )
+    assert out.shape == (1, 30, 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286), (6, 574)]
+)
+def test_receptive_field_by_gradient(n_layers, field):
+    # Without a norm, since an instance norm lets every score see the whole image.
+    module = networks.discriminator("n_layers", n_layers=n_layers, width=1, norm="none")
+    size = field + 2 ** (n_layers + 2)
+    x = jax.random.normal(jax.random.key(1), (1, size, size, 1))
+    variables = module.init(jax.random.key(0), x)
+    # All positive: else a ReLU's zero or a cancellation could hide a connection.
+    variables = jax.tree.map(lambda p: jnp.abs(p) + 0.1, variables)
+
+    def middle_score(x):
+        scores = module.apply(variables, x)
+        return scores[0, scores.shape[1] // 2, scores.shape[2] // 2, 0]
+
+    gradient = np.asarray(jax.jit(jax.grad(middle_score))(jnp.abs(x)))[0, :, :, 0]
+    rows, columns = np.nonzero(gradient)
+    assert np.ptp(rows) + 1 == field
+    assert np.ptp(columns) + 1 == field
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
+def test_smallest_size_gives_one_score(n_layers):
+    module = networks.discriminator("n_layers", n_layers=n_layers, width=1)
+    size = module.smallest_size
+    for side, scores in ((size, 1), (size - 1, 0)):
+        out, _ = jax.eval_shape(
+            module.init_with_output, jax.random.key(0), jnp.zeros((1, side, side, 3))
+        )
+        assert out.shape == (1, scores, scores, 1)
+
+
+@pytest.mark.parametrize("name", ["resnet_2blocks", "unet_16"])
+def test_other_channels_and_sizes(name):
+    module = networks.generator(name, width=4, channels=2)
+    x = jnp.zeros((2, 32, 48, 5))
+    y, _ = module.init_with_output(jax.random.key(0), x)
+    assert y.shape == (2, 32, 48, 2)
+    assert y.dtype == jnp.float32
+
+
+def test_remat_changes_nothing():
+    plain = networks.generator("resnet_2blocks", width=4)
+    remat = networks.generator("resnet_2blocks", width=4, remat=True)
+    x = jax.random.normal(jax.random.key(1), (1, 16, 16, 3))
+    variables = plain.init(jax.random.key(0), x)
+
+    def loss(module, variables):
+        return jnp.sum(jnp.square(module.apply(variables, x)))
+
+    expected = jax.grad(functools.partial(loss, plain))(variables)
+    gradient = jax.grad(functools.partial(loss, remat))(variables)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+        gradient,
+        expected,
+    )
+
+
+def test_bfloat16_computes_in_bfloat16_with_float32_parameters():
+    full = networks.generator("resnet_1blocks", width=8)
+    half = networks.generator("resnet_1blocks", width=8, dtype=jnp.bfloat16)
+    x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3), minval=-1)
+    variables = half.init(jax.random.key(0), x)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    text = jax.jit(half.apply).lower(variables, x).as_text()
+    assert "bf16" in text
+    difference = jnp.abs(half.apply(variables, x) - full.apply(variables, x))
+    assert 0.0 < jnp.max(difference) < 0.1
+
+
+def test_dropout_is_a_slots_own():
+    """Each image's mask comes from its key alone, whatever the batch."""
+    module = networks.generator("resnet_2blocks", width=4, dropout=True)
+    x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+    variables = module.init(jax.random.key(0), x)
+    keys = jax.random.split(jax.random.key(2), 2)
+    both = module.apply(variables, x, dropout_keys=keys)
+    second = module.apply(variables, x[1:], dropout_keys=keys[1:])
+    np.testing.assert_allclose(both[1:], second, rtol=1e-4, atol=1e-6)
+    without = module.apply(variables, x)
+    assert np.max(np.abs(both - without)) > 1e-4
+
+
+def test_dropout_halves_and_doubles():
+    keys = jax.random.split(jax.random.key(2), 3)
+    y = np.asarray(layers.dropout(jnp.ones((3, 16, 16, 8)), keys, 0))
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert abs(y.mean() - 1.0) < 0.05
+    other = np.asarray(layers.dropout(jnp.ones((3, 16, 16, 8)), keys, 1))
+    assert np.any(y != other)
+
+
+def test_unet_dropout_stages():
+    """unet_256 drops in three decoder stages, as the reference's d2, d3, d4."""
+    module = networks.generator("unet_256", width=1, dropout=True)
+    keys = jax.random.split(jax.random.key(0), 1)
+    variables = jax.eval_shape(
+        module.init, jax.random.key(0), jnp.zeros((1, 256, 256, 3))
+    )
+    jaxpr = jax.make_jaxpr(
+        lambda v: module.apply(v, jnp.zeros((1, 256, 256, 3)), dropout_keys=keys)
+    )(variables)
+    assert str(jaxpr).count("random_bits") == 3
+
+
+def test_batch_norm_is_synchronised_over_devices():
+    """Two devices with half of the batch each act like one with all of it."""
+    x = jax.random.normal(jax.random.key(1), (4, 6, 5, 3))
+    variables = layers.BatchNorm().init(jax.random.key(0), x, train=True)
+
+    def apply(module, x):
+        return module.apply(variables, x, train=True, mutable=["batch_stats"])
+
+    expected, stats = apply(layers.BatchNorm(), x)
+    synchronised = layers.BatchNorm(axis_name="batch")
+    halves, both = jax.pmap(
+        lambda x: apply(synchronised, x), axis_name="batch", out_axes=(0, None)
+    )(x.reshape(2, 2, 6, 5, 3))
+    np.testing.assert_allclose(halves.reshape(x.shape), expected, rtol=1e-5, atol=1e-6)
+    for name, value in stats["batch_stats"].items():
+        np.testing.assert_allclose(both["batch_stats"][name], value, rtol=1e-5)
+    # PyTorch keeps the unbiased variance, with weight 0.1 for the newest batch.
+    wanted = 0.9 + 0.1 * np.var(x, axis=(0, 1, 2), ddof=1)
+    np.testing.assert_allclose(stats["batch_stats"]["var"], wanted, rtol=1e-5)
+
+
+def test_initial_weights():
+    draw = functools.partial(layers.kernel_init, transposed=False)
+    key, shape = jax.random.key(0), (3, 3, 32, 64)  # fan in 288, fan out 576
+    deviations = {
+        "normal": 0.02,
+        "xavier": 0.5 * np.sqrt(2.0 / (288 + 576)),
+        "kaiming": np.sqrt(2.0 / 288),
+    }
+    for name, deviation in deviations.items():
+        gain = 0.02 if name == "normal" else 0.5
+        kernel = draw(name, gain)(key, shape)
+        assert abs(np.std(kernel) / deviation - 1.0) < 0.02, name
+    # PyTorch counts the fan in of a transposed convolution's [I, O, kh, kw] over O.
+    kernel = layers.kernel_init("kaiming", 1.0, transposed=True)(key, shape)
+    assert abs(np.std(kernel) / np.sqrt(2.0 / 576) - 1.0) < 0.02
+    rows = np.asarray(draw("orthogonal", 2.0)(key, shape)).reshape(288, 64)
+    np.testing.assert_allclose(rows.T @ rows, 4.0 * np.eye(64), atol=1e-4)
+    with pytest.raises(ValueError, match="unknown initialisation"):
+        draw("uniform", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: networks.generator("resnet9"), "resnet_<n>blocks"),
+        (lambda: networks.generator("unet_100"), "power of two"),
+        (lambda: networks.generator("unet_256", remat=True), "has none"),
+        (lambda: networks.generator("resnet_9blocks", norm="layer"), "instance, "),
+        (lambda: networks.discriminator("n_layers", n_layers=7), "1 to 6"),
+        (lambda: networks.discriminator("patch"), "basic, n_layers or pixel"),
+    ],
+)
+def test_bad_settings_are_named(build, message):
+    with pytest.raises(UserError, match=message):
+        build()

@@ -1,0 +1,235 @@
+"""The step: what it updates, and that devices, slots and parts do not matter."""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cyclegan_jax import networks, steps
+from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+
+SIZE, SLOTS = 16, 4
+
+
+def make_method(norm="instance", dropout=False, weights=LossWeights(), **kwargs):
+    generator = networks.generator(
+        "resnet_1blocks", width=4, norm=norm, dropout=dropout, axis_name="batch"
+    )
+    discriminator = networks.discriminator(
+        "n_layers", n_layers=1, width=4, norm=norm, axis_name="batch"
+    )
+    pairs = (generator, generator, discriminator, discriminator)
+    return CycleGAN(*pairs, weights=weights, **kwargs)
+
+
+def make_batch(seed=0, slots=SLOTS):
+    rng = np.random.default_rng(seed)
+    shape = (slots, SIZE, SIZE, 3)
+    batch = {d: rng.integers(0, 256, shape, dtype=np.uint8) for d in "ab"}
+    return batch | {"slot": np.arange(slots, dtype=np.int32)}
+
+
+def run(method, num_devices, num_steps=1, optimizer=None, pool_size=8, **options):
+    """Trains from scratch; returns state, pools by slot, and each step's metrics."""
+    # Not Adam: it hides a wrong gradient scale, and blows up the rounding noise in
+    # the biases before an instance norm, whose gradient is zero.
+    optimizer = optimizer or optax.sgd(0.1)
+    ema = options.get("ema_decay", 0) > 0
+    state = steps.create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
+    pools = steps.create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
+
+    def split(tree):
+        return jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), tree)
+
+    pools, metrics = split(pools), []
+    pmapped = jax.pmap(
+        functools.partial(
+            steps.train_step,
+            method=method,
+            optimizer=optimizer,
+            axis_name="batch",
+            **options,
+        ),
+        axis_name="batch",
+        in_axes=(None, 0, 0, None),
+        out_axes=(None, 0, None),
+        devices=jax.devices()[:num_devices],
+    )
+    for step in range(num_steps):
+        batch = split(make_batch(step))
+        state, pools, terms = pmapped(state, pools, batch, np.uint32(7))
+        metrics.append(terms)
+    pools = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), pools)
+    return jax.device_get((state, pools, metrics))
+
+
+def assert_close(a, b, rtol=1e-4, atol=1e-6):
+    chex.assert_trees_all_close(a, b, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("norm", "dropout"),
+    [("instance", False), ("instance", True), pytest.param("batch", True)],
+)
+def test_two_devices_equal_one(norm, dropout):
+    """Gradients, pools, dropout and batch statistics: all by slot, not by device."""
+    method = make_method(norm, dropout)
+    # Two slots' pools of two images are full after two steps: the third draws.
+    one = run(method, 1, num_steps=3, pool_size=8)
+    two = run(method, 2, num_steps=3, pool_size=8)
+    assert_close(one, two, rtol=2e-4, atol=2e-5)
+    assert np.all(one[1]["fake_a"].count == 2)
+
+
+def test_parts_equal_the_whole():
+    method = make_method()
+    whole = run(method, 1, num_steps=2)
+    assert_close(whole, run(method, 1, num_steps=2, accumulate=2), atol=2e-6)
+    assert_close(whole, run(method, 2, num_steps=2, accumulate=2), atol=2e-6)
+
+
+def moved(before, after):
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    return any(np.any(a != b) for a, b in pairs)
+
+
+def test_every_network_moves():
+    method = make_method()
+    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    state, _, _ = run(method, 1)
+    assert sorted(state.params) == ["d_a", "d_b", "g_ab", "g_ba"]
+    assert sorted(state.opt_state) == sorted(state.params)
+    for name, params in start.params.items():
+        assert moved(params, state.params[name]), name
+    assert state.step == 1
+
+
+def test_networks_start_differently():
+    state = steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 3)
+    assert moved(state.params["g_ab"], state.params["g_ba"])
+    assert moved(state.params["d_a"], state.params["d_b"])
+    other = steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 4)
+    assert moved(state.params["g_ab"], other.params["g_ab"])
+
+
+@pytest.mark.parametrize(
+    ("change", "terms"),
+    [
+        ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba"),
+        ({"gan": 0.0, "identity": 0.0}, "cycle_a cycle_b"),
+        ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba"),
+        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a"),
+    ],
+)
+def test_a_term_without_weight_is_not_computed(change, terms):
+    method = make_method(weights=dataclasses.replace(LossWeights(), **change))
+    state, pools, (metrics,) = run(method, 1)
+    assert sorted(metrics) == terms.split()
+    assert ("d_a" in state.params) == bool(pools) == ("d_a" in metrics)
+
+    def cost(weights):
+        step = functools.partial(
+            steps.train_step,
+            method=make_method(weights=weights),
+            optimizer=optax.sgd(0.1),
+            axis_name="batch",
+        )
+        state, pools, batch = jax.eval_shape(
+            lambda: (
+                steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 0),
+                steps.create_pools(make_method(), SLOTS, 8, (SIZE, SIZE)),
+                jax.tree.map(jnp.asarray, make_batch()),
+            )
+        )
+        jaxpr = jax.make_jaxpr(step, axis_env=[("batch", 1)])
+        text = str(jaxpr(state, pools, batch, np.uint32(0)))
+        return text.count("conv_general_dilated")
+
+    if change.get("gan", 1.0):  # The states then have the same networks.
+        changed = dataclasses.replace(LossWeights(), **change)
+        assert cost(changed) < cost(LossWeights())
+
+
+@pytest.mark.parametrize("mode", ["vanilla", "hinge", "wgangp"])
+def test_other_adversarial_losses_train(mode):
+    method = make_method(gan_mode=mode)
+    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    state, _, (metrics,) = run(method, 2)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(moved(start.params[n], state.params[n]) for n in state.params)
+
+
+def test_pools_of_the_domains_draw_independently():
+    """After many steps the two pools of a slot hold images of different ages."""
+    method = make_method()
+    _, pools, _ = run(method, 1, num_steps=12, pool_size=16, optimizer=optax.sgd(0.0))
+    # With no training, a pool's images are translations of the batches' images.
+    state = steps.create_state(method, optax.sgd(0.0), (SIZE, SIZE), 3)
+
+    def ages(domain, name, source):
+        fakes = [
+            steps.translate(
+                state.params[name],
+                None,
+                make_batch(step)[source] / np.float32(127.5) - 1,
+                module=method.modules[name],
+            )
+            for step in range(12)
+        ]
+        fakes = np.stack(fakes)  # [steps, slots, H, W, C]
+        stored = pools[domain].images
+        distance = np.abs(fakes[:, :, None] - stored[None]).mean(axis=(3, 4, 5))
+        assert np.max(np.min(distance, axis=0)) < 1e-4
+        return np.argmin(distance, axis=0)  # [slots, capacity]
+
+    ages_a = ages("fake_a", "g_ba", "b")
+    ages_b = ages("fake_b", "g_ab", "a")
+    assert np.any(ages_a != ages_b)
+    assert len({tuple(row) for row in ages_a}) > 1  # Nor do the slots move together.
+
+
+def test_moving_average_follows_the_generators():
+    method = make_method()
+    state, _, _ = run(method, 1, num_steps=2, ema_decay=0.5)
+    assert sorted(state.ema_params) == ["g_ab", "g_ba"]
+    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    first, _, _ = run(method, 1, num_steps=1)
+    # Decay is min(0.5, (1 + t) / (10 + t)): 2/11 in step 1, 3/12 in step 2.
+    mean = jax.tree.map(
+        lambda a, b: 2 / 11 * a + 9 / 11 * b,
+        start.params["g_ab"],
+        first.params["g_ab"],
+    )
+    mean = jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, mean, state.params["g_ab"])
+    assert_close(state.ema_params["g_ab"], mean, rtol=1e-4, atol=1e-7)
+
+
+def test_unequal_channels():
+    generator = functools.partial(networks.generator, "resnet_1blocks", width=4)
+    discriminator = networks.discriminator("n_layers", n_layers=1, width=4)
+    method = CycleGAN(
+        generator(channels=1),
+        generator(channels=3),
+        discriminator,
+        discriminator,
+        channels_a=3,
+        channels_b=1,
+        weights=LossWeights(identity=0.0),
+    )
+    optimizer = optax.sgd(0.1)
+    state = steps.create_state(method, optimizer, (SIZE, SIZE), 0)
+    pools = steps.create_pools(method, 1, 2, (SIZE, SIZE))
+    batch = make_batch(slots=1)
+    batch["b"] = batch["b"][..., :1]
+    step = functools.partial(
+        steps.train_step, method=method, optimizer=optimizer, axis_name="batch"
+    )
+    pmapped = jax.pmap(step, axis_name="batch", in_axes=(None, 0, 0, None))
+    add_axis = functools.partial(jax.tree.map, lambda x: x[None])
+    state, _, metrics = pmapped(state, add_axis(pools), add_axis(batch), np.uint32(0))
+    assert all(np.isfinite(value).all() for value in metrics.values())
