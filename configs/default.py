@@ -79,6 +79,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.max_steps = 0  # Stop after so many steps; 0: after all epochs.
     config.log_every_steps = 100  # Means of the losses go to metrics.jsonl.
     config.sample_every_steps = 1000  # Sample grids and index.html; 0: never.
+    config.evaluate_every_steps = 0  # Scores on the test split; 0: only at the end.
     config.num_samples = 4  # Test images of each domain in a sample grid.
     config.checkpoint_every_steps = 5000  # 0: only at the end.
     config.keep_checkpoints = 3  # The newest so many,

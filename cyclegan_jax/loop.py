@@ -9,7 +9,15 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import data, experiment, run_folder, samples, steps
+from cyclegan_jax import (
+    data,
+    evaluation,
+    experiment,
+    report,
+    run_folder,
+    samples,
+    steps,
+)
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.devices import AXIS, Devices
 from cyclegan_jax.errors import UserError
@@ -55,14 +63,14 @@ class Trainer:
         self.dataset = experiment.load_dataset(config)
         run_folder.open_run(workdir, config.to_dict())
 
-        cache = functools.partial(
-            data.CachedSource,
-            load=transform.load,
-            cache_bytes=int(config.data.cache_gib * 2**30 / 2),
-        )
+        self.transform = transform
+        budget = int(config.data.cache_gib * 2**30)
+        cache = functools.partial(data.CachedSource, load=transform.load)
+        cached_a = cache(self.dataset.train_a, cache_bytes=budget)
+        budget -= cached_a.cached_bytes
         self.batches = data.TrainBatches(
-            cache(self.dataset.train_a),
-            cache(self.dataset.train_b),
+            cached_a,
+            cache(self.dataset.train_b, cache_bytes=budget),
             transform,
             seed=config.seed,
             batch_size=config.batch_size,
@@ -106,7 +114,7 @@ class Trainer:
         pools = steps.create_pools(
             self.method, config.batch_size, config.pool_size, self.image_size
         )
-        self.step, self.pending = 0, []
+        self.step, self.pending, self.scores = 0, [], {}
         self.state, self.pools = devices.replicate(state), devices.split(pools)
         if found := self.checkpoints.steps():
             self.step = found[-1]
@@ -127,7 +135,7 @@ class Trainer:
         if self.step >= self.total_steps:
             print(f"Already finished: {self.workdir} is at step {self.step}.")
             return 0
-        print(describe(self))
+        print("\n".join(f"{k:9s} {text}" for k, text in summary(self).items()))
         resumed_at = self.step
         seed = np.uint32(config.seed)
         slots = np.array(self.devices.local_slots, np.int32)
@@ -142,7 +150,7 @@ class Trainer:
             ) as bar,
         ):
             if self.step == 0:
-                self._write_samples(writer)
+                self._show(writer)
             clock = _Clock(self.step)
             for batch in self.batches.iterate(self.step):
                 batch = self.devices.split({**batch, "slot": slots})
@@ -153,12 +161,14 @@ class Trainer:
                 self.pending.append(metrics)
                 bar.update()
 
-                last = self.step == self.total_steps or interrupts.signal
+                done = self.step == self.total_steps
+                last = done or interrupts.signal
                 if due(self.step, config.log_every_steps):
                     self._log(writer, bar, clock)
+                if due(self.step, config.evaluate_every_steps) or done:
+                    self._evaluate(writer)
                 if due(self.step, config.sample_every_steps) or last:
-                    self._check_finite()
-                    self._write_samples(writer)
+                    self._show(writer)
                 if due(self.step, config.checkpoint_every_steps) or last:
                     self._save()
                 if last:
@@ -212,16 +222,46 @@ class Trainer:
             )
         self.checkpoints.save(self.step, self._checkpoint_tree(), {"pending": pending})
 
-    def _write_samples(self, writer):
+    def _evaluate(self, writer):
+        """Scores photo -> labels where the test split has class maps."""
+        if self.dataset.test_class_maps is None:
+            return
+        scores = evaluation.label_scores(
+            functools.partial(self._translate, self.state),
+            self.dataset,
+            self.transform,
+        )
+        self.scores = {f"test/{k}": v for k, v in scores._asdict().items()}
+        writer.write(self.step, self.scores)
+
+    @functools.cached_property
+    def _translate(self):
+        def translate(state, photos):
+            return steps.translate(state, self.method, "g_ab", photos)
+
+        return jax.jit(translate)
+
+    def _show(self, writer):
+        """Writes a sample grid and the run's page."""
+        self._check_finite()
         if self.config.sample_every_steps:
-            self.sampler.write(self.workdir, self.step, self.state, writer)
+            grid = self.sampler.grid(self.state)
+            samples.save(self.workdir, self.step, grid)
+            writer.write_image(self.step, "samples", grid)
+        report.write_training_page(
+            self.workdir, title=self.workdir.name, summary=summary(self)
+        )
 
     def _finish(self, interrupts, resumed_at):
         done = f"steps {resumed_at + 1} to {self.step}, saved in {self.workdir}"
         if interrupts.signal:
             print(f"Stopped by {interrupts.name} after {done}; run again to go on.")
             return 128 + interrupts.signal
-        print(f"Finished {done}.\nLook at {self.workdir / 'index.html'}")
+        print(f"Finished {done}.")
+        if self.scores:
+            shown = ", ".join(f"{k[5:]} {v:.3f}" for k, v in self.scores.items())
+            print(f"Photo to labels on the test pairs: {shown}")
+        print(f"Look at {self.workdir / 'index.html'}")
         return 0
 
 
@@ -252,8 +292,8 @@ def _check_accumulate(parts, per_device):
         )
 
 
-def describe(trainer: Trainer) -> str:
-    """Says what a run will do, in a few lines."""
+def summary(trainer: Trainer) -> dict[str, str]:
+    """Says what a run does: a few words to each of a few headings."""
     config, method, dataset = trainer.config, trainer.method, trainer.dataset
     weights, devices = method.weights, trainer.devices
 
@@ -265,7 +305,7 @@ def describe(trainer: Trainer) -> str:
     )
     if experiment.identity_is_impossible(config):
         identity = "no identity loss: the domains have different numbers of channels"
-    lines = {
+    return {
         "run": f"{trainer.workdir}, seed {config.seed}"
         + (f", resumed at step {trainer.step:,}" if trainer.step else ""),
         "devices": f"{devices.describe()}, batch {config.batch_size}:"
@@ -273,13 +313,10 @@ def describe(trainer: Trainer) -> str:
         "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
         f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
         f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
-        "networks": ", ".join(
-            f"{name} {parameters(name):,}" for name in method.modules
-        )
+        "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
         + " parameters",
         "losses": f"{method.gan_mode} {weights.gan:g},"
         f" cycle {weights.cycle_a:g} (A), {weights.cycle_b:g} (B), {identity}",
         "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
         f" {trainer.total_steps:,} in all",
     }
-    return "\n".join(f"{name:9s} {text}" for name, text in lines.items())

@@ -22,6 +22,7 @@ REPORTING = (
     "max_steps",
     "log_every_steps",
     "sample_every_steps",
+    "evaluate_every_steps",
     "num_samples",
     "checkpoint_every_steps",
     "keep_checkpoints",

@@ -52,9 +52,7 @@ class Sampler:
 
         def translations(state):
             def g(name, photos):
-                module, stats = method.modules[name], state.norm_stats.get(name)
-                params = state.ema_params.get(name, state.params[name])
-                return steps.translate(params, stats, photos, module=module)
+                return steps.translate(state, method, name, photos)
 
             fake_b, fake_a = g("g_ab", a), g("g_ba", b)
             side_a = [a, fake_b, g("g_ba", fake_b)]
@@ -68,7 +66,7 @@ class Sampler:
 
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
-    """Writes a sample grid into the run's folder."""
+    """Writes a picture into a run's folder, as samples/step_<n>.png."""
     folder = epath.Path(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     images.save_png(folder / f"step_{step:08d}.png", grid)

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 from jax import lax
 
@@ -60,7 +59,7 @@ def create_state(
         number = int.from_bytes(name.encode(), "big") % 2**32
         key = jax.random.fold_in(jax.random.key(seed), number)
         blank = jnp.zeros((1, *image_size, method.input_channels[name]))
-        variables = module.init(key, blank)
+        variables = jax.jit(module.init)(key, blank)  # Drops the forward pass.
         params[name] = variables["params"]
         if "batch_stats" in variables:
             norm_stats[name] = variables["batch_stats"]
@@ -197,17 +196,17 @@ def _average(state, decay):
 
 
 def translate(
-    params: Any, norm_stats: Any, photos: jax.Array, *, module: nn.Module
+    state: TrainState, method: Any, name: str, photos: jax.Array
 ) -> jax.Array:
     """Translates [B, H, W, C] in [-1, 1] by one generator, in evaluation mode.
 
     Args:
-      params: the generator's parameters.
-      norm_stats: its running statistics, or None if it has none.
+      state: its moving averages are used where it has them.
+      method: see `methods.phases`.
+      name: of the generator.
       photos: the images.
-      module: the generator.
     """
-    variables = {"params": params}
-    if norm_stats is not None:
-        variables["batch_stats"] = norm_stats
-    return module.apply(variables, photos)
+    variables = {"params": state.ema_params.get(name, state.params[name])}
+    if name in state.norm_stats:
+        variables["batch_stats"] = state.norm_stats[name]
+    return method.modules[name].apply(variables, photos)

@@ -5,18 +5,19 @@ import functools
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from cyclegan_jax import networks, steps
+from cyclegan_jax import images, networks, steps
+from cyclegan_jax.methods import phases
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
 
 SIZE, SLOTS = 16, 4
+WEIGHTS = LossWeights()
 
 
-def make_method(norm="instance", dropout=False, weights=LossWeights(), **kwargs):
+def make_method(norm="instance", dropout=False, weights=WEIGHTS, **kwargs):
     generator = networks.generator(
         "resnet_1blocks", width=4, norm=norm, dropout=dropout, axis_name="batch"
     )
@@ -34,14 +35,18 @@ def make_batch(seed=0, slots=SLOTS):
     return batch | {"slot": np.arange(slots, dtype=np.int32)}
 
 
+def start(method, optimizer=SGD, pool_size=8, ema=False):
+    state = steps.create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
+    return state, steps.create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
+
+
 def run(method, num_devices, num_steps=1, optimizer=None, pool_size=8, **options):
     """Trains from scratch; returns state, pools by slot, and each step's metrics."""
     # Not Adam: it hides a wrong gradient scale, and blows up the rounding noise in
     # the biases before an instance norm, whose gradient is zero.
-    optimizer = optimizer or optax.sgd(0.1)
+    optimizer = optimizer or optax.sgd(1e-3)
     ema = options.get("ema_decay", 0) > 0
-    state = steps.create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
-    pools = steps.create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
+    state, pools = start(method, optimizer, pool_size, ema)
 
     def split(tree):
         return jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), tree)
@@ -68,13 +73,13 @@ def run(method, num_devices, num_steps=1, optimizer=None, pool_size=8, **options
     return jax.device_get((state, pools, metrics))
 
 
-def assert_close(a, b, rtol=1e-4, atol=1e-6):
+def assert_close(a, b, rtol=1e-4, atol=1e-5):
     chex.assert_trees_all_close(a, b, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize(
     ("norm", "dropout"),
-    [("instance", False), ("instance", True), pytest.param("batch", True)],
+    [("instance", False), ("batch", True)],
 )
 def test_two_devices_equal_one(norm, dropout):
     """Gradients, pools, dropout and batch statistics: all by slot, not by device."""
@@ -82,15 +87,14 @@ def test_two_devices_equal_one(norm, dropout):
     # Two slots' pools of two images are full after two steps: the third draws.
     one = run(method, 1, num_steps=3, pool_size=8)
     two = run(method, 2, num_steps=3, pool_size=8)
-    assert_close(one, two, rtol=2e-4, atol=2e-5)
+    assert_close(one, two)
     assert np.all(one[1]["fake_a"].count == 2)
 
 
 def test_parts_equal_the_whole():
     method = make_method()
     whole = run(method, 1, num_steps=2)
-    assert_close(whole, run(method, 1, num_steps=2, accumulate=2), atol=2e-6)
-    assert_close(whole, run(method, 2, num_steps=2, accumulate=2), atol=2e-6)
+    assert_close(whole, run(method, 2, num_steps=2, accumulate=2))
 
 
 def moved(before, after):
@@ -100,17 +104,17 @@ def moved(before, after):
 
 def test_every_network_moves():
     method = make_method()
-    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    before, _ = start(method)
     state, _, _ = run(method, 1)
     assert sorted(state.params) == ["d_a", "d_b", "g_ab", "g_ba"]
     assert sorted(state.opt_state) == sorted(state.params)
-    for name, params in start.params.items():
+    for name, params in before.params.items():
         assert moved(params, state.params[name]), name
     assert state.step == 1
 
 
 def test_networks_start_differently():
-    state = steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 3)
+    state, _ = start(make_method())
     assert moved(state.params["g_ab"], state.params["g_ba"])
     assert moved(state.params["d_a"], state.params["d_b"])
     other = steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 4)
@@ -118,50 +122,43 @@ def test_networks_start_differently():
 
 
 @pytest.mark.parametrize(
-    ("change", "terms"),
+    ("change", "terms", "calls"),
     [
-        ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba"),
-        ({"gan": 0.0, "identity": 0.0}, "cycle_a cycle_b"),
-        ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba"),
-        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a"),
+        ({}, "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b", (6, 6)),
+        ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba", (4, 6)),
+        ({"gan": 0.0, "identity": 0.0}, "cycle_a cycle_b", (4, 0)),
+        ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba", (2, 6)),
+        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a", (4, 6)),
     ],
 )
-def test_a_term_without_weight_is_not_computed(change, terms):
+def test_a_term_without_weight_is_not_computed(change, terms, calls, monkeypatch):
     method = make_method(weights=dataclasses.replace(LossWeights(), **change))
-    state, pools, (metrics,) = run(method, 1)
+    called = []
+    call = phases.Networks.__call__
+
+    def counting(self, name, images):
+        called.append(name[0])
+        return call(self, name, images)
+
+    monkeypatch.setattr(phases.Networks, "__call__", counting)
+    step = functools.partial(
+        steps.train_step, method=method, optimizer=optax.sgd(0.1), axis_name="batch"
+    )
+    state, pools = jax.eval_shape(lambda: start(method))
+    trace = jax.make_jaxpr(step, axis_env=[("batch", 1)], return_shape=True)
+    _, (_, _, metrics) = trace(state, pools, make_batch(), np.uint32(0))
     assert sorted(metrics) == terms.split()
+    assert (called.count("g"), called.count("d")) == calls
     assert ("d_a" in state.params) == bool(pools) == ("d_a" in metrics)
-
-    def cost(weights):
-        step = functools.partial(
-            steps.train_step,
-            method=make_method(weights=weights),
-            optimizer=optax.sgd(0.1),
-            axis_name="batch",
-        )
-        state, pools, batch = jax.eval_shape(
-            lambda: (
-                steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 0),
-                steps.create_pools(make_method(), SLOTS, 8, (SIZE, SIZE)),
-                jax.tree.map(jnp.asarray, make_batch()),
-            )
-        )
-        jaxpr = jax.make_jaxpr(step, axis_env=[("batch", 1)])
-        text = str(jaxpr(state, pools, batch, np.uint32(0)))
-        return text.count("conv_general_dilated")
-
-    if change.get("gan", 1.0):  # The states then have the same networks.
-        changed = dataclasses.replace(LossWeights(), **change)
-        assert cost(changed) < cost(LossWeights())
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "hinge", "wgangp"])
 def test_other_adversarial_losses_train(mode):
     method = make_method(gan_mode=mode)
-    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    before, _ = start(method)
     state, _, (metrics,) = run(method, 2)
     assert all(np.isfinite(value) for value in metrics.values())
-    assert all(moved(start.params[n], state.params[n]) for n in state.params)
+    assert all(moved(before.params[n], state.params[n]) for n in state.params)
 
 
 def test_pools_of_the_domains_draw_independently():
@@ -169,15 +166,12 @@ def test_pools_of_the_domains_draw_independently():
     method = make_method()
     _, pools, _ = run(method, 1, num_steps=12, pool_size=16, optimizer=optax.sgd(0.0))
     # With no training, a pool's images are translations of the batches' images.
-    state = steps.create_state(method, optax.sgd(0.0), (SIZE, SIZE), 3)
+    state, _ = start(method)
 
     def ages(domain, name, source):
         fakes = [
             steps.translate(
-                state.params[name],
-                None,
-                make_batch(step)[source] / np.float32(127.5) - 1,
-                module=method.modules[name],
+                state, method, name, images.to_float(make_batch(step)[source])
             )
             for step in range(12)
         ]
@@ -197,15 +191,19 @@ def test_moving_average_follows_the_generators():
     method = make_method()
     state, _, _ = run(method, 1, num_steps=2, ema_decay=0.5)
     assert sorted(state.ema_params) == ["g_ab", "g_ba"]
-    start = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 3)
+    before, _ = start(method)
     first, _, _ = run(method, 1, num_steps=1)
-    # Decay is min(0.5, (1 + t) / (10 + t)): 2/11 in step 1, 3/12 in step 2.
+    # The decay is min(0.5, (1 + t) / (10 + t)): 1/10 in step t = 0, then 2/11.
     mean = jax.tree.map(
-        lambda a, b: 2 / 11 * a + 9 / 11 * b,
-        start.params["g_ab"],
+        lambda a, b: 0.1 * a + 0.9 * b,
+        before.params["g_ab"],
         first.params["g_ab"],
     )
-    mean = jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, mean, state.params["g_ab"])
+    mean = jax.tree.map(
+        lambda a, b: 2 / 11 * a + 9 / 11 * b, mean, state.params["g_ab"]
+    )
+        lambda a, b: 2 / 11 * a + 9 / 11 * b, mean, state.params["g_ab"]
+    )
     assert_close(state.ema_params["g_ab"], mean, rtol=1e-4, atol=1e-7)
 
 

@@ -44,7 +44,7 @@ def skyline(sketch: Sketch, rng: np.random.Generator) -> None:
     x, z = -60.0, _FAR - 10
     wooded = rng.random() < 0.5
     while x < 60.0:
-        width, height = rng.uniform(7, 16), rng.uniform(6, 15)
+        width, height = rng.uniform(7, 16), rng.uniform(5, 12)
         if wooded:
             radius = width / 2
             green = shaded(varied(rng, LEAVES, 6.0), 0.85)
@@ -80,10 +80,10 @@ def ground(
             (side * (road - 0.5), side * road),
         )
         sketch.floor(curb, (NEAR, _FAR), shaded(paving, 1.18))
-        sketch.floor(gutter, (NEAR, _FAR), shaded(asphalt, 0.82))
+        sketch.floor(gutter, (NEAR, _FAR), shaded(asphalt, 0.88))
     for _ in range(rng.integers(0, 4)):  # Mended asphalt.
         x, z = rng.uniform(-road, road - 2.5), rng.uniform(4, 20)
-        wide, long, tone = rng.uniform((0.8, 1, 0.8), (2.5, 6, 1.12)).tolist()
+        wide, long, tone = rng.uniform((0.8, 1, 0.88), (2.5, 6, 1.1)).tolist()
         sketch.floor((x, x + wide), (z, z + long), shaded(asphalt, tone))
 
 
@@ -91,7 +91,7 @@ def markings(sketch: Sketch, rng: np.random.Generator, street: Street) -> None:
     """The dashes in the middle of the road and perhaps a crossing."""
     for z in np.arange(rng.uniform(-4, 2), 70.0, 6.0).tolist():
         sketch.floor((-0.1, 0.1), (z, z + 3), _PAINT)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         z = rng.uniform(7, 14)
         for x in np.arange(0.5 - street.road, street.road - 0.5, 1.1).tolist():
             sketch.floor((x, x + 0.55), (z, z + 3), _PAINT)
@@ -105,4 +105,4 @@ def house_shadow(
     reach = sun * (street.edge - rng.uniform(0.5, 1.3) * street.pavement)
     if sketch.light.contrast > 0.5 and kinds[int(sun > 0)] == "row":
         across = (reach, sun * (street.edge + 9))
-        sketch.floor(across, (NEAR, _FAR), (40, 42, 54), alpha=80)
+        sketch.floor(across, (NEAR, _FAR), (40, 42, 54), alpha=64)

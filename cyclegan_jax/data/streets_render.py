@@ -87,7 +87,7 @@ def _sky(scene: Scene, rng: np.random.Generator) -> Image.Image:
     grids = ((7, 3), (14, 6), (28, 14), (56, 32))
     puffs = sum(_noise(rng, grid, size) / 2**k for k, grid in enumerate(grids))
     cover = np.clip((puffs / 1.2 - 1.1 + 1.8 * light.clouds) * 0.8, 0, 1)[..., None]
-    cover = cover * (1 - 0.6 * height) * 0.85
+    cover = cover * (1 - 0.6 * height) * 0.75
     bright = np.clip(0.94 + 0.08 * puffs[..., None], 0.8, 1.05)
     white = (0.7 * np.float32((246, 247, 250)) + 0.3 * low) * bright
     sky = sky * (1 - cover) + white * cover

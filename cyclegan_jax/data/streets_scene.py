@@ -47,14 +47,14 @@ def make_scene(rng: np.random.Generator) -> Scene:
     sun = -1 if rng.random() < 0.5 else 1
     exposed = shaded(tint, rng.uniform(0.9, 1.08))
     light = Light(top, low, exposed, rng.uniform(0.1, 0.8), sun, contrast)
-    road, pavement = rng.uniform(5.6, 7.6), rng.uniform(3.2, 5.2)
+    road, pavement = rng.uniform(6.0, 8.0), rng.uniform(3.4, 5.4)
     street = Street(road, pavement, road + pavement)
     camera = Camera(
         x=rng.uniform(-0.3, 0.3) * road,
         height=rng.uniform(2.7, 3.4),
         focal=rng.uniform(0.85, 1.05),
         centre=rng.uniform(0.36, 0.64),
-        horizon=rng.uniform(0.42, 0.5),
+        horizon=rng.uniform(0.44, 0.52),
     )
     sketch = Sketch(camera, light)
     kinds = [("row", "row", "houses", "park")[k] for k in rng.integers(4, size=2)]
@@ -79,7 +79,7 @@ def _houses(
         return
     # Distance from the pavement, height of the walls, gaps; how many are gabled.
     back, heights, gaps, gabled = {
-        "row": ((0, 2), (7, 15), (0, 5), 0.3),
+        "row": ((0, 2), (6, 13), (0, 5), 0.3),
         "houses": ((4, 7), (4, 6.5), (4, 9), 0.8),
     }[kind]
     front, z, places = street.edge + rng.uniform(*back), rng.uniform(5, 10), []

@@ -45,12 +45,12 @@ def tree(
         trunk = [(x - foot, 0.0), (x - neck, y), (x + neck, y), (x + foot, 0.0)]
         sketch.panel(z, trunk, _BARK, VEGETATION)
     core = radius * 0.82
-    sketch.disc((x, y, z), (core, core), shaded(green, 0.6), VEGETATION)
+    sketch.disc((x, y, z), (core, core), shaded(green, 0.72), VEGETATION)
     turn = rng.uniform(0, 2 * math.pi)
     for k in range(7):
         angle = turn + k * 2 * math.pi / 7
         across, up = 0.55 * math.cos(angle), 0.5 * math.sin(angle)
-        dark = shaded(green, 0.62 + 0.2 * up)
+        dark = shaded(green, 0.74 + 0.2 * up)
         lobe = (x + radius * across, y + radius * up, z)
         sketch.disc(lobe, (radius / 2, radius / 2), dark, VEGETATION)
     _leaves(sketch, rng, (x, y, z), radius, green)

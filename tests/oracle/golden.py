@@ -4,7 +4,9 @@ Everything is computed in float64 on one thread and stored as float32 (losses an
 learning rates as float64), so the files are the exact values, the same on any machine,
 and a float32 program differs from them by its own rounding only. Weights are
 drawn with NumPy, larger than the published 0.02 for a good signal, and rounded to
-multiples of 1/256 so that the files compress. Kinds of case:
+multiples of 1/256 so that the files compress.
+Images have 8-bit levels, x / 127.5 - 1: `np.round((x + 1) * 127.5)` are the uint8.
+Kinds of case:
 
 - network (`resnet_*`, `unet_*`, `patch_*`, `pixel_*`): "input", "output" [B, H, W, C],
   "state/<torch key>", "dead_biases"; config: "network", its "kwargs" (those of
@@ -22,12 +24,11 @@ multiples of 1/256 so that the files compress. Kinds of case:
 - `schedules`: "<policy>_<position>" [200] and "short/..." multipliers.
 - `losses`: "logits" [N], "<mode>/d_real", "<mode>/d_fake", "<mode>/g".
 
-Leave the dead biases out when comparing parameters: see `networks.dead_biases`. In
-float64 they stay where they were; in float32 Adam moves them by the learning rate.
+Leave the dead biases out when comparing parameters: see `networks.dead_biases`. Here
+they stay where they were; in float32, Adam moves them at full speed, at random.
 """
 
 import json
-import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -38,6 +39,10 @@ from tests.oracle import recipes
 from tests.oracle.cases import GOLDEN
 from tests.oracle.training import Settings
 
+# With these, no ReLU or L1 kink of the longer runs lies within float32 rounding: torch
+# in float32 stays within 3e-6 of the losses and 2e-6 of the parameters. Past a kink on
+# the other side, a run in float32 is off by up to 1e-2 and compares to nothing.
+SEEDS = {"train_lsgan_adam": 44, "train_lsgan_sgd_batch_norm": 1}
 NORMS = ("instance", "instance_affine", "batch", "none")
 
 
@@ -97,7 +102,7 @@ def torch_case(name: str) -> dict:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return CASES[name](np.random.default_rng(zlib.crc32(name.encode())))
+        return CASES[name](np.random.default_rng(SEEDS.get(name, 0)))
     finally:
         torch.set_num_threads(threads)
 

@@ -97,7 +97,8 @@ def training_case(
     nets = {n: build(rng, "resnet", generator) for n in ("g_ab", "g_ba")}
     nets |= {n: build(rng, "patch", discriminator) for n in ("d_a", "d_b")}
     config = {"generator": generator, "discriminator": discriminator}
-    case = {"config": config | {"settings": asdict(settings), "steps": steps}}
+    described = asdict(settings) | {"betas": list(settings.betas)}
+    case = {"config": config | {"settings": described, "steps": steps}}
     for name, net in nets.items():
         case |= arrays(net, f"state/{name}")
         case[f"dead_biases/{name}"] = np.array(networks.dead_biases(net), np.str_)

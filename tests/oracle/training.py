@@ -61,13 +61,13 @@ def gradient_penalty(
 ) -> torch.Tensor:
     """Mean of (|gradient|_2 - 1)^2 at alpha * real + (1 - alpha) * fake; alpha [B].
 
-    The critic's score of an image is the *mean* of its patch logits, which is what its
-    loss averages. (Gulrajani et al. 2017 have one logit, where sum and mean agree.)
+    As in the published code's (never called) function, the gradient is that of the
+    *sum* of an image's patch logits, while the loss is their mean. (Gulrajani et al.
+    2017 have one logit for an image.)
     """
     weight = alpha.reshape(-1, 1, 1, 1)
     mixed = (weight * real + (1.0 - weight) * fake).requires_grad_(True)
-    scores = critic(mixed).flatten(1).mean(1)
-    (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
+    (gradient,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
     return ((gradient.flatten(1).norm(2, dim=1) - 1.0) ** 2).mean()
 
 

@@ -1,0 +1,121 @@
+"""Numbers of a run, as lines of JSON and as TensorBoard events."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorboardX
+from etils import epath
+
+from cyclegan_jax.errors import UserError
+
+
+class MetricsWriter:
+    """Appends to `metrics.jsonl`, `timing.jsonl` and TensorBoard's events.
+
+    `metrics.jsonl` holds no clock time, so that a run done twice writes it twice the
+    same; what depends on the machine goes to `timing.jsonl`. Use it as a context
+    manager.
+    """
+
+    def __init__(self, workdir: epath.PathLike, *, resume_step: int = 0):
+        """Opens the files in a run's folder.
+
+        Args:
+          workdir: the run's folder; it exists.
+          resume_step: lines of later steps are dropped, as is a torn last line.
+
+        Raises:
+          UserError: the folder cannot be written to.
+        """
+        self._workdir = epath.Path(workdir)
+        self._files = {}
+        try:
+            for name in ("metrics.jsonl", "timing.jsonl"):
+                self._truncate(self._workdir / name, resume_step)
+                self._files[name] = (self._workdir / name).open("a")
+            self._events = tensorboardX.SummaryWriter(
+                os.fspath(self._workdir / "tensorboard"), purge_step=resume_step + 1
+            )
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _truncate(self, path, resume_step):
+        if not path.exists():
+            return
+        lines = [line for line in _read_lines(path) if line["step"] <= resume_step]
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        temporary.replace(path)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes the metrics of a step.
+
+        Raises:
+          UserError: the disk is full, say.
+        """
+        self._append("metrics.jsonl", step, metrics)
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def write_timing(self, step: int, timing: Mapping[str, float]) -> None:
+        """Writes what depends on the machine, such as images a second."""
+        self._append("timing.jsonl", step, timing)
+        for name, value in timing.items():
+            self._events.add_scalar(name, value, step)
+
+    def write_image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Adds a uint8 [H, W, C] picture to TensorBoard."""
+        self._events.add_image(name, pixels, step, dataformats="HWC")
+
+    def _append(self, name, step, values):
+        line = json.dumps({"step": step, **values})
+        try:
+            self._files[name].write(line + "\n")
+            self._files[name].flush()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error):
+        return UserError(
+            f"{self._workdir} cannot be written to ({error.strerror or error});"
+            " free some space or choose another --workdir, then run again to go on."
+        )
+
+    def close(self) -> None:
+        """Closes all files."""
+        for file in self._files.values():
+            file.close()
+        self._events.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
+    """Reads the lines of `metrics.jsonl`; none if there is no such file.
+
+    Raises:
+      UserError: a line other than the last one cannot be read.
+    """
+    path = epath.Path(workdir) / "metrics.jsonl"
+    return _read_lines(path) if path.exists() else []
+
+
+def _read_lines(path):
+    lines, parsed = path.read_text().splitlines(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            parsed.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number == len(lines):  # Torn by a crash while it was written.
+                break
+            raise UserError(
+                f"line {number} of {path} is damaged; remove that line to go on."
+            ) from None
+    return parsed
