@@ -14,7 +14,7 @@ from cyclegan_jax.methods import phases
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
 
 SIZE, SLOTS = 16, 4
-WEIGHTS = LossWeights()
+WEIGHTS, SGD = LossWeights(), optax.sgd(1e-3)
 
 
 def make_method(norm="instance", dropout=False, weights=WEIGHTS, **kwargs):

@@ -1,0 +1,33 @@
+# make demo: train on the built-in data and see it work.  make test: the test suite.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint lock
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(RUN) train.py --config=configs/streets.py --workdir=runs/demo
+
+test: $(VENV)/.installed
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu:" \
+	    "sudo apt install python3-venv"; exit 2; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+# The exact versions that the ranges give today.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet -r requirements-dev.txt
+	{ echo "# Exact versions of everything; made by 'make lock' on Python 3.11."; \
+	  build/lock/bin/python -m pip freeze --exclude-editable; } > requirements.lock
