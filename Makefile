@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Flags of train.py for the demo.
+DEMO ?= --workdir=runs/demo
 
 .PHONY: demo test lint lock
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(RUN) train.py --config=configs/streets.py --workdir=runs/demo
+	$(RUN) train.py --config=configs/streets.py $(DEMO)
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest

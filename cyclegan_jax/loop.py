@@ -157,8 +157,7 @@ class Trainer:
                 self.state, self.pools, metrics = self.step_fn(
                     self.state, self.pools, batch, seed
                 )
-                self.step += 1
-                self.pending.append(metrics)
+                self._count(metrics)
                 bar.update()
 
                 done = self.step == self.total_steps
@@ -175,6 +174,10 @@ class Trainer:
                     break
         self.checkpoints.close()
         return self._finish(interrupts, resumed_at)
+
+    def _count(self, metrics):
+        self.step += 1
+        self.pending.append(metrics)  # Not fetched: that would wait for the device.
 
     def _log(self, writer, bar, clock):
         """Writes the mean of each loss since the last time."""

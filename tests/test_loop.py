@@ -1,0 +1,225 @@
+"""Runs: what they write, and that they go on exactly after any interruption."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from configs import streets
+from cyclegan_jax import interrupts, loop, run_folder, steps
+from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.errors import UserError
+
+
+def smoke(**changes):
+    config = streets.get_config("smoke")
+    config.batch_size = 2
+    config.generator.width = config.discriminator.width = 4
+    with config.unlocked():
+        config.update_from_flattened_dict(changes)
+    return config
+
+
+def final_arrays(workdir, step=8):
+    """Loads a checkpoint as it is, without knowing its networks."""
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=9)
+    tree = checkpoints._checkpointer.load(step)
+    checkpoints.close()
+    return jax.tree.map(np.asarray, tree)
+
+
+def assert_same_run(one, two):
+    a, b = final_arrays(one), final_arrays(two)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    for name in ("metrics.jsonl", "samples/step_00000008.png"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "smoke"
+    assert loop.train(smoke(), workdir) == 0
+    return workdir
+
+
+def test_run_folder(finished):
+    lines = [json.loads(x) for x in (finished / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 8]
+    terms = "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b learning_rate"
+    assert set(lines[0]) == {"step", *terms.split()}
+    assert set(lines[-1]) == {"step"} | {
+        f"test/{name}" for name in ("per_pixel", "per_class", "class_iou")
+    }
+    names = {path.name for path in finished.iterdir()}
+    assert {"config.json", "run.json", "index.html", "timing.jsonl"} <= names
+    samples = sorted(path.name for path in (finished / "samples").iterdir())
+    assert samples == [f"step_{step:08d}.png" for step in (0, 4, 8)]
+    assert run_folder.read_config(finished)["batch_size"] == 2
+    described = json.loads((finished / "run.json").read_text())
+    assert described["packages"]["jax"] == jax.__version__
+    assert list((finished / "tensorboard").iterdir())
+
+
+def test_finished_run_does_nothing(finished, capsys):
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert loop.train(smoke(), finished) == 0
+    assert "Already finished" in capsys.readouterr().out
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_same_run_twice_is_the_same(finished, tmp_path):
+    assert loop.train(smoke(), tmp_path / "again") == 0
+    assert_same_run(finished, tmp_path / "again")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number):
+    """Stopped in the middle of a logging interval, then resumed."""
+    add = loop.Trainer._count
+
+    def interrupting(trainer, metrics):
+        add(trainer, metrics)
+        if trainer.step == 3:
+            os.kill(os.getpid(), number)
+
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_count", interrupting)
+        assert loop.train(smoke(), workdir) == 128 + number
+    assert Checkpoints(workdir / "checkpoints").steps() == [3]
+    assert loop.train(smoke(), workdir) == 0
+    assert_same_run(finished, workdir)
+
+
+def test_crashed_run_goes_on_exactly(finished, tmp_path, monkeypatch):
+    """Dead without a word in step 6: back to checkpoint 4, no line lost or doubled."""
+    add = loop.Trainer._count
+
+    def crashing(trainer, metrics):
+        add(trainer, metrics)
+        if trainer.step == 7:
+            raise RuntimeError("killed")
+
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_count", crashing)
+        with pytest.raises(RuntimeError):
+            loop.train(smoke(), workdir)
+    assert '"step": 6' in (workdir / "metrics.jsonl").read_text()
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "cyc')  # A torn line, too.
+    assert loop.train(smoke(), workdir) == 0
+    assert_same_run(finished, workdir)
+
+
+def test_old_checkpoints_go(tmp_path):
+    config = smoke(checkpoint_every_steps=1, keep_checkpoints=2, keep_every_steps=3)
+    assert loop.train(config, tmp_path / "run") == 0
+    assert Checkpoints(tmp_path / "run/checkpoints", keep=9).steps() == [3, 6, 7, 8]
+
+
+def test_not_finite_loss_is_named(tmp_path):
+    config = smoke(**{"optimizer.learning_rate": 1e30})
+    with pytest.raises(UserError, match=r"loss \w+ became (nan|inf) in step [23]"):
+        loop.train(config, tmp_path / "run")
+    assert Checkpoints(tmp_path / "run/checkpoints").steps() == []
+
+
+def test_another_config_is_refused(finished):
+    with pytest.raises(UserError, match="loss.cycle_a: 10.0 -> 5.0"):
+        loop.train(smoke(**{"loss.cycle_a": 5.0}), finished)
+
+
+def test_checkpoint_of_another_network_is_refused(finished, tmp_path):
+    """As after editing config.json, or copying checkpoints between runs."""
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "checkpoints").symlink_to(finished / "checkpoints")
+    with pytest.raises(UserError, match=r"another network: .*g_ab"):
+        loop.train(smoke(**{"generator.width": 8}), workdir)
+
+
+def test_second_trainer_is_refused(finished):
+    with (
+        run_folder.lock(finished),
+        pytest.raises(UserError, match="another process is training"),
+    ):
+        loop.train(smoke(), finished)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 3}, "use a multiple of 2"),
+        ({"accumulate": 2}, "use a divisor"),
+        ({"data.crop_size": 30}, "multiple of 4"),
+        ({"data.crop_size": 8, "data.load_size": 8}, "at least 12 pixels"),
+        ({"data.dataset": "horses"}, "horses"),
+        ({"data.path": "/nowhere", "data.dataset": "folder"}, "/nowhere"),
+        ({"loss.gan_mode": "gan"}, "lsgan, vanilla"),
+        ({"loss.cycle_a": -1.0}, "cannot be negative"),
+        ({"optimizer.policy": "plateau"}, "linear, linear_2020"),
+        ({"compute_dtype": "float16"}, "bfloat16"),
+        ({"method": "pix2pix"}, "cyclegan"),
+        ({"generator.name": "resnet"}, "resnet_<n>blocks"),
+    ],
+)
+def test_bad_settings(change, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        loop.train(smoke(**change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # Nothing half-written.
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --workdir"):
+        loop.train(smoke(), tmp_path / "file" / "run")
+
+
+def test_identity_is_skipped_for_different_channels(tmp_path, capsys):
+    config = smoke(**{"data.channels_b": 1}, max_steps=2)
+    assert loop.train(config, tmp_path / "run") == 0
+    assert "no identity loss" in capsys.readouterr().out
+    line = json.loads((tmp_path / "run/metrics.jsonl").open().readline())
+    assert "identity_a" not in line
+
+
+def test_second_signal_is_not_caught():
+    with interrupts.Interrupts() as caught:
+        signal.raise_signal(signal.SIGTERM)
+        assert caught.name == "SIGTERM"
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_every_config_has_a_smoke_variant():
+    import importlib
+    import pathlib
+
+    folder = pathlib.Path(__file__).parent.parent / "configs"
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    names = [name for name in names if name not in ("__init__", "default")]
+    assert len(names) >= 13
+    for name in names:
+        module = importlib.import_module(f"configs.{name}")
+        full, tiny = module.get_config(), module.get_config("smoke")
+        assert tiny.max_steps == 8
+        assert full.data.dataset == tiny.data.dataset
+        assert f"configs/{name}.py" in module.__doc__
+        with pytest.raises(ValueError, match="smoke"):
+            module.get_config("tiny")
+
+
+def test_step_is_traced_once(tmp_path, monkeypatch):
+    calls = []
+    train_step = steps.train_step
+
+    def counting(*args, **kwargs):
+        calls.append(1)
+        return train_step(*args, **kwargs)
+
+    monkeypatch.setattr(steps, "train_step", counting)
+    assert loop.train(smoke(max_steps=6), tmp_path / "run") == 0
+    assert len(calls) == 1
