@@ -4,14 +4,18 @@ Shapes use H, W (space) and C (channels); pixels are uint8, or float32 in [-1, 1
 """
 
 import io
+from collections.abc import Mapping
 from typing import TypeVar
 
 import jax
 import numpy as np
 from etils import epath
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
+
+_TILE = 128  # Pixels: images in a grid are at least about this large.
+_GAP, _TITLE = 4, 28  # Pixels between images, and above them for the titles.
 
 
 def to_float(pixels: Array) -> Array:
@@ -38,3 +42,35 @@ def save_png(path: epath.PathLike, pixels: np.ndarray) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(buffer.getvalue())
     temporary.replace(path)
+
+
+def sample_grid(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Puts images side by side: a column for each entry, a row for each example.
+
+    Args:
+      columns: title -> uint8 [N, H, W, C]; N may differ, missing cells stay empty.
+
+    Returns:
+      uint8 [H', W', 3]; small images are enlarged without smoothing.
+    """
+    side = max(max(images.shape[1:3]) for images in columns.values())
+    zoom = max(1, -(-_TILE // side))
+    height = max(images.shape[1] for images in columns.values()) * zoom + _GAP
+    width = max(images.shape[2] for images in columns.values()) * zoom + _GAP
+    rows = max(len(images) for images in columns.values())
+    size = (_GAP + width * len(columns), _TITLE + height * rows)
+    sheet = Image.new("RGB", size, (245, 245, 244))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=15)
+    for number, (title, images) in enumerate(columns.items()):
+        x = _GAP + number * width
+        middle = (x + (width - _GAP) / 2, _TITLE / 2)
+        draw.text(middle, title, fill=(60, 60, 64), font=font, anchor="mm")
+        for row, image in enumerate(images):
+            if image.shape[-1] == 1:
+                image = image[..., 0]
+            tile = Image.fromarray(image).convert("RGB")
+            enlarged = (tile.width * zoom, tile.height * zoom)
+            tile = tile.resize(enlarged, Image.Resampling.NEAREST)
+            sheet.paste(tile, (x, _TITLE + row * height))
+    return np.asarray(sheet)

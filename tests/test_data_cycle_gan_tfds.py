@@ -149,7 +149,7 @@ def test_another_process_may_prepare_the_same_set_at_the_same_time(
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """The authors' server, played on the loopback address; returns the folder it serves."""
+    """The authors' server, on the loopback address; returns the folder it serves."""
     folder = tmp_path / "server"
     folder.mkdir()
     write_archive(folder / "facades.zip")

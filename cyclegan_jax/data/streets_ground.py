@@ -10,7 +10,6 @@ from cyclegan_jax.data.streets_sketch import (
     NEAR,
     ROAD,
     SIDEWALK,
-    TERRAIN,
     VEGETATION,
     Sketch,
     shaded,
@@ -20,8 +19,8 @@ from cyclegan_jax.data.streets_things import LEAVES
 
 _FAR = 90.0  # Metres: where the ground ends, behind the skyline.
 _ASPHALT = ((92, 92, 98), (104, 102, 106), (80, 82, 90))
-_PAVING = ((190, 176, 160), (178, 168, 158), (200, 186, 166))
-_GRASS = ((138, 166, 70), (150, 170, 84), (160, 168, 92))
+_PAVING = ((188, 184, 180), (178, 174, 172), (198, 194, 190))
+_HEDGE = ((96, 136, 56), (108, 146, 62), (88, 126, 60))
 _PAINT = (226, 226, 220)
 
 
@@ -65,8 +64,8 @@ def ground(
     joint, road, edge = shaded(paving, 0.8), street.road, street.edge
     for side, kind in zip((-1, 1), kinds, strict=True):
         if kind != "row":
-            grass = varied(rng, _GRASS, 7.0)
-            sketch.floor((0, side * 200), (NEAR, _FAR), grass, TERRAIN)
+            green = varied(rng, _HEDGE, 7.0)
+            sketch.floor((0, side * 200), (NEAR, _FAR), green, VEGETATION)
         paved = 200 if kind == "row" else edge
         sketch.floor((side * road, side * paved), (NEAR, _FAR), paving, SIDEWALK)
         for z in np.arange(3.0, 27.0, 1.5).tolist():

@@ -7,8 +7,8 @@ from cyclegan_jax.data.streets_sketch import BUILDING, Colour, Sketch, shaded, v
 # Walls and roofs are never green, so that colour tells houses from trees, as it
 # mostly does in real streets; the unpaired task would be ambiguous without that.
 WALLS = (
-    *((158, 82, 66), (206, 178, 138), (222, 204, 172), (188, 112, 84)),
-    *((196, 142, 128), (202, 158, 92), (176, 164, 156), (134, 92, 80)),
+    *((158, 82, 66), (188, 112, 84), (196, 140, 96), (206, 160, 92)),
+    *((214, 172, 112), (172, 96, 70), (190, 124, 104), (134, 84, 70)),
 )
 _ROOFS = ((134, 66, 52), (104, 76, 66), (82, 74, 76), (150, 84, 60))
 _GLASS = ((52, 62, 80), (70, 84, 106), (40, 46, 60))

@@ -11,7 +11,6 @@ from cyclegan_jax.data.streets_sketch import (
     ROAD,
     SIDEWALK,
     SKY,
-    TERRAIN,
     VEGETATION,
 )
 
@@ -21,7 +20,7 @@ _SKY_SIZE = 96  # Skies are smooth: a small one, enlarged, is as good.
 # How strongly brightness varies inside a class: coarse patches, fine grain.
 _TEXTURE = np.zeros((19, 2), np.float32)
 _TEXTURE[[ROAD, SIDEWALK, BUILDING]] = (0.05, 0.04), (0.05, 0.04), (0.05, 0.04)
-_TEXTURE[[VEGETATION, TERRAIN]] = (0.08, 0.13), (0.08, 0.09)
+_TEXTURE[VEGETATION] = 0.08, 0.13
 _TEXTURE[[CAR, PERSON]] = (0.03, 0.03), (0.03, 0.05)
 
 

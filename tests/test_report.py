@@ -1,0 +1,126 @@
+"""The page of a run: what is on it, and that a browser shows it."""
+
+import json
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from cyclegan_jax import images, report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "samples").mkdir(parents=True)
+    for step in (0, 500, 1000):
+        pixels = np.full((8, 16, 3), step // 5, np.uint8)
+        images.save_png(folder / f"samples/step_{step:08d}.png", pixels)
+    with (folder / "metrics.jsonl").open("w") as file:
+        for step in range(50, 1001, 50):
+            values = {"g_ab": 1 / step, "cycle_a": 9.0, "learning_rate": 2e-4}
+            file.write(json.dumps({"step": step, **values, "speed": 1.0}) + "\n")
+        file.write('{"step": 1000, "test/per_pixel": 0.9}\n{"step": 1050, "g_')
+    summary = {"data": "<script>alert(1)</script>"}
+    report.write_training_page(folder, title="a <b>run</b>", summary=summary)
+    return folder
+
+
+def page_data(workdir):
+    page = (workdir / "index.html").read_text()
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_charts(workdir):
+    charts = {chart["title"]: chart for chart in page_data(workdir)["charts"]}
+    assert list(charts) == [
+        "Adversarial, generators",
+        "Cycle",
+        "Learning rate",
+        "Test split",
+        "Other",
+    ]
+    curve = charts["Adversarial, generators"]["curves"]["g_ab"]
+    assert [step for step, _ in curve] == list(range(50, 1001, 50))
+    assert charts["Test split"]["curves"] == {"test/per_pixel": [[1000.0, 0.9]]}
+
+
+def test_names_are_escaped(workdir):
+    page = (workdir / "index.html").read_text()
+    assert "<script>alert" not in page
+    assert "a <b>run" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_nothing_is_loaded_from_elsewhere(workdir):
+    page = (workdir / "index.html").read_text()
+    assert re.findall(r'(?:src|href)="([^"]*)"', page) == [
+        "data:,",
+        "samples/step_00001000.png",
+    ]
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", page)
+
+
+def test_long_curves_are_thinned_to_means():
+    steps = np.arange(100_000)
+    values = np.random.default_rng(0).random(100_000)
+    thinned = np.array(report.thin(list(zip(steps, values, strict=True))))
+    assert len(thinned) == report.MAX_POINTS
+    size = 100_000 // report.MAX_POINTS
+    expected = values.reshape(-1, size).mean(axis=1)
+    np.testing.assert_allclose(thinned[:, 1], expected, rtol=1e-5)
+    assert report.thin([(1, 2.0)]) == [[1.0, 2.0]]
+
+
+def test_run_without_anything_yet(tmp_path):
+    report.write_training_page(tmp_path, title="new", summary={})
+    assert page_data(tmp_path) == {"charts": [], "samples": []}
+
+
+def test_sample_grid():
+    colour = np.full((2, 64, 64, 3), 200, np.uint8)
+    grey = np.zeros((1, 64, 64, 1), np.uint8)
+    sheet = images.sample_grid({"real A": colour, "A to B": grey})
+    assert sheet.shape == (28 + 2 * 132, 4 + 2 * 132, 3)
+    assert np.all(sheet[28:156, 4:132] == 200)
+    assert np.all(sheet[28:156, 136:264] == 0)
+    assert np.all(sheet[160:288, 136:264] == sheet[0, 0])  # An empty cell.
+    assert sheet[:28].min() < 100  # The titles.
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_a_browser(workdir, scheme):
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(color_scheme=scheme)
+        problems = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(request.url))
+        page.goto(pathlib.Path(workdir / "index.html").as_uri())
+        shown = page.locator("#sample")
+        assert shown.evaluate("image => image.naturalWidth") == 16
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#position").inner_text() == "step 500"
+        assert shown.get_attribute("src") == "samples/step_00000500.png"
+        page.locator("#next").click()
+        page.keyboard.press("ArrowRight")  # Stays at the last one.
+        assert page.locator("#position").inner_text() == "step 1000"
+        assert page.locator("figure svg").count() == 5
+        page.locator("#smoothing").fill("0.9")
+        assert page.locator("figure svg").count() == 5
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        browser.close()
+    assert problems == []
+    assert (
+        background == {"light": "rgb(251, 251, 250)", "dark": "rgb(22, 22, 24)"}[scheme]
+    )
