@@ -54,9 +54,7 @@ def build_method(config: ml_collections.ConfigDict) -> CycleGAN:
     Raises:
       UserError: a name or a number is not one that the method knows.
     """
-    _one_of("method", config.method, METHODS)
-    _one_of("compute_dtype", config.compute_dtype, DTYPES)
-    _one_of("loss.gan_mode", config.loss.gan_mode, losses.GAN_MODES)
+    _check_choices(config)
     d = config.data
     dtype = {"dtype": jnp.dtype(config.compute_dtype), "axis_name": AXIS}
 
@@ -116,7 +114,6 @@ def build_schedule(
 ) -> optax.Schedule:
     """Returns the learning rate as a function of the number of finished steps."""
     o = config.optimizer
-    _one_of("optimizer.policy", o.policy, schedules.POLICIES)
     return schedules.learning_rate(
         o.policy,
         initial=o.learning_rate,
@@ -142,6 +139,15 @@ def total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:
     return min(steps, config.max_steps) if config.max_steps else steps
 
 
-def _one_of(setting, value, known):
-    if value not in known:
-        raise UserError(f"{setting} is {value!r}; it can be {', '.join(known)}.")
+def _check_choices(config):
+    for setting, value, known in (
+        ("method", config.method, METHODS),
+        ("compute_dtype", config.compute_dtype, DTYPES),
+        ("loss.gan_mode", config.loss.gan_mode, losses.GAN_MODES),
+        ("optimizer.policy", config.optimizer.policy, schedules.POLICIES),
+        ("data.sample_b", config.data.sample_b, ("random", "shuffle")),
+    ):
+        if value not in known:
+            raise UserError(f"{setting} is {value!r}; it can be {', '.join(known)}.")
+    if config.seed < 0:
+        raise UserError(f"seed is {config.seed}; it must be 0 or more.")

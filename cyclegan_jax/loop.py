@@ -183,7 +183,8 @@ class Trainer:
         """Writes the mean of each loss since the last time."""
         self._check_finite()
         means = {
-            name: float(np.mean([metrics[name] for metrics in self.pending]))
+            # Doubles: a part of the interval may come from a checkpoint's JSON.
+            name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }
         self.pending = []
@@ -227,7 +228,7 @@ class Trainer:
 
     def _evaluate(self, writer):
         """Scores photo -> labels where the test split has class maps."""
-        if self.dataset.test_class_maps is None:
+        if self.dataset.test_class_maps is None or self.config.data.channels_b != 3:
             return
         scores = evaluation.label_scores(
             functools.partial(self._translate, self.state),

@@ -164,6 +164,8 @@ def test_second_trainer_is_refused(finished):
         ({"optimizer.policy": "plateau"}, "linear, linear_2020"),
         ({"compute_dtype": "float16"}, "bfloat16"),
         ({"method": "pix2pix"}, "cyclegan"),
+        ({"seed": -1}, "0 or more"),
+        ({"data.sample_b": "all"}, "random, shuffle"),
         ({"generator.name": "resnet"}, "resnet_<n>blocks"),
     ],
 )
