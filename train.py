@@ -26,8 +26,8 @@ def main() -> int:
     """Trains the run that the flags describe."""
     from cyclegan_jax import loop  # After the flags: importing JAX takes seconds.
 
-    name = pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
-    return loop.train(_CONFIG.value, _WORKDIR.value or f"runs/{name}")
+    path = pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0])
+    return loop.train(_CONFIG.value, _WORKDIR.value or f"runs/{path.stem}")
 
 
 if __name__ == "__main__":

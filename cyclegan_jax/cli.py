@@ -1,5 +1,6 @@
 """What the command-line programs share: flags in, one clear sentence out."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,14 +19,34 @@ def run(main: Callable[[], int], *, required: Sequence[str] = ()) -> None:
     """
     logging.use_absl_handler()
     try:
-        rest = flags.FLAGS(sys.argv)
-        if len(rest) > 1:
-            raise UserError(f"unexpected argument {rest[1]!r}; see {rest[0]} --help.")
-        for name in required:
-            if flags.FLAGS[name].value is None:
-                raise UserError(f"--{name} is missing; see {rest[0]} --help.")
+        _parse(sys.argv, required)
         status = main()
-    except (UserError, flags.Error) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def _parse(arguments, required):
+    """Parses the flags; what config files raise becomes one sentence."""
+    try:
+        rest = flags.FLAGS(arguments)
+        missing = [n for n in required if getattr(flags.FLAGS, n) is None]
+    except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
+        raise UserError(_reason(error)) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; see {rest[0]} --help.")
+    if missing:
+        raise UserError(f"--{missing[0]} is missing; see {rest[0]} --help.")
+
+
+def _reason(error):
+    text = str(error)
+    if suggestion := re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text):
+        right, wrong = suggestion.groups()
+        return f"there is no setting {wrong!r}; did you mean {right!r}?"
+    if unknown := re.fullmatch(r"""['"]+(\w+)['"]+""", text):
+        return f"there is no setting {unknown[1]!r}; configs/default.py has them all."
+    # The flags pass on whole tracebacks as text, whose last line says what is wrong.
+    reason = [line.strip() for line in text.splitlines() if line.strip()][-1]
+    return reason.removeprefix("ValueError: ")

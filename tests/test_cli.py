@@ -1,0 +1,53 @@
+"""Mistakes on the command line: one sentence and status 2, and no traceback."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+STREETS = "--config=configs/streets.py:smoke"
+
+
+def train(*arguments):
+    return subprocess.run(
+        [sys.executable, "train.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--config is missing"),
+        (("--config=configs/zebra.py",), "No such file or directory"),
+        (("--config=configs/zebra.py", "--config.seed=1"), "configs/zebra.py"),
+        (("--config=configs/streets.py:tiny",), "unknown variant 'tiny'"),
+        ((STREETS, "--config.batchsize=4"), "did you mean 'batch_size'?"),
+        ((STREETS, "--config.loss.zzz=4"), "no setting 'zzz'"),
+        ((STREETS, "--config.batch_size=four"), "'four'"),
+        ((STREETS, "--workdirs=x"), "workdirs"),
+        ((STREETS, "more"), "unexpected argument 'more'"),
+    ],
+)
+def test_mistakes(arguments, message):
+    result = train(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_command_trains(tmp_path):
+    result = train(STREETS, f"--workdir={tmp_path}/run", "--config.max_steps=2")
+    assert result.returncode == 0, result.stderr
+    assert "Finished steps 1 to 2" in result.stdout
+    assert (tmp_path / "run/index.html").exists()
