@@ -31,13 +31,16 @@ def _parse(arguments, required):
     """Parses the flags; what config files raise becomes one sentence."""
     try:
         rest = flags.FLAGS(arguments)
-        missing = [n for n in required if getattr(flags.FLAGS, n) is None]
+        values = {name: flags.FLAGS[name].value for name in required}
+        for value in values.values():
+            hasattr(value, "keys")  # A config that cannot be loaded raises only now.
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
         raise UserError(_reason(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; see {rest[0]} --help.")
-    if missing:
-        raise UserError(f"--{missing[0]} is missing; see {rest[0]} --help.")
+    for name, value in values.items():
+        if value is None:
+            raise UserError(f"--{name} is missing; see {rest[0]} --help.")
 
 
 def _reason(error):

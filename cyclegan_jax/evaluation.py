@@ -18,7 +18,8 @@ def label_scores(
 ) -> segmentation.Scores:
     """Scores photo -> labels on the test pairs (Zhu et al. 2017, table 3).
 
-    Each pixel of a translated photo gets the class with the nearest palette colour.
+    Each pixel of a translated photo gets the class with the nearest palette colour, out
+    of the classes that the test split contains.
 
     Args:
       translate: maps [B, H, W, C] in [-1, 1] to label images of the same size.
@@ -26,20 +27,21 @@ def label_scores(
       transform: the run's preprocessing.
       batch_size: images translated at once.
     """
-    palette, truth = dataset.palette, dataset.test_class_maps
-    counts = np.zeros((len(palette.names),) * 2, np.int64)
+    truth = dataset.test_class_maps
+    classes = np.unique(np.concatenate([np.unique(class_map) for class_map in truth]))
+    classes = classes[classes < len(dataset.palette.names)]  # Others are "unlabelled".
+    palette = dataset.palette.subset(classes)
+    counts = np.zeros((len(dataset.palette.names),) * 2, np.int64)
     batches = data.eval_images(
         dataset.test_a, data.test_transform(transform), batch_size=batch_size
     )
     index = 0
-    for names, photos in batches:
+    for _, photos in batches:
         labels = images.to_uint8(np.asarray(translate(images.to_float(photos))))
-        for predicted in palette.nearest(labels):
-            counts += segmentation.confusion(
-                _resized(truth[index], predicted.shape), predicted, len(palette.names)
-            )
+        for predicted in classes[palette.nearest(labels)]:
+            class_map = _resized(truth[index], predicted.shape)
+            counts += segmentation.confusion(class_map, predicted, len(counts))
             index += 1
-        del names
     return segmentation.scores(counts)
 
 

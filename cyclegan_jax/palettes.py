@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -90,6 +91,11 @@ class Palette:
                 f"palette's classes are 0 to {len(self.names) - 1}"
             )
         return self.array[class_map]
+
+    def subset(self, indices: Sequence[int]) -> "Palette":
+        """The palette of some of the classes, in that order."""
+        names = tuple(self.names[i] for i in indices)
+        return Palette(names, tuple(self.colours[i] for i in indices))
 
     def nearest(self, images: np.ndarray) -> np.ndarray:
         """Maps every pixel to the class whose colour is nearest in RGB.

@@ -6,11 +6,11 @@ Every case is compared with numbers that PyTorch computed once, in float64
 Tolerances: float32 has a relative precision of 6e-8. An output passes through up to
 about 20 sums of up to 2304 products, each followed by a norm: 1e-5 of the largest
 output allows for roundings that add up like a random walk. Losses are means of such
-outputs, so 1e-5 relative, too. Adam moves every parameter by about its learning rate, 2e-4, in a
-step, whatever the size of the gradient; a relative error of 1e-3 in a small gradient
-moves it by 2e-7. 20 steps move it by up to 4e-3, and 5e-6 is a thousandth of that.
-Biases in front of an instance norm have no effect and a gradient of rounding noise,
-which Adam turns into full steps: they are left out ("dead biases").
+outputs, so 1e-5 relative, too. Adam moves every parameter by about its learning rate,
+2e-4, in a step, whatever the size of the gradient; a relative error of 1e-3 in a small
+gradient moves it by 2e-7. 20 steps move it by up to 4e-3, and 5e-6 is a thousandth of
+that. Biases in front of an instance norm have no effect and a gradient of rounding
+noise, which Adam turns into full steps: they are left out ("dead biases").
 """
 
 import functools

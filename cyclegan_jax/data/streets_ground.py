@@ -19,8 +19,8 @@ from cyclegan_jax.data.streets_things import LEAVES
 
 _FAR = 90.0  # Metres: where the ground ends, behind the skyline.
 _ASPHALT = ((92, 92, 98), (104, 102, 106), (80, 82, 90))
-_PAVING = ((188, 184, 180), (178, 174, 172), (198, 194, 190))
-_HEDGE = ((96, 136, 56), (108, 146, 62), (88, 126, 60))
+_PAVING = ((206, 176, 182), (196, 168, 176), (214, 186, 188))
+_HEDGE = ((116, 156, 56), (128, 164, 62), (108, 146, 60))
 _PAINT = (226, 226, 220)
 
 

@@ -7,8 +7,8 @@ from cyclegan_jax.data.streets_sketch import BUILDING, Colour, Sketch, shaded, v
 # Walls and roofs are never green, so that colour tells houses from trees, as it
 # mostly does in real streets; the unpaired task would be ambiguous without that.
 WALLS = (
-    *((158, 82, 66), (188, 112, 84), (196, 140, 96), (206, 160, 92)),
-    *((214, 172, 112), (172, 96, 70), (190, 124, 104), (134, 84, 70)),
+    *((98, 90, 88), (116, 102, 96), (84, 82, 88), (124, 110, 104)),
+    *((112, 84, 78), (96, 96, 104), (130, 98, 88), (106, 100, 92)),
 )
 _ROOFS = ((134, 66, 52), (104, 76, 66), (82, 74, 76), (150, 84, 60))
 _GLASS = ((52, 62, 80), (70, 84, 106), (40, 46, 60))
