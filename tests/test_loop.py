@@ -129,7 +129,7 @@ def test_not_finite_loss_is_named(tmp_path):
 
 
 def test_another_config_is_refused(finished):
-    with pytest.raises(UserError, match=r"loss\.cycle_a: 10\.0 -> 5\.0"):
+    with pytest.raises(UserError, match=r"loss\.cycle_a: 4\.0 -> 5\.0"):
         loop.train(smoke(**{"loss.cycle_a": 5.0}), finished)
 
 

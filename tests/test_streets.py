@@ -106,7 +106,7 @@ def test_class_frequencies_are_those_of_a_street():
     assert 0.04 < _share(maps, "vegetation") < 0.12
     for name in ("sidewalk", "car"):
         assert 0.02 < _share(maps, name) < 0.08, name
-    for name in ("terrain", "person", "pole"):
+    for name in ("person", "pole"):
         assert 0.002 < _share(maps, name) < 0.03, name
     # Both domains are drawn from one distribution.
     others = _class_maps("train_a", 120, 64)
@@ -121,8 +121,8 @@ def test_photographs_vary_in_colour_and_have_texture():
     leaves = maps == CITYSCAPES.names.index("vegetation")
     walls = maps == CITYSCAPES.names.index("building")
     # Colour tells trees from houses: that is what makes the task solvable unpaired.
-    assert (green > red)[leaves].mean() > 0.8
-    assert (green > red)[walls].mean() < 0.35
+    assert (green > red + 10)[leaves].mean() > 0.8
+    assert (green > red + 10)[walls].mean() < 0.1
     for mask in (leaves, walls):
         assert photos.mean(-1)[mask].std() > 15
     assert photos.mean((1, 2)).std(0).min() > 5  # Hours differ.

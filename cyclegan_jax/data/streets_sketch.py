@@ -12,11 +12,11 @@ import numpy as np
 
 from cyclegan_jax.palettes import CITYSCAPES
 
-ROAD, SIDEWALK, BUILDING, POLE, SIGN, VEGETATION, TERRAIN, SKY, PERSON, CAR = (
+ROAD, SIDEWALK, BUILDING, POLE, SIGN, VEGETATION, SKY, PERSON, CAR = (
     CITYSCAPES.names.index(name)
     for name in (
         *("road", "sidewalk", "building", "pole", "traffic sign"),
-        *("vegetation", "terrain", "sky", "person", "car"),
+        *("vegetation", "sky", "person", "car"),
     )
 )
 NEAR = 1.5  # Metres; what is nearer is moved onto this plane.

@@ -1,0 +1,41 @@
+"""Lines of metrics: nothing lost, nothing doubled, torn lines dropped."""
+
+import json
+
+import pytest
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.writer import MetricsWriter, read_metrics
+
+
+def test_lines_and_resumption(tmp_path):
+    with MetricsWriter(tmp_path) as writer:
+        for step in (1, 2, 3, 4):
+            writer.write(step, {"d_a": step / 3})
+            writer.write_timing(step, {"images_per_second": 1.0})
+    expected = [{"step": step, "d_a": step / 3} for step in (1, 2, 3, 4)]
+    assert read_metrics(tmp_path) == expected
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "d_')
+    assert read_metrics(tmp_path) == expected
+    with MetricsWriter(tmp_path, resume_step=2) as writer:
+        writer.write(3, {"d_a": 7.0})
+    assert read_metrics(tmp_path) == [*expected[:2], {"step": 3, "d_a": 7.0}]
+    timing = (tmp_path / "timing.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in timing] == [1, 2]
+
+
+def test_damaged_line_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl"):
+        read_metrics(tmp_path)
+
+
+def test_no_metrics_yet(tmp_path):
+    assert read_metrics(tmp_path) == []
+
+
+def test_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match="cannot be written to"):
+        MetricsWriter(tmp_path)
