@@ -6,6 +6,7 @@ not logged yet. Orbax writes in the background, into a temporary folder that it 
 at the end: a checkpoint that is visible is complete.
 """
 
+import logging
 from typing import Any
 
 import jax
@@ -13,6 +14,9 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from cyclegan_jax.errors import UserError
+
+# What fails in Orbax's threads is raised here as well, without a page of tracebacks.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
 class Checkpoints:
@@ -30,7 +34,7 @@ class Checkpoints:
         kept = [policies.LatestN(max(keep, 1))]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
-        self._folder = epath.Path(folder)
+        self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
@@ -116,6 +120,8 @@ class Checkpoints:
 
     def _cannot_write(self, error):
         reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+        if "No space left on device" in reason:  # TensorStore's is no OSError.
+            reason = "no space left on device"
         return UserError(
             f"a checkpoint cannot be written to {self._folder} ({reason});"
             " the checkpoints already there are still valid."

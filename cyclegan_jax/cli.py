@@ -24,6 +24,10 @@ def run(main: Callable[[], int], *, required: Sequence[str] = ()) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except OSError as error:  # A full disk, say, or a folder taken away.
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        status = 2
     sys.exit(status)
 
 

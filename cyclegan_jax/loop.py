@@ -248,13 +248,19 @@ class Trainer:
     def _show(self, writer):
         """Writes a sample grid and the run's page."""
         self._check_finite()
-        if self.config.sample_every_steps:
-            grid = self.sampler.grid(self.state)
-            samples.save(self.workdir, self.step, grid)
-            writer.write_image(self.step, "samples", grid)
-        report.write_training_page(
-            self.workdir, title=self.workdir.name, summary=summary(self)
-        )
+        try:
+            if self.config.sample_every_steps:
+                grid = self.sampler.grid(self.state)
+                samples.save(self.workdir, self.step, grid)
+                writer.write_image(self.step, "samples", grid)
+            report.write_training_page(
+                self.workdir, title=self.workdir.name, summary=summary(self)
+            )
+        except OSError as error:
+            raise UserError(
+                f"{self.workdir} cannot be written to ({error.strerror or error});"
+                " the checkpoints already there are still valid."
+            ) from error
 
     def _finish(self, interrupts, resumed_at):
         done = f"steps {resumed_at + 1} to {self.step}, saved in {self.workdir}"

@@ -1,13 +1,16 @@
 """Numbers of a run, as lines of JSON and as TensorBoard events."""
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorboardX
 from etils import epath
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
 
 from cyclegan_jax.errors import UserError
 
@@ -36,9 +39,7 @@ class MetricsWriter:
             for name in ("metrics.jsonl", "timing.jsonl"):
                 self._truncate(self._workdir / name, resume_step)
                 self._files[name] = (self._workdir / name).open("a")
-            self._events = tensorboardX.SummaryWriter(
-                os.fspath(self._workdir / "tensorboard"), purge_step=resume_step + 1
-            )
+            self._events = _Events(self._workdir / "tensorboard", resume_step + 1)
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -57,24 +58,25 @@ class MetricsWriter:
           UserError: the disk is full, say.
         """
         self._append("metrics.jsonl", step, metrics)
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
 
     def write_timing(self, step: int, timing: Mapping[str, float]) -> None:
         """Writes what depends on the machine, such as images a second."""
         self._append("timing.jsonl", step, timing)
-        for name, value in timing.items():
-            self._events.add_scalar(name, value, step)
 
     def write_image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Adds a uint8 [H, W, C] picture to TensorBoard."""
-        self._events.add_image(name, pixels, step, dataformats="HWC")
+        try:
+            self._events.write(step, summary.image(name, pixels, dataformats="HWC"))
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def _append(self, name, step, values):
         line = json.dumps({"step": step, **values})
         try:
             self._files[name].write(line + "\n")
             self._files[name].flush()
+            for key, value in values.items():
+                self._events.write(step, summary.scalar(key, value))
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -86,15 +88,41 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Closes all files."""
+        with contextlib.suppress(OSError):  # What did not fit was reported before.
+            self._events.close()
         for file in self._files.values():
-            file.close()
-        self._events.close()
+            with contextlib.suppress(OSError):
+                file.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+class _Events:
+    """TensorBoard's events, written at once.
+
+    tensorboardX's own SummaryWriter does it in a thread, where a full disk goes unseen.
+    """
+
+    def __init__(self, folder: epath.Path, first_step: int):
+        folder.mkdir(exist_ok=True)
+        self._file = event_file_writer.EventsWriter(os.fspath(folder / "events"))
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write(first_step, session_log=start)  # Later steps of before are void.
+
+    def _write(self, step, **content):
+        event = event_pb2.Event(step=step, wall_time=time.time(), **content)
+        self._file.write_event(event)
+        self._file.flush()
+
+    def write(self, step: int, content: Any) -> None:
+        self._write(step, summary=content)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 
 import jax
@@ -142,6 +143,23 @@ def test_checkpoint_of_another_network_is_refused(finished, tmp_path):
         loop.train(smoke(**{"generator.width": 8}), workdir)
 
 
+def test_checkpoint_that_does_not_fit(finished, tmp_path):
+    """Files stop growing, as on a full disk: the checkpoint before stays valid."""
+    workdir = tmp_path / "run"
+    assert loop.train(smoke(max_steps=4), workdir) == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot be written .* still valid"):
+            loop.train(smoke(), workdir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Checkpoints(workdir / "checkpoints").steps() == [4]
+    assert loop.train(smoke(), workdir) == 0
+    expected = final_arrays(finished)
+    jax.tree.map(np.testing.assert_array_equal, final_arrays(workdir), expected)
+
+
 def test_second_trainer_is_refused(finished):
     with (
         run_folder.lock(finished),
@@ -173,6 +191,12 @@ def test_bad_settings(change, message, tmp_path):
     with pytest.raises(UserError, match=message):
         loop.train(smoke(**change), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # Nothing half-written.
+
+
+def test_relative_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert loop.train(smoke(max_steps=4), "runs/here") == 0
+    assert Checkpoints("runs/here/checkpoints").steps() == [4]
 
 
 def test_unwritable_folder(tmp_path):

@@ -246,7 +246,8 @@ def test_published_sizes(network, kwargs, size, bound):
     torch.manual_seed(0)
     theirs = classes[network](width=64, norm=norm, **kwargs)
     oracle.init_weights(theirs, "normal", 0.02)
-    state_dict = {key: value.numpy().copy() for key, value in theirs.state_dict().items()}
+    # Copies: the forward pass below moves PyTorch's running statistics.
+    state_dict = {k: v.numpy().copy() for k, v in theirs.state_dict().items()}
     settings = {"width": 64, "norm": norm, "channels_out": 3, "dropout": False}
     ours = build(network, settings | kwargs)
     variables = torch_names.from_torch(ours, state_dict)

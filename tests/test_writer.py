@@ -1,8 +1,12 @@
 """Lines of metrics: nothing lost, nothing doubled, torn lines dropped."""
 
 import json
+import os
+import struct
 
+import numpy as np
 import pytest
+from tensorboardX.proto import event_pb2
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.writer import MetricsWriter, read_metrics
@@ -39,3 +43,30 @@ def test_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match="cannot be written to"):
         MetricsWriter(tmp_path)
+
+
+def test_full_disk(tmp_path):
+    with MetricsWriter(tmp_path) as writer:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, writer._files["metrics.jsonl"].fileno())
+        os.close(full)
+        with pytest.raises(UserError, match="No space left on device"):
+            writer.write(1, {"d_a": 1.0})
+
+
+def test_tensorboard_events(tmp_path):
+    """Read back by the format's description: length, checksum, data, checksum."""
+    with MetricsWriter(tmp_path, resume_step=4) as writer:
+        writer.write(5, {"d_a": 0.25})
+        writer.write_image(6, "samples", np.zeros((2, 3, 3), np.uint8))
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    data, events = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack_from("<Q", data)
+        events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    _, start, scalar, image = events
+    assert (start.step, start.session_log.status) == (5, event_pb2.SessionLog.START)
+    assert (scalar.step, scalar.summary.value[0].tag) == (5, "d_a")
+    assert scalar.summary.value[0].simple_value == 0.25
+    assert (image.step, image.summary.value[0].image.width) == (6, 3)
