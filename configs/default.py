@@ -12,6 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.method = "cyclegan"  # What is trained: a module of cyclegan_jax/methods.
     config.seed = 0  # A run is a function of the config, this seed and the step.
+    config.init_from = ""  # Folder of a run whose newest networks this one starts from.
     config.batch_size = 1  # Images of each domain in a step, over all devices.
     config.pool_size = 50  # Generated images remembered, over all slots; 0: none.
     config.compute_dtype = "float32"  # Or bfloat16; parameters are always float32.

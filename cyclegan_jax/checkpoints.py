@@ -22,13 +22,21 @@ logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathnam
 class Checkpoints:
     """The checkpoints in one folder, by step."""
 
-    def __init__(self, folder: epath.PathLike, *, keep: int = 3, keep_every: int = 0):
+    def __init__(
+        self,
+        folder: epath.PathLike,
+        *,
+        keep: int = 3,
+        keep_every: int = 0,
+        read_only: bool = False,
+    ):
         """Opens the folder, creating it if needed.
 
         Args:
           folder: where the checkpoints are; a local path or gs://...
           keep: the newest so many stay.
           keep_every: as does the one of every so many steps; 0: none.
+          read_only: leave the folder alone; another process may be writing to it.
         """
         policies = ocp.training.preservation_policies
         kept = [policies.LatestN(max(keep, 1))]
@@ -41,7 +49,7 @@ class Checkpoints:
                 1
             ),
             preservation_policy=policies.AnyPreservationPolicy(kept),
-            cleanup_tmp_directories=jax.process_index() == 0,
+            cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
         )
         self._response = None
 
@@ -98,11 +106,45 @@ class Checkpoints:
             self._check_shapes(step, metadata.metadata, abstract)
             return self._checkpointer.load(step, abstract), metadata.custom_metadata
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).strip().split("\n")[0][:200]
-            raise UserError(
-                f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
-                " delete that folder to go on from the checkpoint before."
-            ) from error
+            raise self._cannot_read(step, error) from error
+
+    def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
+        """Loads only what translating images needs, as the checkpoint describes it.
+
+        Args:
+          step: one of `steps()`.
+          sharding: of all arrays.
+
+        Returns:
+          {"params": ..., "ema_params": ..., "norm_stats": ...}, each by network name.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        try:
+            saved = self._checkpointer.metadata(step).metadata["state"]
+            abstract = {
+                key: jax.tree.map(
+                    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+                    saved[key],
+                )
+                for key in ("params", "ema_params", "norm_stats")
+                if saved.get(key)
+            }
+            context = ocp.Context()
+            context.pytree.loading.partial_load = True
+            with context:
+                loaded = self._checkpointer.load(step, {"state": abstract})["state"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._cannot_read(step, error) from error
+        return {"ema_params": {}, "norm_stats": {}, **loaded}
+
+    def _cannot_read(self, step, error):
+        reason = str(error).strip().split("\n")[0][:200]
+        return UserError(
+            f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
+            " delete that folder to go on from the checkpoint before."
+        )
 
     def _check_shapes(self, step, saved, abstract):
         def shapes(tree):

@@ -9,18 +9,21 @@ from absl import flags, logging
 from cyclegan_jax.errors import UserError
 
 
-def run(main: Callable[[], int], *, required: Sequence[str] = ()) -> None:
+def run(
+    main: Callable[..., int], *, required: Sequence[str] = (), positional: bool = False
+) -> None:
     """Parses the flags, runs `main`, and exits with its status.
 
     Args:
       main: returns the exit status. A `UserError` becomes one sentence on standard
         error and status 2.
       required: flags that must be given.
+      positional: whether there may be arguments without a flag; `main` gets them.
     """
     logging.use_absl_handler()
     try:
-        _parse(sys.argv, required)
-        status = main()
+        rest = _parse(sys.argv, required, positional)
+        status = main(*([rest] if positional else []))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -31,8 +34,9 @@ def run(main: Callable[[], int], *, required: Sequence[str] = ()) -> None:
     sys.exit(status)
 
 
-def _parse(arguments, required):
+def _parse(arguments, required, positional):
     """Parses the flags; what config files raise becomes one sentence."""
+    flags.FLAGS.set_gnu_getopt(True)  # Flags may come after other arguments.
     try:
         rest = flags.FLAGS(arguments)
         values = {name: flags.FLAGS[name].value for name in required}
@@ -40,11 +44,12 @@ def _parse(arguments, required):
             hasattr(value, "keys")  # A config that cannot be loaded raises only now.
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
         raise UserError(_reason(error)) from error
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
         raise UserError(f"unexpected argument {rest[1]!r}; see {rest[0]} --help.")
     for name, value in values.items():
         if value is None:
             raise UserError(f"--{name} is missing; see {rest[0]} --help.")
+    return rest[1:]
 
 
 def _reason(error):

@@ -6,6 +6,7 @@ import time
 import jax
 import ml_collections
 import numpy as np
+import optax
 from etils import epath
 from tqdm import tqdm
 
@@ -14,6 +15,7 @@ from cyclegan_jax import (
     evaluation,
     experiment,
     report,
+    restore,
     run_folder,
     samples,
     steps,
@@ -60,6 +62,7 @@ class Trainer:
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
+        self.initial = self._load_initial()
         self.dataset = experiment.load_dataset(config)
         run_folder.open_run(workdir, config.to_dict())
 
@@ -101,6 +104,18 @@ class Trainer:
         )
         self._restore()
 
+    def _load_initial(self):
+        """Loads the run to start from, if any, and checks that its networks fit."""
+        if not self.config.init_from:
+            return None
+        run = restore.load(self.config.init_from, average=False)
+        size = (self.config.data.crop_size,) * 2
+        fresh = functools.partial(
+            steps.create_state, self.method, optax.identity(), size, seed=0
+        )
+        restore.check_start(run, jax.eval_shape(fresh).params)
+        return run
+
     def _restore(self):
         """Starts from the newest checkpoint, or from scratch."""
         config, devices = self.config, self.devices
@@ -115,8 +130,11 @@ class Trainer:
             self.method, config.batch_size, config.pool_size, self.image_size
         )
         self.step, self.pending, self.scores = 0, [], {}
+        found = self.checkpoints.steps()
+        if self.initial and not found:
+            state = restore.start_from(self.initial, state)
         self.state, self.pools = devices.replicate(state), devices.split(pools)
-        if found := self.checkpoints.steps():
+        if found:
             self.step = found[-1]
             abstract = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),

@@ -84,14 +84,20 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 
-def open_run(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
+def open_run(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> None:
     """Creates the folder of a run, or checks that it belongs to the same config.
+
+    Args:
+      workdir: the folder.
+      config: of the run.
+      **about: what else run.json is to say, besides `environment()`.
 
     Raises:
       UserError: the folder cannot be written to, or holds a run with another config.
     """
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
+        _refuse_imported(workdir)
         changed = differences(read_config(workdir), config)
         if changed:
             raise UserError(
@@ -103,12 +109,24 @@ def open_run(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / "config.json", dict(config))
         if not (workdir / "run.json").exists():
-            write_json(workdir / "run.json", environment())
+            write_json(workdir / "run.json", environment() | about)
     except OSError as error:
         raise UserError(
             f"the run's folder {workdir} cannot be written to"
             f" ({error.strerror or error}); choose another --workdir."
         ) from error
+
+
+def _refuse_imported(workdir):
+    try:
+        run = json.loads((workdir / "run.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return
+    if "imported" in run:
+        raise UserError(
+            f"{workdir} holds imported networks; to train them on, start from them in"
+            f" another folder: --config.init_from={workdir} --workdir=..."
+        )
 
 
 def environment() -> dict[str, Any]:

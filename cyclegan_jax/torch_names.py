@@ -8,6 +8,7 @@ flipped in space relative to ours; our kernels are [kh, kw, I, O].
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from flax import linen as nn
 from flax import traverse_util
@@ -118,11 +119,12 @@ def from_torch(
         path = names[layer]
         if leaf == "num_batches_tracked":
             continue
+        tensor = np.asarray(tensor, np.float32)  # Some save half precision.
         target = stats if leaf.startswith("running_") else params
         if leaf != "weight":
-            target[*path, _LEAVES[leaf]] = np.asarray(tensor)
+            target[*path, _LEAVES[leaf]] = tensor
         elif tensor.ndim == 1:
-            target[*path, "scale"] = np.asarray(tensor)
+            target[*path, "scale"] = tensor
         elif _is_transposed(path):
             flipped = tensor[:, :, ::-1, ::-1]
             target[*path, "kernel"] = np.ascontiguousarray(
@@ -145,6 +147,25 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
       module: the network they belong to.
       variables: {"params": ...} and, with batch norm, "batch_stats".
     """
+    views = _torch_views(module, variables)
+    return {name: np.ascontiguousarray(view) for name, view in views.items()}
+
+
+def torch_shapes(
+    module: nn.Module, variables: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the tensors that `to_torch` gives, without making them.
+
+    Args:
+      module: the network.
+      variables: as for `to_torch`, of arrays or `jax.ShapeDtypeStruct`s.
+    """
+    blank = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), variables)
+    views = _torch_views(module, blank)
+    return {name: view.shape for name, view in views.items()}
+
+
+def _torch_views(module, variables):
     params = traverse_util.flatten_dict(variables["params"])
     stats = traverse_util.flatten_dict(variables.get("batch_stats", {}))
     tensors = {}
@@ -155,7 +176,7 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
                 weight = kernel.transpose(2, 3, 0, 1)[:, :, ::-1, ::-1]
             else:
                 weight = kernel.transpose(3, 2, 0, 1)
-            tensors[f"{layer}.weight"] = np.ascontiguousarray(weight)
+            tensors[f"{layer}.weight"] = weight
         elif (*path, "scale") in params:
             tensors[f"{layer}.weight"] = np.asarray(params[*path, "scale"])
         if (*path, "bias") in params:

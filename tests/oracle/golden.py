@@ -24,6 +24,8 @@ Kinds of case:
 - `schedules`: "<policy>_<position>" [200] and "short/..." multipliers.
 - `losses`: "logits" [N], "<mode>/d_real", "<mode>/d_fake", "<mode>/g".
 
+The weights of `FILES` are there as `<case>.pth` and `<case>.legacy.pth`, too.
+
 Leave the dead biases out when comparing parameters: see `networks.dead_biases`. Here
 they stay where they were; in float32, Adam moves them at full speed, at random.
 """
@@ -35,7 +37,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from tests.oracle import recipes
+from tests.oracle import cases, recipes
 from tests.oracle.cases import GOLDEN
 from tests.oracle.training import Settings
 
@@ -43,15 +45,17 @@ from tests.oracle.training import Settings
 # in float32 stays within 3e-6 of the losses and 2e-6 of the parameters. Past a kink on
 # the other side, a run in float32 is off by up to 1e-2 and compares to nothing.
 SEEDS = {"train_lsgan_adam": 44, "train_lsgan_sgd_batch_norm": 1}
+# Weights that are also kept as PyTorch's own files, in its two formats.
+FILES = ("resnet_instance", "unet_batch_wide", "patch_layers_2", "pixel_batch")
 NORMS = ("instance", "instance_affine", "batch", "none")
 
 
 def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
-    cases = {}
+    made = {}
 
     def network(name: str, *shape: int, **kwargs) -> None:
         kind = name.split("_")[0]
-        cases[name] = partial(recipes.network_case, network=kind, shape=shape, **kwargs)
+        made[name] = partial(recipes.network_case, network=kind, shape=shape, **kwargs)
 
     for norm in NORMS:
         network(f"resnet_{norm}", 2, 16, 20, 3, width=4, blocks=2, norm=norm)
@@ -78,7 +82,7 @@ def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
 
     def training(name: str, settings: dict, **size) -> None:
         chosen = Settings(pool_size=4, **settings)
-        cases[f"train_{name}"] = partial(recipes.training_case, settings=chosen, **size)
+        made[f"train_{name}"] = partial(recipes.training_case, settings=chosen, **size)
 
     training("lsgan_adam", unequal, steps=20)
     training("lsgan_sgd", sgd)
@@ -90,8 +94,8 @@ def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
     training("wgangp_sgd", wgan | {"gradient_penalty": 10.0})
     training("wgan_without_penalty_sgd", wgan)
     for name in ("pool_scripted", "pool_statistics", "schedules", "losses"):
-        cases[name] = getattr(recipes, name)
-    return cases
+        made[name] = getattr(recipes, name)
+    return made
 
 
 CASES = _cases()
@@ -114,6 +118,12 @@ def main() -> None:
         case["config"] = np.array(json.dumps(case["config"]))
         np.savez_compressed(GOLDEN / f"{name}.npz", **case)
         print(name)
+    for name in FILES:
+        state = cases.subtree(cases.load_case(name), "state")
+        tensors = {key: torch.from_numpy(value) for key, value in state.items()}
+        new, old = GOLDEN / f"{name}.pth", GOLDEN / f"{name}.legacy.pth"
+        torch.save(tensors, new)
+        torch.save(tensors, old, _use_new_zipfile_serialization=False)
 
 
 if __name__ == "__main__":

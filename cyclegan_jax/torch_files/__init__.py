@@ -1,0 +1,95 @@
+"""Files of weights as PyTorch users have them, read and written without PyTorch.
+
+`read` never executes what a file says, checks every bound, and gives read-only arrays.
+"""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+from etils import epath
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_files import reading, writing
+from cyclegan_jax.torch_files.tensors import SAFETENSORS_DTYPES, BadFile
+
+
+def read(path: epath.PathLike) -> dict[str, np.ndarray]:
+    """Reads a table of tensors (a `state_dict`) by name.
+
+    Args:
+      path: `.pth` or `.pt` in the zip format or the one before PyTorch 1.6, or
+        `.safetensors`; the content decides, not the name.
+
+    Returns:
+      Arrays by name, in the file's order, in the types of the file.
+
+    Raises:
+      UserError: the file is missing, damaged, or holds anything else than tensors.
+    """
+    path = epath.Path(path).expanduser()
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+        table = _reader(path, start)(path)
+        if type(table) is not dict or not table:
+            raise BadFile("it does not hold tensors by name (a state_dict)")
+        for name, value in table.items():
+            if not isinstance(value, np.ndarray):
+                raise BadFile(
+                    f"its entry {str(name)[:80]!r} is no tensor; save the network's"
+                    " state_dict() alone"
+                )
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except BadFile as error:
+        raise UserError(f"{path} is not a file of weights: {error}.") from error
+    return {str(name): value for name, value in table.items()}
+
+
+def _reader(path, start):
+    if start.startswith(b"PK\x03\x04"):
+        return reading.read_zip
+    if reading.is_legacy(start):
+        return reading.read_legacy
+    if start[8:9] == b"{":
+        return _read_safetensors
+    raise BadFile("it starts like neither a .pth nor a .safetensors file")
+
+
+def _read_safetensors(path):
+    try:
+        entries = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise BadFile(f"it is damaged ({str(error)[:120]})") from error
+    table = {}
+    for name, entry in entries:
+        if entry["dtype"] not in SAFETENSORS_DTYPES:
+            raise BadFile(f"it has numbers of the type {entry['dtype']}")
+        dtype = SAFETENSORS_DTYPES[entry["dtype"]]
+        table[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+    return table
+
+
+def write(path: epath.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes a `.pth` file that `torch.load` reads, at once or not at all.
+
+    Args:
+      path: where to; the folder exists.
+      tensors: arrays by name.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    path = epath.Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(writing.to_bytes(tensors))
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{os.fspath(path)} cannot be written ({error.strerror or error})."
+        ) from error

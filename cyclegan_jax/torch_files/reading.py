@@ -1,0 +1,169 @@
+"""Reads tables of tensors as `torch.save` has written them since 2017."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from cyclegan_jax.torch_files import unpickling
+from cyclegan_jax.torch_files.tensors import DTYPES, BadFile, Storage, Tensor
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # The same, pickled.
+_LONGEST_PICKLE = 64 * 2**20  # Bytes; a generator's is 20 kB.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    struct.error,
+    zlib.error,
+    OverflowError,
+)
+
+
+def read_zip(path: epath.Path) -> Any:
+    """Reads the format of PyTorch 1.6 and later.
+
+    Returns:
+      What was saved, with arrays (read-only) in place of tensors.
+
+    Raises:
+      BadFile: it is damaged or holds something else than tensors.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return _read_archive(archive, path.stat().length)
+    except _ZIP_ERRORS as error:
+        raise BadFile("the archive is damaged or cut off") from error
+
+
+def _read_archive(archive, file_size):
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    if len(entries) != len(archive.infolist()):
+        raise BadFile("the archive has two entries with one name")
+    sizes = 0
+    for name, entry in entries.items():
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise BadFile(f"the archive has an entry with the odd name {name[:80]!r}")
+        sizes += entry.file_size
+        if entry.compress_type != zipfile.ZIP_STORED or sizes > file_size:
+            raise BadFile("the archive is compressed, which PyTorch's are not")
+    tops = [name[:-8] for name in entries if name.endswith("data.pkl")]
+    tops = [top for top in tops if top.count("/") == 1]
+    if len(tops) != 1:
+        raise BadFile("it is a zip archive, but not one of PyTorch's")
+    top = tops[0]
+    if entries[f"{top}data.pkl"].file_size > _LONGEST_PICKLE:
+        raise BadFile("its list of tensors is too long to be one")
+    order = "<"
+    if f"{top}byteorder" in entries and archive.read(f"{top}byteorder") == b"big":
+        order = ">"
+
+    def numbers(storage):
+        entry = entries.get(f"{top}data/{storage.key}")
+        if entry is None or entry.file_size < storage.count * storage.dtype.itemsize:
+            raise BadFile("numbers of a tensor are missing")
+        dtype = storage.dtype.newbyteorder(order)
+        return np.frombuffer(archive.read(entry), dtype, storage.count)
+
+    pickled = io.BytesIO(archive.read(f"{top}data.pkl"))
+    return _resolve(unpickling.load(pickled, _storage), numbers)
+
+
+def is_legacy(start: bytes) -> bool:
+    """Whether a file that starts like this is in the format before PyTorch 1.6."""
+    return start.startswith(b"\x80") and _LEGACY_START in start
+
+
+def read_legacy(path: epath.Path) -> Any:
+    """Reads the format before PyTorch 1.6: pickles, then the numbers of each storage.
+
+    Returns:
+      What was saved, with arrays (read-only) in place of tensors.
+
+    Raises:
+      BadFile: it is damaged or holds something else than tensors.
+    """
+    data = path.read_bytes()
+    stream = io.BytesIO(data)
+    if unpickling.load(stream) != _LEGACY_MAGIC or unpickling.load(stream) != 1001:
+        raise BadFile("it is of a version of PyTorch's format that is not known")
+    system = unpickling.load(stream)
+    little = type(system) is dict and system.get("little_endian") is True
+    used: dict[str, Storage] = {}
+
+    def storage(reference):
+        found = _storage(reference, with_views=True)
+        used.setdefault(found.key, found)
+        return found
+
+    value = unpickling.load(stream, storage)
+    keys = unpickling.load(stream)
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise BadFile("its list of numbers is damaged")
+    where, at = {}, stream.tell()
+    for key in keys:
+        if key not in used:
+            raise BadFile("it has numbers that belong to no tensor")
+        dtype = used[key].dtype
+        count = int.from_bytes(data[at : at + 8], "little" if little else "big")
+        at += 8
+        if at + count * dtype.itemsize > len(data):
+            raise BadFile("it is cut off")
+        dtype = dtype.newbyteorder("<" if little else ">")
+        where[key] = np.frombuffer(data, dtype, count, at)
+        at += count * dtype.itemsize
+
+    def numbers(storage):
+        found = where.get(storage.key)
+        last = storage.first + storage.count
+        if found is None or found.dtype.kind != storage.dtype.kind or last > len(found):
+            raise BadFile("numbers of a tensor are missing")
+        return found[storage.first : last]
+
+    return _resolve(value, numbers)
+
+
+def _storage(reference: tuple, *, with_views: bool = False) -> Storage:
+    """Makes a storage from ("storage", type, key, device, count[, view])."""
+    kind, storage_type, key, _, count, *view = reference
+    dtype = DTYPES.get(getattr(storage_type, "name", "").rpartition(".")[2])
+    if (
+        kind != "storage"
+        or type(storage_type) is not unpickling.Global
+        or type(key) is not str
+        or type(count) is not int
+        or count < 0
+    ):
+        raise BadFile("a tensor's description is damaged")
+    if dtype is None:
+        raise BadFile(f"it has numbers of the type {storage_type.name[:80]}")
+    first = 0
+    if with_views and view and view[0] is not None:
+        _, first, count = view[0]
+        if not all(type(n) is int and n >= 0 for n in (first, count)):
+            raise BadFile("a tensor's description is damaged")
+    return Storage(key, dtype, count, first)
+
+
+def _resolve(value: Any, numbers: Callable[[Storage], np.ndarray]) -> Any:
+    """Puts arrays in place of the tensors of a table."""
+    if type(value) is not dict:
+        return value
+    loaded: dict[Storage, np.ndarray] = {}
+    table = {}
+    for key, tensor in value.items():
+        table[key] = tensor
+        if type(tensor) is Tensor:
+            if tensor.storage not in loaded:
+                loaded[tensor.storage] = numbers(tensor.storage)
+            table[key] = tensor.view(loaded[tensor.storage])
+    return table

@@ -1,0 +1,85 @@
+"""What the tables in PyTorch's files are made of, with every bound checked."""
+
+import dataclasses
+import math
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+DTYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+_NAMES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
+SAFETENSORS_DTYPES = dict(zip(_NAMES, DTYPES.values(), strict=True))
+
+
+class BadFile(Exception):
+    """What is wrong with a file: the second half of a sentence about it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """A run of numbers in a file.
+
+    Attributes:
+      key: its name in the file.
+      dtype: of its numbers.
+      count: how many it has.
+      first: where it starts in the numbers that the file keeps under that name.
+    """
+
+    key: str
+    dtype: np.dtype
+    count: int
+    first: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A view of a storage: shape and strides in numbers, as PyTorch has them."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def checked(cls, storage: Any, offset: Any, shape: Any, strides: Any) -> "Tensor":
+        """Makes a tensor from untrusted values.
+
+        Raises:
+          BadFile: they do not describe a part of the storage.
+        """
+        numbers = (offset, *shape, *strides)
+        if (
+            type(storage) is not Storage
+            or not all(type(n) is int and 0 <= n < 2**62 for n in numbers)
+            or len(shape) != len(strides)
+            or len(shape) > 8
+        ):
+            raise BadFile("a tensor's description is damaged")
+        count = math.prod(shape)
+        steps = zip(shape, strides, strict=True)
+        last = offset + sum((n - 1) * stride for n, stride in steps)
+        if count and (last >= storage.count or count > storage.count):
+            raise BadFile("a tensor reaches beyond the numbers in the file")
+        return cls(storage, offset, tuple(shape), tuple(strides))
+
+    def view(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns the tensor as a read-only view of its storage's numbers."""
+        if 0 in self.shape:
+            return np.zeros(self.shape, numbers.dtype)
+        strides = [stride * numbers.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(
+            numbers[self.offset :], self.shape, strides, writeable=False
+        )

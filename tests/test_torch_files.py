@@ -1,0 +1,240 @@
+"""PyTorch's files: read as PyTorch wrote them, and nothing else is believed."""
+
+import io
+import os
+import pickle
+import random
+import struct
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from cyclegan_jax import torch_files
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_files import writing
+from tests.oracle import cases
+
+FILES = sorted(cases.GOLDEN.glob("*.pth"))
+TENSORS = {
+    "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
+    "norm.num_batches_tracked": np.array(7),
+    "half": np.array([0.5, -2], np.float16),
+    "empty": np.zeros((0, 3), np.float32),
+    "flag": np.array([True, False]),
+}
+
+
+def assert_same(actual, expected):
+    assert list(actual) == list(expected)
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype, name
+        np.testing.assert_array_equal(actual[name], value)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_files_that_pytorch_wrote(path):
+    state = cases.subtree(cases.load_case(path.name.split(".")[0]), "state")
+    assert_same(torch_files.read(path), state)
+
+
+def test_there_are_files_in_both_formats():
+    assert len(FILES) == 8
+
+
+def test_written_files_are_read_again(tmp_path):
+    path = tmp_path / "a.pth"
+    torch_files.write(path, TENSORS)
+    read = torch_files.read(path)
+    assert_same(read, TENSORS)
+    assert not read["conv.weight"].flags.writeable
+    torch_files.write(tmp_path / "b.pth", TENSORS)
+    assert path.read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
+def test_safetensors(tmp_path):
+    tensors = {name: np.ascontiguousarray(x) for name, x in TENSORS.items()}
+    safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors")
+    read = torch_files.read(tmp_path / "a.safetensors")
+    assert_same({name: read[name] for name in TENSORS}, TENSORS)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("new", [True, False])
+def test_all_that_pytorch_writes(tmp_path, new, protocol):
+    """Types, strides, views, parameters; the other way with strict=True elsewhere."""
+    torch = pytest.importorskip("torch")
+    tensors = {
+        "channels_last": torch.randn(3, 4, 5, 6).to(memory_format=torch.channels_last),
+        "transposed": torch.randn(4, 5).t(),
+        "view": torch.arange(10)[3:7],
+        "bfloat16": torch.randn(3).bfloat16(),
+        "double": torch.randn(3).double(),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "scalar": torch.tensor(3),
+        "empty": torch.zeros(0, 3),
+    }
+    kwargs = {"_use_new_zipfile_serialization": new, "pickle_protocol": protocol}
+    torch.save(tensors, tmp_path / "a.pth", **kwargs)
+    read = torch_files.read(tmp_path / "a.pth")
+    assert list(read) == list(tensors)
+    for name, tensor in tensors.items():
+        expected = tensor.detach().double().numpy()
+        np.testing.assert_array_equal(read[name].astype(np.float64), expected)
+
+
+def test_pytorch_reads_what_we_write(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch_files.write(tmp_path / "a.pth", TENSORS)
+    for options in ({}, {"mmap": True}):
+        read = torch.load(tmp_path / "a.pth", weights_only=True, **options)
+        assert_same({name: value.numpy() for name, value in read.items()}, TENSORS)
+
+
+# What follows is hostile.
+
+
+def zipped(program, extra=(), compression=zipfile.ZIP_STORED):
+    """A file whose data.pkl is this program."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/data/0", np.zeros(4, np.float32).tobytes())
+        for name in extra:
+            archive.writestr(name, b"1")
+    return buffer.getvalue()
+
+
+def legacy(program):
+    start = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    parts = [pickle.dumps(value, protocol=2) for value in start]
+    return b"".join([*parts, program, pickle.dumps([], protocol=2)])
+
+
+def table(offset=0, size=(4,), stride=(1,), key="0", count=4):
+    """A table with one tensor, described as one likes."""
+    w = writing
+    return b"".join(
+        [
+            pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK,
+            w._string("weight"),
+            w._global("torch._utils", "_rebuild_tensor_v2"),
+            pickle.MARK,
+            w._tuple(
+                w._string("storage"),
+                w._global("torch", "FloatStorage"),
+                w._string(key),
+                w._string("cpu"),
+                w._integer(count),
+            ),
+            pickle.BINPERSID,
+            w._integer(offset),
+            w._tuple(*map(w._integer, size)),
+            w._tuple(*map(w._integer, stride)),
+            pickle.NEWFALSE + pickle.NONE + pickle.TUPLE + pickle.REDUCE,
+            pickle.SETITEMS + pickle.STOP,
+        ]
+    )
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_the_hand_made_table_is_fine(tmp_path):
+    (tmp_path / "a.pth").write_bytes(zipped(table()))
+    assert_same(torch_files.read(tmp_path / "a.pth"), {"weight": np.zeros(4, "f4")})
+
+
+@pytest.mark.parametrize("container", [zipped, legacy])
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_nothing_is_executed(tmp_path, container, protocol):
+    trap = tmp_path / "trap"
+    program = pickle.dumps({"weight": Hostile(trap)}, protocol=protocol)
+    (tmp_path / "a.pth").write_bytes(container(program))
+    with pytest.raises(UserError, match=r"mkdir|instruction"):
+        torch_files.read(tmp_path / "a.pth")
+    assert not trap.exists()
+
+
+BOMB = b"\x80\x02)q\0" + b"h\0\x86q\0" * 40  # A tuple that takes for ever to hash.
+DAMAGED = {
+    "empty": b"",
+    "text": b"<html>404 Not Found</html>",
+    "zip of others": zipped(b"").replace(b"data.pkl", b"note.txt"),
+    "no tensors": zipped(pickle.dumps({}, protocol=2)),
+    "a list": zipped(pickle.dumps([1], protocol=2)),
+    "not a tensor": zipped(pickle.dumps({"epoch": 3}, protocol=2)),
+    "negative offset": zipped(table(offset=-1)),
+    "too far": zipped(table(offset=1)),
+    "too large": zipped(table(size=(2**40,))),
+    "expanded": zipped(table(size=(2**30, 2**30), stride=(0, 0))),
+    "overflowing": zipped(table(size=(2**61, 8), stride=(1, 2**61))),
+    "strange count": zipped(table(count=2**40)),
+    "no such numbers": zipped(table(key="1")),
+    "numbers elsewhere": zipped(table(key="../../0")),
+    "memory": zipped(b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."),
+    "long string": zipped(b"\x80\x02X" + struct.pack("<I", 2**32 - 1) + b"."),
+    "deep key": zipped(b"\x80\x02}" + BOMB[2:] + b"K\x01s."),
+    "deep": zipped(BOMB + b"."),
+    "no stop": zipped(b"\x80\x02}"),
+    "absolute name": zipped(table(), ["/etc/passwd"]),
+    "name that climbs": zipped(table(), ["archive/../../x"]),
+    "two of one name": zipped(table(), ["archive/data/x"]).replace(b"a/x", b"a/0"),
+    "compressed": zipped(table(), compression=zipfile.ZIP_DEFLATED),
+    "whole module": zipped(b"\x80\x02ctorch.nn.modules.conv\nConv2d\n)R."),
+    "legacy, no numbers": legacy(table()),
+    "safetensors": struct.pack("<Q", 2**60) + b"{}",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_files_are_refused(tmp_path, name):
+    (tmp_path / "a.pth").write_bytes(DAMAGED[name])
+    started = time.perf_counter()
+    with pytest.raises(UserError, match=r"a\.pth is not a file of weights: .*\.$"):
+        torch_files.read(tmp_path / "a.pth")
+    assert time.perf_counter() - started < 5
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    with pytest.raises(UserError, match=r"there is no file .*b\.pth"):
+        torch_files.read(tmp_path / "b.pth")
+    with pytest.raises(UserError, match="cannot be read"):
+        torch_files.read(tmp_path)
+    with pytest.raises(UserError, match="cannot be written"):
+        torch_files.write(tmp_path / "no" / "a.pth", TENSORS)
+
+
+@pytest.mark.parametrize("name", ["pixel_batch.pth", "pixel_batch.legacy.pth"])
+def test_fuzz(tmp_path, name):
+    """Cut, flipped, inserted and overwritten bytes: read or refused, and soon."""
+    good, rng = (cases.GOLDEN / name).read_bytes(), random.Random(0)
+    path, refused = tmp_path / "a.pth", 0
+    for _ in range(400):
+        data, at = bytearray(good), rng.randrange(len(good))
+        kind = rng.randrange(4)
+        if kind == 0:
+            del data[at:]
+        elif kind == 1:
+            data[at] = rng.randrange(256)
+        elif kind == 2:
+            data[at:at] = rng.randbytes(rng.randrange(1, 9))
+        else:
+            huge = (b"\xff" * 8, b"\x7f" * 8, b"r\xff\xff\xff\x7f", b"\0" * 8)
+            data[at : at + 8] = rng.choice(huge)
+        path.write_bytes(data)
+        started = time.perf_counter()
+        try:
+            torch_files.read(path)
+        except UserError:
+            refused += 1
+        assert time.perf_counter() - started < 5
+    assert refused > 200

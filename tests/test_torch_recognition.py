@@ -1,0 +1,123 @@
+"""Networks recognised from weights alone, against what PyTorch computes with them."""
+
+import numpy as np
+import pytest
+
+from cyclegan_jax import torch_names
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_recognition import recognise
+from tests.oracle import cases
+
+NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
+
+
+def expected_settings(config):
+    kind, kwargs = config["network"], config["kwargs"]
+    settings = {"width": kwargs["width"], "norm": kwargs["norm"]}
+    if kind == "resnet":
+        name = f"resnet_{kwargs['blocks']}blocks"
+        return settings | {"name": name, "dropout": kwargs["dropout"]}
+    if kind == "unet":
+        return settings | {"name": f"unet_{2 ** kwargs['downs']}"}
+    if kind == "patch":
+        return settings | {"name": "n_layers", "n_layers": kwargs["layers"]}
+    return settings | {"name": "pixel"}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_settings_and_outputs(name):
+    case = cases.load_case(name)
+    config = case["config"]
+    state = cases.subtree(case, "state")
+    found = recognise(state, name)
+    assert found.settings == expected_settings(config)
+    assert found.channels_in == case["input"].shape[-1]
+    assert found.channels_out == case["output"].shape[-1]
+    generator = config["network"] in ("resnet", "unet")
+    assert found.kind == ("generator" if generator else "discriminator")
+    expected = case.get("output_eval", case["output"])
+    actual = found.module.apply(found.variables, case["input"])
+    scale = np.max(np.abs(expected))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale)
+    back = torch_names.to_torch(found.module, found.variables)
+    assert list(back) == list(state)
+    for key in state:
+        if not key.endswith("num_batches_tracked"):  # PyTorch counts, for no use.
+            np.testing.assert_array_equal(back[key], state[key])
+
+
+def weights(name="resnet_instance"):
+    return cases.subtree(cases.load_case(name), "state")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_prefixes(prefix):
+    named = {prefix + key: value for key, value in weights().items()}
+    assert recognise(named, "x").settings["name"] == "resnet_2blocks"
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet_instance", "unet_instance_wide", "patch_instance"]
+)
+def test_old_instance_norms(name):
+    """Before PyTorch 0.4 an instance norm saved running statistics, never used."""
+    batch = weights(name.replace("instance", "batch"))
+    old = weights(name)
+    for key, value in batch.items():
+        if "running" in key:
+            old[key] = value + 1.0
+    found, plain = recognise(old, "x"), recognise(weights(name), "x")
+    assert found.settings == plain.settings
+    assert found.settings["norm"] == "instance"
+    assert not found.variables["batch_stats"]
+
+
+def test_batch_norms_before_2018():
+    old = {k: v for k, v in weights("unet_batch_wide").items() if "tracked" not in k}
+    assert recognise(old, "x").settings["norm"] == "batch"
+
+
+def test_half_precision():
+    half = {key: value.astype(np.float16) for key, value in weights().items()}
+    kernel = recognise(half, "x").variables["params"]["conv_in"]["kernel"]
+    assert kernel.dtype == np.float32
+
+
+def without(key):
+    changed = weights()
+    del changed[key]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"fc.weight": np.zeros((2, 2))}, "none of the networks.*'fc.weight'"),
+        (without("model.4.weight"), r"lacks the tensor 'model\.4\.weight'"),
+        (without("model.19.weight"), r"lacks the tensor 'model\.19\.weight'"),
+        (without("model.11.conv_block.1.bias"), "lacks the tensor 'model.11"),
+        (weights() | {"model.1.weight": np.zeros(3)}, "lacks the tensor 'model.1.w"),
+        (weights() | {"model.7.bias": np.zeros(5)}, r"'model\.7\.bias' is \[5\], not"),
+        (weights() | {"model.4.bias": np.zeros(())}, r"'model\.4\.bias' is \[\], not"),
+        (weights() | {"model.99.weight": np.zeros(3)}, r"'model\.99\.weight' too"),
+        (weights() | {"odd": np.zeros(3)}, "has a tensor 'odd' too"),
+    ],
+)
+def test_what_does_not_fit_is_named(state, message):
+    with pytest.raises(UserError, match=message):
+        recognise(state, "file.pth")
+
+
+def test_hostile_names_and_shapes():
+    """A few bytes cannot ask for a network of a million layers or channels."""
+    with pytest.raises(UserError):
+        recognise({"model.model.0.weight": np.zeros((1, 1, 4, 4))}, "x")
+    deep = {f"model.{i}.conv_block.1.weight": np.zeros(1) for i in range(10, 990)}
+    with pytest.raises(UserError):
+        recognise(deep | {"model.1.weight": np.zeros((4, 3, 7, 7))}, "x")
+    wide = weights() | {"model.1.weight": np.broadcast_to(0.0, (2**20, 3, 7, 7))}
+    with pytest.raises(UserError, match="not "):
+        recognise(wide, "x")
+    pixel = weights("patch_instance") | {"net.0.weight": np.zeros((1, 1, 1, 1))}
+    with pytest.raises(UserError):
+        recognise(pixel, "x")

@@ -1,0 +1,246 @@
+"""PyTorch's weights in and out by the commands, down to a training step."""
+
+import functools
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default, folder, streets
+from cyclegan_jax import (
+    loop,
+    pretrained,
+    restore,
+    torch_files,
+    torch_names,
+    torch_runs,
+    torch_weights,
+)
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.restore import Run
+from tests.oracle import cases
+
+ROOT = pathlib.Path(__file__).parent.parent
+CASE = "train_lsgan_sgd"  # ResNets with one block and PatchGANs, width 4 or so.
+FILES = {"g_ab": "G_A", "g_ba": "G_B", "d_b": "D_A", "d_a": "D_B"}
+
+
+def their_state(name):
+    return cases.subtree(cases.load_case(CASE), f"state/{name}")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A training case's four networks, as the authors' code names them."""
+    paths = {}
+    for ours, theirs in FILES.items():
+        paths[ours] = tmp_path / f"latest_net_{theirs}.pth"
+        torch_files.write(paths[ours], their_state(ours))
+    return paths
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "cyclegan_jax.torch_weights", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_import_and_export_by_command(files, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "output"
+    result = command("import", *files.values(), f"--workdir={run}")
+    assert result.returncode == 0, result.stderr
+    assert "resnet_" in result.stdout
+    about = json.loads((run / "run.json").read_text())["imported"]
+    assert about["d_b"]["sha256"] == pretrained.sha256(files["d_b"])
+    result = command("export", f"--workdir={run}", f"--output={output}")
+    assert result.returncode == 0, result.stderr
+    for path in files.values():  # D_A stayed D_A, although it is our d_b.
+        assert (output / path.name).read_bytes() == path.read_bytes()
+
+
+def test_imported_networks_are_theirs(files, tmp_path):
+    torch_runs.import_weights(files, tmp_path / "run", folder.get_config())
+    run = restore.load(tmp_path / "run")
+    assert run.step == 0
+    for name, module in run.method.modules.items():
+        back = torch_names.to_torch(module, jax.device_get(run.variables[name]))
+        for key, value in their_state(name).items():
+            np.testing.assert_array_equal(back[key], value)
+    assert run.generator("BtoA") == "g_ba"
+    with pytest.raises(UserError, match="not AtoB or BtoA"):
+        run.generator("AtoC")
+
+
+def test_one_generator_is_enough(files, tmp_path):
+    torch_runs.import_weights(
+        {"g_ba": files["g_ba"]}, tmp_path / "run", folder.get_config()
+    )
+    run = restore.load(tmp_path / "run")
+    assert set(run.variables) == {"g_ba"}
+    with pytest.raises(UserError, match=r"no generator AtoB \(it has BtoA\)"):
+        run.generator("AtoB")
+
+
+def fine_tuning(files, **changes):
+    """A config for the same networks on small streets."""
+    found = torch_runs.recognise(torch_files.read(files["g_ab"]), "g_ab")
+    judge = torch_runs.recognise(torch_files.read(files["d_a"]), "d_a")
+    config = streets.get_config("smoke")
+    config.generator.update(found.settings)
+    config.discriminator.update(judge.settings)
+    config.batch_size, config.max_steps = 2, 1
+    config.update(changes)
+    return config
+
+
+def test_training_goes_on_from_imported_networks(files, tmp_path):
+    """With a rate of 0, the trained run has exactly the imported weights."""
+    imported = tmp_path / "imported"
+    torch_runs.import_weights(files, imported, folder.get_config())
+    config = fine_tuning(files, init_from=str(imported), ema_decay=0.5)
+    config.optimizer.learning_rate = 0.0
+    assert loop.train(config, tmp_path / "run") == 0
+    one, two = restore.load(imported), restore.load(tmp_path / "run")
+    assert two.step == 1
+    assert jax.tree.all(jax.tree.map(np.array_equal, one.variables, two.variables))
+    with pytest.raises(UserError, match=r"imported networks.*--config\.init_from="):
+        loop.train(config, imported)
+
+
+def test_missing_networks_start_from_random_numbers(files, tmp_path, capsys):
+    imported = tmp_path / "imported"
+    some = {"g_ab": files["g_ab"]}
+    torch_runs.import_weights(some, imported, folder.get_config())
+    config = fine_tuning(files, init_from=str(imported))
+    assert loop.train(config, tmp_path / "run") == 0
+    assert "has no d_a; it starts from scratch" in capsys.readouterr().out
+
+
+def test_other_shapes_are_named(files, tmp_path):
+    torch_runs.import_weights(files, tmp_path / "imported", folder.get_config())
+    config = fine_tuning(files, init_from=str(tmp_path / "imported"))
+    config.generator.width = 6
+    with pytest.raises(UserError, match=r"init_from: g_ab/\S+ is \(.*\) in .* and \("):
+        loop.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # Nothing half-written.
+
+
+def test_what_does_not_fit_together(files, tmp_path):
+    other = tmp_path / "net_G_B.pth"
+    torch_files.write(other, cases.subtree(cases.load_case("resnet_none"), "state"))
+    run, config = tmp_path / "run", default.get_config()
+    with pytest.raises(UserError, match=r"different generators \(.*norm none and inst"):
+        torch_runs.import_weights(files | {"g_ba": other}, run, config)
+    with pytest.raises(UserError, match="is a discriminator, not the generator g_ab"):
+        torch_runs.import_weights({"g_ab": files["d_a"]}, run, config)
+    gray = tmp_path / "gray.pth"  # One channel in, two out.
+    torch_files.write(gray, cases.subtree(cases.load_case("resnet_gray"), "state"))
+    with pytest.raises(UserError, match="channels of domain A, g_ab has 1, g_ba has 2"):
+        torch_runs.import_weights({"g_ab": gray, "g_ba": gray}, run, config)
+    assert not run.exists()  # Nothing half-written.
+    run.mkdir()
+    (run / "mine.txt").write_text("")
+    with pytest.raises(UserError, match="is not empty"):
+        torch_runs.import_weights(files, run, config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say import or export"),
+        (["import"], "--workdir is missing"),
+        (["import", "--workdir=x"], "name the files"),
+        (["import", "some.pth", "--workdir=x"], "say so: g_ab=FILE"),
+        (["import", "a_net_G.pth", "g_ab=b.pth", "--workdir=x"], "are both g_ab"),
+        (["import", "a_net_G_A.pth", "--workdir=x"], "there is no file a_net_G_A.pth"),
+        (["import", "--model=cat2dog", "--workdir=x"], "there are apple2orange, "),
+        (["import", "a.pth", "--model=cat2dog", "--workdir=x"], "not both"),
+        (["export", "--workdir=x"], "--output"),
+        (["export", "--workdir=x", "--output=y"], "x holds no run"),
+        (["import", "--workdirs=x"], "workdirs"),
+    ],
+)
+def test_mistakes(arguments, message):
+    result = command(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_export_without_moving_averages(files, tmp_path):
+    torch_runs.import_weights(files, tmp_path / "imported", folder.get_config())
+    config = fine_tuning(files, init_from=str(tmp_path / "imported"), ema_decay=0.9)
+    config.max_steps = 2
+    assert loop.train(config, tmp_path / "run") == 0
+    averaged = restore.load(tmp_path / "run")
+    plain = restore.load(tmp_path / "run", average=False)
+    same = functools.partial(jax.tree.map, np.array_equal)
+    assert not jax.tree.all(same(averaged.variables["g_ab"], plain.variables["g_ab"]))
+    assert jax.tree.all(same(averaged.variables["d_a"], plain.variables["d_a"]))
+    assert isinstance(plain, Run)
+
+
+class _Server:
+    """Serves files on this machine; says more than it sends of those named cut."""
+
+    def __init__(self, content):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if self.path.endswith("missing.pth"):
+                    return self.send_error(404)
+                self.send_response(200)
+                extra = 10 if "cut" in self.path else 0
+                self.send_header("Content-Length", str(len(content) + extra))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+def test_download(tmp_path):
+    server = _Server(b"weights" * 1000)
+    path = pretrained.download(f"{server.url}/a.pth", tmp_path / "cache")
+    assert path.read_bytes() == b"weights" * 1000
+    for name, reason in (("cut", "cannot be fetched"), ("missing", "404")):
+        with pytest.raises(UserError, match=reason):
+            pretrained.download(f"{server.url}/{name}.pth", tmp_path / "cache")
+    server.server.shutdown()
+    server.server.server_close()
+    again = pretrained.download(f"{server.url}/a.pth", tmp_path / "cache")
+    assert again == path  # Fetched once.
+    with pytest.raises(UserError, match=r"\(no connection\); where there is a network"):
+        pretrained.download(f"{server.url}/b.pth", tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [path.name]
+
+
+def test_published_models_have_configs():
+    assert len(pretrained.MODELS) == 23
+    for model in pretrained.MODELS.values():
+        assert (ROOT / "configs" / f"{model.config}.py").exists()
+        assert model.generator in ("g_ab", "g_ba")
+
+
+def test_checksum(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    torch_weights._check_sum(tmp_path / "a", digest.upper())
+    with pytest.raises(UserError, match=f"has the SHA-256 {digest}, not 00"):
+        torch_weights._check_sum(tmp_path / "a", "00")
