@@ -63,9 +63,8 @@ class Trainer:
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
         self.initial = self._load_initial()
+        run_folder.check(workdir, config.to_dict())
         self.dataset = experiment.load_dataset(config)
-        run_folder.open_run(workdir, config.to_dict())
-
         self.transform = transform
         budget = int(config.data.cache_gib * 2**30)
         cache = functools.partial(data.CachedSource, load=transform.load)
@@ -87,6 +86,7 @@ class Trainer:
         self.sampler = samples.Sampler(
             self.method, self.dataset, transform, config.num_samples
         )
+        run_folder.create(workdir, config.to_dict())  # From here on it is written to.
         self.checkpoints = Checkpoints(
             self.workdir / "checkpoints",
             keep=config.keep_checkpoints,

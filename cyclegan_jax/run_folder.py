@@ -84,27 +84,36 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 
-def open_run(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> None:
-    """Creates the folder of a run, or checks that it belongs to the same config.
+def check(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
+    """Checks that a folder is free, or holds a run of the same config.
+
+    Raises:
+      UserError: it holds another run; shows the difference.
+    """
+    workdir = epath.Path(workdir)
+    if not (workdir / "config.json").exists():
+        return
+    _refuse_imported(workdir)
+    if changed := differences(read_config(workdir), config):
+        raise UserError(
+            f"{workdir} holds a run with another configuration:\n  "
+            + "\n  ".join(changed)
+            + "\nUse the same settings to resume it, or another --workdir."
+        )
+
+
+def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> None:
+    """Writes config.json and, the first time, run.json into the folder of a run.
 
     Args:
-      workdir: the folder.
+      workdir: the folder; made if needed.
       config: of the run.
       **about: what else run.json is to say, besides `environment()`.
 
     Raises:
-      UserError: the folder cannot be written to, or holds a run with another config.
+      UserError: the folder cannot be written to.
     """
     workdir = epath.Path(workdir)
-    if (workdir / "config.json").exists():
-        _refuse_imported(workdir)
-        changed = differences(read_config(workdir), config)
-        if changed:
-            raise UserError(
-                f"{workdir} holds a run with another configuration:\n  "
-                + "\n  ".join(changed)
-                + "\nUse the same settings to resume it, or another --workdir."
-            )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / "config.json", dict(config))

@@ -44,7 +44,7 @@ def import_weights(
     _fill_in(config, found, files)
     params = {name: r.variables["params"] for name, r in found.items()}
     stats = {name: r.variables["batch_stats"] for name, r in found.items()}
-    run_folder.open_run(
+    run_folder.create(
         workdir,
         config.to_dict(),
         imported={

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import interrupts, loop, run_folder, steps
+from cyclegan_jax import images, interrupts, loop, run_folder, steps
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
 
@@ -191,6 +191,26 @@ def test_bad_settings(change, message, tmp_path):
     with pytest.raises(UserError, match=message):
         loop.train(smoke(**change), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # Nothing half-written.
+
+
+@pytest.mark.parametrize("split", ["trainB", "testA"])
+def test_corrupt_image(tmp_path, split, capsys):
+    """Named, and nothing is written; or left out."""
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for i in range(3):
+            images.save_png(
+                tmp_path / "set" / folder / f"{i}.png", np.zeros((40, 40, 3), np.uint8)
+            )
+    bad = tmp_path / "set" / split / "1.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    changes = {"data.dataset": "folder", "data.path": str(tmp_path / "set")}
+    with pytest.raises(UserError, match=rf"{split}/1\.png .*cannot be decoded"):
+        loop.train(smoke(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    changes |= {"data.on_corrupt": "skip", "max_steps": 2}
+    assert loop.train(smoke(**changes), tmp_path / "run") == 0
+    assert f"left out: image {split}/1.png" in capsys.readouterr().err
 
 
 def test_relative_folder(tmp_path, monkeypatch):

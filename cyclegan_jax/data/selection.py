@@ -1,10 +1,10 @@
 """Which images of a source can be used, and which belong together."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from absl import logging
 from tqdm import tqdm
 
 from cyclegan_jax.data.decode import UnreadableImage
@@ -39,5 +39,6 @@ def readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
             if error is None:
                 kept.append(index)
             else:
-                logging.warning("left out: %s", error)
+                what = str(error).partition("): ")[0]  # Not what to do about it.
+                tqdm.write(f"left out: {what})", file=sys.stderr)
     return kept
