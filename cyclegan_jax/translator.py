@@ -1,0 +1,183 @@
+"""Translates pictures of any size with a run's generator."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from PIL import Image
+
+from cyclegan_jax import images, restore, tiling
+from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.errors import UserError
+
+Size = Literal["keep", "resize", "tile"]
+
+
+class Translator:
+    """One generator of a run, as a function of pictures.
+
+        translator = Translator.load("runs/horse2zebra", "AtoB")
+        zebra = translator(horse)
+
+    Attributes:
+      run: the run.
+      channels_in: channels of the pictures it takes; others are converted.
+      channels_out: channels of those it gives.
+    """
+
+    def __init__(
+        self,
+        run: restore.Run,
+        direction: str = "AtoB",
+        *,
+        size: Size = "keep",
+        tile_size: int = 512,
+    ):
+        """Prepares a generator.
+
+        Args:
+          run: from `restore.load`.
+          direction: AtoB or BtoA.
+          size: what becomes of pictures whose size the network cannot take. `keep`:
+            mirrored at the right and the bottom up to a multiple of what it needs, and
+            cut back; the result has the picture's size. `resize`: to the square that
+            the run was trained on, bicubic, as published results are made. `tile`: as
+            `keep`, in pieces of `tile_size`, for pictures that do not fit into memory.
+          tile_size: side of the pieces in pixels.
+
+        Raises:
+          UserError: the run has no such generator, or it cannot work in tiles.
+        """
+        if size not in Size.__args__:
+            raise UserError(f"size is {size!r}; it can be {', '.join(Size.__args__)}.")
+        self.run = run
+        self._name = run.generator(direction)
+        self._size, self._side = size, run.config.data.crop_size
+        domain_in, domain_out = ("a", "b") if direction == "AtoB" else ("b", "a")
+        self.channels_in = run.config.data[f"channels_{domain_in}"]
+        self.channels_out = run.config.data[f"channels_{domain_out}"]
+        module = run.method.modules[self._name]
+        self._multiple = module.size_multiple
+        self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
+        self._variables = jax.device_put(
+            run.variables[self._name], NamedSharding(self._mesh, PartitionSpec())
+        )
+        self._apply = jax.jit(module.apply)
+        self._tiled = None
+        if size == "tile":
+            self._tiled = tiling.TiledGenerator(module, tile_size)
+
+    @classmethod
+    def load(
+        cls,
+        workdir: epath.PathLike,
+        direction: str = "AtoB",
+        *,
+        step: int | None = None,
+        average: bool = True,
+        size: Size = "keep",
+        tile_size: int = 512,
+    ) -> "Translator":
+        """Loads a generator from a run's folder.
+
+        Args:
+          workdir: the run's folder.
+          direction: AtoB or BtoA.
+          step: of a checkpoint; None for the newest.
+          average: use the moving averages of the parameters where they exist.
+          size: see `__init__`.
+          tile_size: see `__init__`.
+
+        Raises:
+          UserError: there is no such run, checkpoint or generator.
+        """
+        run = restore.load(workdir, step, average=average)
+        return cls(run, direction, size=size, tile_size=tile_size)
+
+    def __call__(
+        self, pictures: np.ndarray | Sequence[np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]:
+        """Translates pictures.
+
+        Args:
+          pictures: uint8: one of [H, W] or [H, W, C]; several of one size, [B, H, W,
+            C]; or a sequence of such single pictures of any sizes. C is 1, 3 or 4, of
+            which the fourth (transparency) is left out.
+
+        Returns:
+          uint8, of the same kind, with `channels_out` channels.
+
+        Raises:
+          TypeError: they are not uint8.
+        """
+        if not isinstance(pictures, np.ndarray):
+            return self._translate_all(list(pictures))
+        if pictures.ndim == 4:
+            return np.stack(self._translate_all(list(pictures)))
+        return self._translate_all([pictures])[0]
+
+    def _translate_all(self, pictures):
+        prepared = [self._prepare(picture) for picture in pictures]
+        results = [None] * len(pictures)
+        groups: dict[tuple, list[int]] = {}
+        for index, (padded, _) in enumerate(prepared):
+            groups.setdefault(padded.shape, []).append(index)
+        at_once = self._mesh.size
+        for indices in groups.values():
+            for start in range(0, len(indices), at_once):
+                some = indices[start : start + at_once]
+                batch = np.stack([prepared[index][0] for index in some])
+                for index, result in zip(some, self._run_batch(batch), strict=True):
+                    height, width = prepared[index][1]
+                    results[index] = result[:height, :width]
+        return results
+
+    def _prepare(self, picture):
+        """Returns the picture in the network's size, and the size to cut back to."""
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+            raise TypeError(
+                "a picture must be uint8 [H, W] or [H, W, C], not"
+                f" {picture.dtype} {list(picture.shape)}"
+            )
+        if picture.ndim == 2:
+            picture = picture[..., None]
+        picture = convert_channels(picture, self.channels_in)
+        if self._size == "resize":
+            picture = _resize(picture, self._side)
+        height, width = picture.shape[:2]
+        extra = [-side % self._multiple for side in (height, width)]
+        return mirror_pad(picture, *extra), (height, width)
+
+    def _run_batch(self, batch):
+        """Translates uint8 [B, H, W, C], with B up to the number of devices."""
+        if self._tiled is not None:
+            values = [self._tiled(self._variables, image) for image in batch]
+            return [images.to_uint8(value) for value in values]
+        missing = self._mesh.size - len(batch)
+        full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        sharding = NamedSharding(self._mesh, PartitionSpec("batch"))
+        values = self._apply(
+            self._variables, jax.device_put(images.to_float(full), sharding)
+        )
+        return images.to_uint8(np.asarray(values)[: len(batch)])
+
+
+def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:
+    """Mirrors [H, W, C] beyond the bottom and the right border."""
+    # A line of one pixel has nothing to mirror.
+    for axis, extra in enumerate((below, right)):
+        widths = [(0, extra if i == axis else 0) for i in range(3)]
+        mode = "reflect" if picture.shape[axis] > 1 else "edge"
+        picture = np.pad(picture, widths, mode=mode)
+    return picture
+
+
+def _resize(picture, side):
+    if picture.shape[:2] == (side, side):
+        return picture
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    resized = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+    return resized.reshape(side, side, picture.shape[-1])
