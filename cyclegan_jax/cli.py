@@ -8,6 +8,11 @@ from absl import flags, logging
 
 from cyclegan_jax.errors import UserError
 
+_BAD_FLAGS = (
+    flags.Error,
+    *(AttributeError, KeyError, TypeError, OSError, SyntaxError, ImportError),
+)
+
 
 def run(
     main: Callable[..., int], *, required: Sequence[str] = (), positional: bool = False
@@ -40,9 +45,9 @@ def _parse(arguments, required, positional):
     try:
         rest = flags.FLAGS(arguments)
         values = {name: flags.FLAGS[name].value for name in required}
-        for value in values.values():
-            hasattr(value, "keys")  # A config that cannot be loaded raises only now.
-    except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
+        for name in flags.FLAGS:  # A config that cannot be loaded raises only now.
+            hasattr(flags.FLAGS[name].value, "keys")
+    except _BAD_FLAGS as error:
         raise UserError(_reason(error)) from error
     if len(rest) > 1 and not positional:
         raise UserError(f"unexpected argument {rest[1]!r}; see {rest[0]} --help.")

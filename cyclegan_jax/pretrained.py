@@ -9,10 +9,12 @@ import requests
 from etils import epath
 from tqdm import tqdm
 
+from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
 
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _PIX2PIX = "http://efrosgans.eecs.berkeley.edu/pix2pix/models-pytorch"
+_LARGEST = 2**31  # Bytes; the largest published file has 218 MB.
 _TIMEOUT = 30  # Seconds without an answer.
 
 
@@ -85,7 +87,7 @@ def find(name: str) -> Model:
 
 
 def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
-    """Fetches a file once into a cache folder, with a progress bar.
+    """Fetches a file of weights once into a cache folder, with a progress bar.
 
     Args:
       url: of the file.
@@ -108,6 +110,7 @@ def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             part = epath.Path(temporary) / name
             _fetch(url, part)
+            torch_files.read(part)  # Not a login page, say, kept for ever.
             part.replace(target)  # All of it or nothing.
     except requests.RequestException as error:
         raise UserError(
@@ -122,9 +125,11 @@ def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
 
 
 def _fetch(url, target):
-    with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
+    plain = {"Accept-Encoding": "identity"}
+    with requests.get(url, stream=True, timeout=_TIMEOUT, headers=plain) as response:
         response.raise_for_status()
-        size = int(response.headers.get("Content-Length") or 0)
+        size = response.headers.get("Content-Length", "")
+        size = int(size) if size.isdigit() else 0
         with (
             target.open("wb") as file,
             tqdm(
@@ -135,6 +140,8 @@ def _fetch(url, target):
             for chunk in response.iter_content(2**20):
                 file.write(chunk)
                 done += len(chunk)
+                if done > _LARGEST:
+                    raise requests.ConnectionError(f"more than {_LARGEST} bytes came")
                 bar.update(len(chunk))
     if size and done != size:
         raise requests.ConnectionError(f"{done} of {size} bytes came")

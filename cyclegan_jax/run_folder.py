@@ -74,13 +74,16 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
     """
     path = epath.Path(workdir) / "config.json"
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text())
+        if not isinstance(config, dict):
+            raise ValueError("it holds no settings")
+        return config
     except FileNotFoundError:
         raise UserError(
             f"{workdir} holds no run (there is no config.json in it);"
             " name the folder that train.py wrote to."
         ) from None
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 

@@ -1,10 +1,10 @@
 """A ResNet generator on pictures that do not fit into memory: tile by tile, exactly.
 
-Tiles overlap by as much as the network sees around a pixel, so that cutting changes no
-convolution. What would change are the instance norms, whose statistics are those of the
-whole picture. So the tiles are gone through once for each norm: the k-th time, the norms
-before the k-th use what was found, so that its statistics over the cores of the tiles
-(which do not overlap) come out exact. One more time gives the picture.
+Tiles overlap by as much as the network sees around a pixel, so that cutting changes
+no convolution. What would change are the instance norms, whose statistics are those of
+the whole picture. So the tiles are gone through once for each norm: the k-th time, the
+norms before the k-th use what was found, so that its statistics over the cores of the
+tiles (which do not overlap) come out exact. One more time gives the picture.
 """
 
 from collections.abc import Iterator

@@ -12,7 +12,8 @@ from flax import linen as nn
 from cyclegan_jax import networks, torch_names
 from cyclegan_jax.errors import UserError
 
-_PREFIXES = ("module.", "_orig_mod.")  # Of DataParallel and of torch.compile.
+_PREFIXES = r"(?:module\.|_orig_mod\.)+"  # Of DataParallel and of torch.compile.
+_WIDEST = 2**16  # Channels.
 _MOST_LAYERS = 64  # Blocks or levels; published networks have 9 at most.
 
 
@@ -48,7 +49,12 @@ def recognise(state_dict: Mapping[str, np.ndarray], source: str) -> Recognised:
     Raises:
       UserError: it is not a network that we know; says which tensor does not fit.
     """
-    tensors = {_strip(name): value for name, value in state_dict.items()}
+    tensors = {re.sub(f"^{_PREFIXES}", "", k): v for k, v in state_dict.items()}
+    if len(tensors) < len(state_dict):
+        raise UserError(f"{source} has tensors with and without the prefix module.")
+    for name, value in tensors.items():
+        if value.dtype.kind in "bi" and not name.endswith("num_batches_tracked"):
+            raise UserError(f"{source}: {name[:80]!r} holds {value.dtype}, no weights.")
     finders = (
         ("model.10.conv_block.1.weight", _resnet),
         ("model.model.0.weight", _unet),
@@ -65,8 +71,8 @@ def recognise(state_dict: Mapping[str, np.ndarray], source: str) -> Recognised:
         settings, channels_in, channels_out = find(tensors)
     except (KeyError, IndexError) as error:
         raise UserError(
-            f"{source} lacks the tensor {error.args[0]!r} of a"
-            f" {find.__name__.strip('_')} network."
+            f"{source} looks like a {find.__name__.strip('_')} network, but its tensor"
+            f" {error.args[0]!r} is missing or of another kind."
         ) from None
     if settings["norm"] == "instance":
         tensors = {k: v for k, v in tensors.items() if not _is_statistic(k)}
@@ -78,12 +84,6 @@ def recognise(state_dict: Mapping[str, np.ndarray], source: str) -> Recognised:
     _check(module, channels_in, tensors, source)
     variables = torch_names.from_torch(module, tensors)
     return Recognised(kind, settings, channels_in, channels_out, module, variables)
-
-
-def _strip(name):
-    while name.startswith(_PREFIXES):
-        name = name.removeprefix(_PREFIXES[0]).removeprefix(_PREFIXES[1])
-    return name
 
 
 def _is_statistic(name):
@@ -103,7 +103,8 @@ def _norm(tensors, layer, convolution):
 
 
 def _size(tensors, name, axis):
-    if tensors[name].ndim != 4:
+    """The number of channels that a convolution's weight says, if it is one."""
+    if tensors[name].ndim != 4 or not 0 < tensors[name].shape[axis] <= _WIDEST:
         raise KeyError(name)
     return tensors[name].shape[axis]
 
@@ -143,6 +144,8 @@ def _unet(tensors):
 
 def _patch(tensors):
     last = _count(tensors, r"model\.(\d{1,3})\.weight$") - 1
+    if last not in range(5, 21, 3):
+        raise KeyError("model.5.weight")
     settings = {
         "name": "n_layers",
         "n_layers": (last - 2) // 3,

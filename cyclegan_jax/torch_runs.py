@@ -7,7 +7,14 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import pretrained, restore, run_folder, torch_files, torch_names
+from cyclegan_jax import (
+    experiment,
+    pretrained,
+    restore,
+    run_folder,
+    torch_files,
+    torch_names,
+)
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_recognition import Recognised, recognise
@@ -42,24 +49,35 @@ def import_weights(
     found = {name: recognise(torch_files.read(f), f) for name, f in files.items()}
     config = ml_collections.ConfigDict(config.to_dict())
     _fill_in(config, found, files)
+    experiment.build_method(config)  # Whoever opens the run will do that.
     params = {name: r.variables["params"] for name, r in found.items()}
     stats = {name: r.variables["batch_stats"] for name, r in found.items()}
+    temporary = workdir.with_name(f".{workdir.name}.importing")
+    if temporary.exists():
+        temporary.rmtree()  # Left by an import that was killed.
     run_folder.create(
-        workdir,
+        temporary,
         config.to_dict(),
         imported={
             name: {"file": str(file), "sha256": pretrained.sha256(file)}
             for name, file in files.items()
         },
     )
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = Checkpoints(temporary / "checkpoints")
     state = {
         "params": params,
         "ema_params": {},
         "norm_stats": {name: value for name, value in stats.items() if value},
     }
-    checkpoints.save(0, {"state": jax.tree.map(jax.numpy.asarray, state)}, {})
-    checkpoints.close()
+    try:
+        checkpoints.save(0, {"state": jax.tree.map(jax.numpy.asarray, state)}, {})
+        checkpoints.close()
+    except UserError:
+        temporary.rmtree()
+        raise
+    if workdir.exists():  # An empty folder.
+        workdir.rmdir()
+    temporary.rename(workdir)  # All of it or nothing.
     return found
 
 
@@ -104,15 +122,12 @@ def _differences(one, two):
     return ", ".join(f"{key} {a} and {b}" for key, a, b in pairs)
 
 
-def export_weights(
-    run: restore.Run, output: epath.PathLike, *, epoch: str = "latest"
-) -> list[epath.Path]:
-    """Writes a run's networks as `<epoch>_net_G_A.pth` and so on.
+def export_weights(run: restore.Run, output: epath.PathLike) -> list[epath.Path]:
+    """Writes a run's networks as `latest_net_G_A.pth` and so on.
 
     Args:
       run: whose networks.
       output: a folder; made if needed.
-      epoch: first part of the files' names.
 
     Returns:
       The files written.
@@ -130,7 +145,7 @@ def export_weights(
             continue
         variables = jax.tree.map(np.asarray, run.variables[ours])
         tensors = torch_names.to_torch(run.method.modules[ours], variables)
-        path = output / f"{epoch}_net_{theirs}.pth"
+        path = output / f"latest_net_{theirs}.pth"
         torch_files.write(path, tensors)
         written.append(path)
     return written

@@ -10,6 +10,7 @@ network they are: `g_ab=some.pth`. The authors' D_A judges images of B: it is ou
 """
 
 import importlib
+import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ def _name_files(arguments: Sequence[str]) -> dict[str, str]:
     files = {}
     for argument in arguments:
         name, equals, file = argument.partition("=")
+        file = os.path.expanduser(file)
         if not equals or name not in THEIR_NAMES:
             file = argument
             stem = pathlib.PurePath(argument).name
@@ -51,7 +53,7 @@ def _flags():
     flags.DEFINE_string("workdir", None, "The run's folder.")
     config_flags.DEFINE_config_file("config", None, "import: settings of the run.")
     flags.DEFINE_string("model", "", "import: a published model instead of files.")
-    flags.DEFINE_string("sha256", "", "import --model: the checksum it must have.")
+    flags.DEFINE_string("sha256", "", "import: the checksum the file must have.")
     flags.DEFINE_string("output", None, "export: the folder for the files.")
     flags.DEFINE_integer("step", None, "export: of the checkpoint; default the newest.")
     flags.DEFINE_bool("average", True, "export: moving averages where they exist.")
@@ -65,9 +67,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"say import or export, not {command!r}; see --help.")
     if not values.workdir:
         raise UserError("--workdir is missing: the run's folder.")
+    _refuse_flags_of_the_other(command)
     if command == "export":
         if rest or not values.output:
-            raise UserError("export takes --workdir and --output, and nothing else.")
+            raise UserError("export takes --workdir and --output, and no files.")
         run = restore.load(values.workdir, values.step, average=values.average)
         for path in export_weights(run, values.output):
             print(f"wrote {path}")
@@ -78,10 +81,12 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError("give files or --model, not both.")
         model = pretrained.find(values.model)
         path = pretrained.download(model.url)
-        _check_sum(path, values.sha256)
         files, config_name = {model.generator: path}, model.config
     else:
         files = _name_files(rest)
+    if values.sha256 or values.model:
+        for path in files.values():
+            _check_sum(path, values.sha256)
     if not files:
         raise UserError("name the files to import, or a published one with --model.")
     config = values.config or _read_config(config_name)
@@ -90,6 +95,19 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: {_describe(network)} from {files[name]}")
     print(f"Made {values.workdir}.")
     return 0
+
+
+_FLAGS = {
+    "import": ("config", "model", "sha256"),
+    "export": ("output", "step", "average"),
+}
+
+
+def _refuse_flags_of_the_other(command):
+    for other, names in _FLAGS.items():
+        for name in names:
+            if other != command and flags.FLAGS[name].present:
+                raise UserError(f"--{name} belongs to {other}, not to {command}.")
 
 
 def _check_sum(path, expected):

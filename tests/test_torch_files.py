@@ -93,6 +93,25 @@ def test_pytorch_reads_what_we_write(tmp_path):
         assert_same({name: value.numpy() for name, value in read.items()}, TENSORS)
 
 
+def test_python_2_wrote_the_pairs_into_the_call(tmp_path):
+    """OrderedDict([[name, tensor], ...]), and an empty one for its hooks."""
+    tensor = table()[len(pickle.PROTO) + 1 + 2 :].removesuffix(b"u.")
+    program = b"".join(
+        [
+            pickle.PROTO + b"\x02",
+            writing._global("collections", "OrderedDict"),
+            pickle.EMPTY_LIST + pickle.MARK,
+            pickle.EMPTY_LIST + pickle.MARK + tensor + pickle.APPENDS,
+            pickle.APPENDS + pickle.TUPLE1 + pickle.REDUCE,
+            pickle.EMPTY_DICT + writing._string("_metadata"),
+            call("collections", "OrderedDict", pickle.EMPTY_LIST),
+            pickle.SETITEM + pickle.BUILD + pickle.STOP,
+        ]
+    )
+    (tmp_path / "a.pth").write_bytes(zipped(program))
+    assert_same(torch_files.read(tmp_path / "a.pth"), {"weight": np.zeros(4, "f4")})
+
+
 # What follows is hostile.
 
 
@@ -164,7 +183,34 @@ def test_nothing_is_executed(tmp_path, container, protocol):
 
 
 BOMB = b"\x80\x02)q\0" + b"h\0\x86q\0" * 40  # A tuple that takes for ever to hash.
+
+
+def call(module, name, *parts):
+    return writing._global(module, name) + writing._tuple(*parts) + pickle.REDUCE
+
+
+NONE, GET = pickle.NONE, b"h\0h\1"
+LONG = pickle.EMPTY_LIST + b"q\0(" + NONE * 100_000 + b"e0"
 DAMAGED = {
+    "copies of a list": zipped(
+        b"\x80\x02" + LONG + b"ctorch\nSize\nq\1" + b"h\1h\0\x85R" * 20_000 + b"."
+    ),
+    "endless name": zipped(
+        b"\x80\x02"
+        + writing._string("torch")
+        + b"q\0"
+        + writing._string("x" * 900_000 + "Storage")
+        + b"q\1"
+        + (GET + b"\x93") * 20_000
+    ),
+    "deep marks": zipped(b"\x80\x02" + NONE * 500_000 + b"(t" * 200_000),
+    "long pickle": zipped(b"\x80\x02" + NONE * 2_000_000 + b"}."),
+    "number as a key": zipped(b"\x80\x02}K\1K\1s."),
+    "empty, but endless": zipped(table(size=(0, 2**61), stride=(1, 1))),
+    "one of endless stride": legacy(table(size=(1,), stride=(2**62 - 1,))),
+    "large shape": struct.pack("<Q", 64)
+    + (b'{"a":{"dtype":"F32","shape":[0,4611686018427387904],')
+    + b'"data_offsets":[0,0]}}',
     "empty": b"",
     "text": b"<html>404 Not Found</html>",
     "zip of others": zipped(b"").replace(b"data.pkl", b"note.txt"),

@@ -216,9 +216,12 @@ class _Server:
 
 
 def test_download(tmp_path):
-    server = _Server(b"weights" * 1000)
+    content = (cases.GOLDEN / "pixel_batch.pth").read_bytes()
+    server, page = _Server(content), _Server(b"<html>Please log in</html>")
     path = pretrained.download(f"{server.url}/a.pth", tmp_path / "cache")
-    assert path.read_bytes() == b"weights" * 1000
+    assert path.read_bytes() == content
+    with pytest.raises(UserError, match="is not a file of weights"):
+        pretrained.download(f"{page.url}/a.pth", tmp_path / "cache")
     for name, reason in (("cut", "cannot be fetched"), ("missing", "404")):
         with pytest.raises(UserError, match=reason):
             pretrained.download(f"{server.url}/{name}.pth", tmp_path / "cache")

@@ -3,6 +3,7 @@
 `read` never executes what a file says, checks every bound, and gives read-only arrays.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 
@@ -23,7 +24,7 @@ def read(path: epath.PathLike) -> dict[str, np.ndarray]:
         `.safetensors`; the content decides, not the name.
 
     Returns:
-      Arrays by name, in the file's order, in the types of the file.
+      Read-only arrays by name, in the types of the file.
 
     Raises:
       UserError: the file is missing, damaged, or holds anything else than tensors.
@@ -47,7 +48,9 @@ def read(path: epath.PathLike) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
     except BadFile as error:
         raise UserError(f"{path} is not a file of weights: {error}.") from error
-    return {str(name): value for name, value in table.items()}
+    for value in table.values():
+        value.flags.writeable = False
+    return table
 
 
 def _reader(path, start):
@@ -61,16 +64,15 @@ def _reader(path, start):
 
 
 def _read_safetensors(path):
-    try:
-        entries = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise BadFile(f"it is damaged ({str(error)[:120]})") from error
     table = {}
-    for name, entry in entries:
-        if entry["dtype"] not in SAFETENSORS_DTYPES:
-            raise BadFile(f"it has numbers of the type {entry['dtype']}")
-        dtype = SAFETENSORS_DTYPES[entry["dtype"]]
-        table[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+    try:
+        for name, entry in safetensors.deserialize(path.read_bytes()):
+            if entry["dtype"] not in SAFETENSORS_DTYPES:
+                raise BadFile(f"it has numbers of the type {entry['dtype']}")
+            dtype = SAFETENSORS_DTYPES[entry["dtype"]]
+            table[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+    except (safetensors.SafetensorError, ValueError, OverflowError) as error:
+        raise BadFile(f"it is damaged ({str(error)[:120]})") from error
     return table
 
 
@@ -90,6 +92,8 @@ def write(path: epath.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
         temporary.write_bytes(writing.to_bytes(tensors))
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UserError(
             f"{os.fspath(path)} cannot be written ({error.strerror or error})."
         ) from error

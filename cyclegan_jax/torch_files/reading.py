@@ -1,5 +1,6 @@
 """Reads tables of tensors as `torch.save` has written them since 2017."""
 
+import functools
 import io
 import struct
 import zipfile
@@ -15,7 +16,6 @@ from cyclegan_jax.torch_files.tensors import DTYPES, BadFile, Storage, Tensor
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # The same, pickled.
-_LONGEST_PICKLE = 64 * 2**20  # Bytes; a generator's is 20 kB.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -61,18 +61,20 @@ def _read_archive(archive, file_size):
     if len(tops) != 1:
         raise BadFile("it is a zip archive, but not one of PyTorch's")
     top = tops[0]
-    if entries[f"{top}data.pkl"].file_size > _LONGEST_PICKLE:
-        raise BadFile("its list of tensors is too long to be one")
     order = "<"
     if f"{top}byteorder" in entries and archive.read(f"{top}byteorder") == b"big":
         order = ">"
 
+    @functools.cache  # Many tensors may share them.
+    def content(key):
+        entry = entries.get(f"{top}data/{key}")
+        return b"" if entry is None else archive.read(entry)
+
     def numbers(storage):
-        entry = entries.get(f"{top}data/{storage.key}")
-        if entry is None or entry.file_size < storage.count * storage.dtype.itemsize:
+        data = content(storage.key)
+        if len(data) < storage.count * storage.dtype.itemsize:
             raise BadFile("numbers of a tensor are missing")
-        dtype = storage.dtype.newbyteorder(order)
-        return np.frombuffer(archive.read(entry), dtype, storage.count)
+        return np.frombuffer(data, storage.dtype.newbyteorder(order), storage.count)
 
     pickled = io.BytesIO(archive.read(f"{top}data.pkl"))
     return _resolve(unpickling.load(pickled, _storage), numbers)

@@ -19,6 +19,7 @@ DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
+_MOST = 2**40  # Numbers in a tensor, and numbers that describe it.
 _NAMES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 SAFETENSORS_DTYPES = dict(zip(_NAMES, DTYPES.values(), strict=True))
 
@@ -60,12 +61,14 @@ class Tensor:
         Raises:
           BadFile: they do not describe a part of the storage.
         """
-        numbers = (offset, *shape, *strides)
         if (
             type(storage) is not Storage
-            or not all(type(n) is int and 0 <= n < 2**62 for n in numbers)
+            or not {type(shape), type(strides)} <= {tuple, list}
             or len(shape) != len(strides)
             or len(shape) > 8
+            or not all(type(n) is int for n in (offset, *shape, *strides))
+            or not all(0 <= n < _MOST for n in (offset, *shape, *strides))
+            or math.prod(max(n, 1) for n in shape) >= _MOST
         ):
             raise BadFile("a tensor's description is damaged")
         count = math.prod(shape)
@@ -79,7 +82,8 @@ class Tensor:
         """Returns the tensor as a read-only view of its storage's numbers."""
         if 0 in self.shape:
             return np.zeros(self.shape, numbers.dtype)
-        strides = [stride * numbers.itemsize for stride in self.strides]
+        steps = zip(self.shape, self.strides, strict=True)
+        strides = [stride * numbers.itemsize if n > 1 else 0 for n, stride in steps]
         return np.lib.stride_tricks.as_strided(
             numbers[self.offset :], self.shape, strides, writeable=False
         )

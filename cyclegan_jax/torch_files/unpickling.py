@@ -22,7 +22,8 @@ _NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
 _STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING")
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _ITEMS = {"SETITEM": dict, "SETITEMS": dict, "APPEND": list, "APPENDS": list}
-_MARK = object()
+_LONGEST_PICKLE = 2**20  # Bytes; a generator's is 20 kB.
+_LONGEST_NAME = 1000  # Characters; a tensor's has 50.
 
 
 class Global:
@@ -37,18 +38,31 @@ class Global:
         self.name = name
 
 
-def _ordered_dict(*args):
-    if args:
-        raise BadFile("it builds a dictionary in an unusual way")
-    return {}
+def _ordered_dict(pairs=()):
+    for pair in pairs:  # Python 2 wrote them here.
+        if (
+            type(pair) not in (list, tuple)
+            or len(pair) != 2
+            or type(pair[0]) is not str
+        ):
+            raise BadFile("it builds a dictionary in an unusual way")
+    return dict(pairs)
 
 
-def _tensor(storage, offset, size, stride, *_):
+def _tensor(storage, offset, size, stride, grad=False, hooks=None, metadata=None):
+    if metadata:
+        raise BadFile("it has a tensor with a sign or conjugation set aside")
     return Tensor.checked(storage, offset, size, stride)
 
 
-def _parameter(tensor, *_):
+def _parameter(tensor, grad=False, hooks=None):
     return tensor
+
+
+def _size(sides):
+    if type(sides) is not tuple:
+        raise TypeError("a size that is no tuple")
+    return sides
 
 
 _CALLS: dict[str, Callable] = {
@@ -56,7 +70,7 @@ _CALLS: dict[str, Callable] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
-    "torch.Size": tuple,
+    "torch.Size": _size,
 }
 
 
@@ -75,9 +89,11 @@ def load(
     Raises:
       BadFile: the pickle is damaged, or asks for anything else.
     """
-    machine = _Machine(storage)
+    machine, start = _Machine(storage), stream.tell()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for opcode, argument, position in pickletools.genops(stream):
+            if position - start > _LONGEST_PICKLE:
+                raise BadFile("its list of tensors is too long to be one")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.execute(opcode.name, argument)
@@ -87,6 +103,8 @@ def load(
 
 
 def _global(name):
+    if len(name) > _LONGEST_NAME:
+        raise BadFile("it wants to run something with an endless name")
     module, _, attribute = name.partition(" ")
     name = f"{module}.{attribute}"
     is_storage = module in ("torch", "torch.cuda") and attribute.endswith("Storage")
@@ -104,18 +122,14 @@ class _Machine:
     def __init__(self, storage):
         self._storage = storage
         self._stack: list[Any] = []
+        self._below: list[list[Any]] = []  # What was on the stack before each mark.
         self._memo: dict[int, Any] = {}
 
     def pop(self) -> Any:
-        value = self._stack.pop()
-        if value is _MARK:
-            raise ValueError("a mark is no value")
-        return value
+        return self._stack.pop()
 
     def _pop_to_mark(self):
-        at = len(self._stack) - 1 - self._stack[::-1].index(_MARK)
-        values = self._stack[at + 1 :]
-        del self._stack[at:]
+        values, self._stack = self._stack, self._below.pop()
         return values
 
     def execute(self, name: str, argument: Any) -> None:
@@ -127,11 +141,13 @@ class _Machine:
         elif name in _NUMBERS or name in _STRINGS:
             stack.append(argument)
         elif name == "MARK":
-            stack.append(_MARK)
+            self._below.append(stack)
+            self._stack = []
         elif name in ("EMPTY_DICT", "EMPTY_LIST"):
             stack.append({} if name == "EMPTY_DICT" else [])
         elif name == "TUPLE":
-            stack.append(tuple(self._pop_to_mark()))
+            values = self._pop_to_mark()
+            self._stack.append(tuple(values))
         elif name in _TUPLES:
             stack.append(tuple([self.pop() for _ in range(_TUPLES[name])][::-1]))
         elif name in _ITEMS:
@@ -158,8 +174,9 @@ class _Machine:
             container.extend(values)
             return
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if type(key) not in (str, int):  # Others may take for ever to hash.
-                raise TypeError("a key that is no name")
+            if type(key) is not str or len(key) > _LONGEST_NAME:
+                # Others may take for ever to hash.
+                raise BadFile("it has entries without a name of reasonable length")
             container[key] = value
 
     def _execute_call(self, name, argument):
@@ -168,10 +185,12 @@ class _Machine:
             stack.append(_global(argument))
         elif name == "STACK_GLOBAL":
             attribute, module = self.pop(), self.pop()
+            if max(len(module), len(attribute)) > _LONGEST_NAME:
+                raise ValueError("an endless name")
             stack.append(_global(f"{module:s} {attribute:s}"))
         elif name == "REDUCE":
             args, function = self.pop(), self.pop()
-            if type(args) is not tuple or type(function) is not Global:
+            if type(args) is not tuple or len(args) > 8 or type(function) is not Global:
                 raise TypeError("a call of something that is no function")
             stack.append(_CALLS[function.name](*args))
         elif name == "BINPERSID":

@@ -13,12 +13,11 @@ from cyclegan_jax.torch_files.tensors import DTYPES
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # No clock: the file depends on the tensors alone.
 
 
-def to_bytes(tensors: Mapping[str, np.ndarray], *, top: str = "archive") -> bytes:
+def to_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
     """Returns the zip format of PyTorch 1.6 and later, as for an OrderedDict.
 
     Args:
       tensors: arrays by name.
-      top: name of the folder in the archive.
 
     Raises:
       TypeError: an array has a type that PyTorch has no counterpart for.
@@ -31,7 +30,7 @@ def to_bytes(tensors: Mapping[str, np.ndarray], *, top: str = "archive") -> byte
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in entries.items():
-            archive.writestr(zipfile.ZipInfo(f"{top}/{name}", _EPOCH), data)
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}", _EPOCH), data)
     return buffer.getvalue()
 
 

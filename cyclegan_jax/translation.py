@@ -1,0 +1,231 @@
+"""What translate.py does: files in, files out, with the same names."""
+
+import glob
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cyclegan_jax import images, restore, video
+from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.photos import Photo, open_photo
+from cyclegan_jax.data.sources import IMAGE_SUFFIXES, is_hidden
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.translator import Size, Translator
+
+_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
+_THUMBNAIL = 256  # Pixels: side of a picture in a sheet.
+_ROWS = 8  # Pictures in a sheet.
+
+
+def translate(
+    inputs: Sequence[str],
+    output: str | os.PathLike,
+    *,
+    workdir: str | os.PathLike,
+    direction: str = "AtoB",
+    step: int | None = None,
+    average: bool = True,
+    size: Size = "keep",
+    tile_size: int = 512,
+    cycle: bool = False,
+    grid: bool = False,
+) -> int:
+    """Translates files into a folder.
+
+    Args:
+      inputs: pictures, videos, folders of them (all below, too) and patterns.
+      output: the folder; pictures become PNGs of the same names, videos MP4s.
+      workdir: the run's folder.
+      direction: AtoB or BtoA.
+      step: of a checkpoint; None for the newest.
+      average: use the moving averages of the parameters where they exist.
+      size: see `Translator`.
+      tile_size: see `Translator`.
+      cycle: also translate back, into `output/cycle`.
+      grid: also write sheets with what went in and what came out, `output/grid`.
+
+    Returns:
+      0, or 1 if a file could not be read and was left out.
+
+    Raises:
+      UserError: there is nothing to do, or it cannot be done.
+    """
+    plan = _targets(list(_find(inputs)), pathlib.Path(output))
+    run = restore.load(workdir, step, average=average)
+    forth = Translator(run, direction, size=size, tile_size=tile_size)
+    back = None
+    if cycle:
+        other = "BtoA" if direction == "AtoB" else "AtoB"
+        back = Translator(run, other, size=size, tile_size=tile_size)
+    # Each process of several takes its share of the files.
+    plan = plan[jax.process_index() :: jax.process_count()]
+    sheets = _Sheets(pathlib.Path(output) / "grid") if grid else None
+    skipped = 0
+    try:
+        at_once = 8 * jax.local_device_count()
+        with tqdm(total=len(plan), unit="file") as bar:
+            for start in range(0, len(plan), at_once):
+                some = plan[start : start + at_once]
+                skipped += _translate_some(some, forth, back, sheets, output)
+                bar.update(len(some))
+        if sheets:
+            sheets.close()
+    except OSError as error:
+        raise UserError(
+            f"{output} cannot be written to ({error.strerror or error})."
+        ) from error
+    done = len(plan) - skipped
+    print(f"Translated {done} of {len(plan)} files {direction} into {output}.")
+    return 1 if skipped else 0
+
+
+def _translate_some(plan, forth, back, sheets, output):
+    """Translates a few files; returns how many could not be read."""
+    photos, targets, skipped = [], [], 0
+    for source, target in plan:
+        try:
+            if source.suffix.lower() in video.SUFFIXES:
+                video.translate(source, target, forth)
+                if back:
+                    video.translate(target, _cycle_path(output, target), back)
+                continue
+            photos.append((source, open_photo(source, forth.channels_in)))
+            targets.append(target)
+        except (UnreadableImage, video.UnreadableVideo, OSError) as error:
+            if isinstance(error, OSError) and not source.is_file():
+                raise
+            skipped += 1
+            what = str(error).partition("): ")[0]
+            tqdm.write(f"left out {source}: {what})", file=sys.stderr)
+    results = forth([photo.pixels for _, photo in photos])
+    returned = back(results) if back else [None] * len(results)
+    for (source, photo), target, result, cycled in zip(
+        photos, targets, results, returned, strict=True
+    ):
+        _save(target, result, photo)
+        if back:
+            _save(_cycle_path(output, target), cycled, photo)
+        if sheets:
+            sheets.add(source, photo.pixels, result, cycled)
+    return skipped
+
+
+def _cycle_path(output, target):
+    return pathlib.Path(output) / "cycle" / target.relative_to(output)
+
+
+def _save(path, pixels, photo: Photo):
+    """Writes a translation, with the transparency of what it was made from."""
+    if photo.alpha is not None and photo.alpha.shape == pixels.shape[:2]:
+        pixels = np.concatenate([pixels, photo.alpha[..., None]], axis=-1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.save_png(path, pixels)
+
+
+def _find(inputs: Sequence[str]) -> Iterator[tuple[pathlib.Path, pathlib.PurePath]]:
+    """Yields files and what they are called below the output folder.
+
+    Raises:
+      UserError: an input does not exist, or there is no picture or video at all.
+    """
+    found = False
+    for text in inputs:
+        paths = [pathlib.Path(text)]
+        if not paths[0].exists():
+            paths = [pathlib.Path(p) for p in sorted(glob.glob(text, recursive=True))]
+        if not paths:
+            raise UserError(f"there is no {text}.")
+        for path in paths:
+            if path.is_dir():
+                for file in _below(path):
+                    found = True
+                    yield file, file.relative_to(path)
+            else:
+                found = True
+                yield path, pathlib.PurePath(path.name)
+    if not found:
+        raise UserError(
+            "name pictures, videos or folders that hold some"
+            f" (looked for {' '.join((*_SUFFIXES, *video.SUFFIXES))})."
+        )
+
+
+def _below(folder):
+    for path in sorted(folder.rglob("*")):
+        hidden = any(is_hidden(part) for part in path.relative_to(folder).parts)
+        known = path.suffix.lower() in (*_SUFFIXES, *video.SUFFIXES)
+        if known and not hidden and path.is_file():
+            yield path
+
+
+def _targets(found, output):
+    """Gives every file a place; two of one name keep their endings in it.
+
+    Raises:
+      UserError: a file would be overwritten by its translation.
+    """
+    plan, taken = [], {}
+    for source, name in found:
+        is_video = source.suffix.lower() in video.SUFFIXES
+        ending = ".mp4" if is_video else ".png"
+        target = output / name.with_suffix(ending)
+        if target in taken and taken[target] != source:
+            target = output / name.with_name(
+                f"{name.stem}_{name.suffix[1:].lower()}{ending}"
+            )
+        number = 2
+        while target in taken and taken[target] != source:
+            target = output / name.with_name(f"{name.stem}_{number}{ending}")
+            number += 1
+        if target in taken:
+            continue  # The same file, named twice.
+        taken[target] = source
+        plan.append((source, target))
+    sources = {source.resolve() for source in taken.values()}
+    for target in taken:
+        if target.resolve() in sources:
+            raise UserError(
+                f"{target} would be overwritten; choose another --output folder."
+            )
+    return plan
+
+
+class _Sheets:
+    """Collects pictures and writes them side by side, a few on a sheet."""
+
+    def __init__(self, folder):
+        self._folder, self._rows, self._number = folder, [], 0
+
+    def add(self, source, *pictures):
+        del source  # The sheets are in the order of the files.
+        self._rows.append([_thumbnail(p) for p in pictures if p is not None])
+        if len(self._rows) == _ROWS:
+            self.close()
+
+    def close(self):
+        if not self._rows:
+            return
+        titles = ("input", "output", "cycle")
+        columns = [np.stack(column) for column in zip(*self._rows, strict=True)]
+        sheet = images.sample_grid(dict(zip(titles, columns, strict=False)))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        images.save_png(self._folder / f"sheet_{self._number:03d}.png", sheet)
+        self._rows, self._number = [], self._number + 1
+
+
+def _thumbnail(pixels):
+    """Fits [H, W, C] into a square, on grey."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image = image.convert("RGB")
+    scale = _THUMBNAIL / max(image.size)
+    size = [max(1, round(side * scale)) for side in image.size]
+    square = Image.new("RGB", (_THUMBNAIL, _THUMBNAIL), (200, 200, 200))
+    left, top = ((_THUMBNAIL - side) // 2 for side in size)
+    square.paste(image.resize(size, Image.Resampling.BICUBIC), (left, top))
+    return np.asarray(square)

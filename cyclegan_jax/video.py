@@ -1,0 +1,143 @@
+"""Videos, through the ffmpeg and ffprobe programs where they are installed.
+
+Frames travel through pipes as PPM images, which carry their own size: ffmpeg turns
+them upright first. The sound is copied; if its format does not fit into MP4, it is
+converted.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from cyclegan_jax.errors import UserError
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+_FRAMES_AT_ONCE = 8
+_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+
+
+class UnreadableVideo(UserError):
+    """A video that ffmpeg cannot read."""
+
+
+def translate(
+    source: os.PathLike,
+    target: pathlib.Path,
+    translator: Callable[[list[np.ndarray]], list[np.ndarray]],
+) -> None:
+    """Translates a video frame by frame.
+
+    Args:
+      source: the video.
+      target: the MP4 to write, all of it or nothing.
+      translator: maps uint8 [H, W, 3] frames.
+
+    Raises:
+      UnreadableVideo: it cannot be read.
+      UserError: ffmpeg is not installed, or cannot write the result.
+    """
+    if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
+        raise UserError(
+            f"{source} is a video, for which the ffmpeg program is needed (on Debian"
+            " and Ubuntu: sudo apt install ffmpeg)."
+        )
+    rate, count = _probe(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        silent = os.path.join(folder, "silent.mp4")
+        _translate_frames(source, silent, rate, count, translator)
+        result = os.path.join(folder, target.name)
+        for codec in ("copy", "aac"):
+            command = ["ffmpeg", *_QUIET, "-y", "-i", silent, "-i", os.fspath(source)]
+            command += ["-map", "0:v", "-map", "1:a?", "-c:v", "copy", "-c:a", codec]
+            done = subprocess.run([*command, result], capture_output=True, text=True)
+            if done.returncode == 0:
+                os.replace(result, target)
+                return
+    raise UserError(f"{target} cannot be written ({_last_line(done.stderr)}).")
+
+
+def _probe(source) -> tuple[str, int | None]:
+    """Returns the frame rate as ffmpeg writes it, and about how many frames."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "json"]
+    command += ["-show_entries", "stream=r_frame_rate,duration:format=duration"]
+    done = subprocess.run([*command, os.fspath(source)], capture_output=True, text=True)
+    streams = json.loads(done.stdout or "{}").get("streams")
+    if done.returncode or not streams:
+        reason = _last_line(done.stderr) or "it has no pictures"
+        raise UnreadableVideo(f"video {source} cannot be read ({reason}): replace it")
+    rate = streams[0]["r_frame_rate"]
+    seconds = json.loads(done.stdout).get("format", {}).get("duration")
+    top, _, bottom = rate.partition("/")
+    count = round(float(seconds) * int(top) / int(bottom or 1)) if seconds else None
+    return rate, count
+
+
+def _translate_frames(source, silent, rate, count, translator):
+    ppm = ["-f", "image2pipe", "-c:v", "ppm"]
+    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:v:0", "-r", rate]
+    write = ["ffmpeg", *_QUIET, "-y", *ppm, "-framerate", rate, "-i", "-"]
+    # Most players want even sides and 4:2:0.
+    write += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", silent]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen([*read, *ppm, "-"], stdout=-1, stderr=errors) as reader,
+        tqdm(total=count, unit="frame", leave=False) as bar,
+    ):
+        frames = _read_ppm(reader.stdout)
+        writer = None
+        try:
+            while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
+                writer = writer or subprocess.Popen(write, stdin=-1, stderr=errors)
+                for frame in translator(some):
+                    writer.stdin.write(_ppm(frame))
+                bar.update(len(some))
+        except BrokenPipeError:
+            pass  # The writer says why.
+        finally:
+            reader.kill()
+            if writer:
+                writer.stdin.close()
+                writer.wait()
+        errors.seek(0)
+        if writer is None:
+            reason = _last_line(errors.read()) or "it has no pictures"
+            raise UnreadableVideo(
+                f"video {source} cannot be read ({reason}): replace it"
+            )
+        if writer.returncode:
+            raise UserError(
+                f"the translation of {source} cannot be written"
+                f" ({_last_line(errors.read())})."
+            )
+
+
+def _read_ppm(stream) -> Iterator[np.ndarray]:
+    """Yields uint8 [H, W, 3] until the stream ends or a frame is cut off."""
+    while stream.readline() == b"P6\n":
+        width, height = map(int, stream.readline().split())
+        stream.readline()  # 255
+        data = stream.read(width * height * 3)
+        if len(data) < width * height * 3:
+            return
+        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def _ppm(frame):
+    """The PPM file of a uint8 [H, W, 1 or 3] frame."""
+    frame = np.broadcast_to(frame, (*frame.shape[:2], 3))
+    header = f"P6\n{frame.shape[1]} {frame.shape[0]}\n255\n".encode()
+    return header + frame.tobytes()
+
+
+def _last_line(text):
+    lines = text.strip().splitlines()
+    return lines[-1][-200:] if lines else ""

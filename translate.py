@@ -1,0 +1,49 @@
+r"""Translates pictures, folders and videos with a run's generator.
+
+    python translate.py --workdir=runs/horse2zebra --output=zebras photos/*.jpg
+    python translate.py --workdir=runs/horse2zebra --direction=BtoA --output=out \
+        --cycle --grid my_folder film.mp4
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from cyclegan_jax import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the translations.")
+_DIRECTION = flags.DEFINE_string("direction", "AtoB", "AtoB or BtoA.")
+_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+_AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.")
+_SIZE = flags.DEFINE_string(
+    "size",
+    "keep",
+    "keep: the picture's own; resize: the square of the training, as in the published"
+    " results; tile: the picture's own, in pieces that fit into memory.",
+)
+_TILE = flags.DEFINE_integer("tile_size", 512, "Side of the pieces in pixels.")
+_CYCLE = flags.DEFINE_bool("cycle", False, "Also the way back, in OUTPUT/cycle.")
+_GRID = flags.DEFINE_bool("grid", False, "Also sheets to compare, in OUTPUT/grid.")
+
+
+def main(inputs: Sequence[str]) -> int:
+    """Translates what the arguments name; 1 if a file had to be skipped."""
+    from cyclegan_jax import translation  # After the flags: JAX takes seconds.
+
+    return translation.translate(
+        inputs,
+        _OUTPUT.value,
+        workdir=_WORKDIR.value,
+        direction=_DIRECTION.value,
+        step=_STEP.value,
+        average=_AVERAGE.value,
+        size=_SIZE.value,
+        tile_size=_TILE.value,
+        cycle=_CYCLE.value,
+        grid=_GRID.value,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("workdir", "output"), positional=True)
