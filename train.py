@@ -8,6 +8,7 @@ r"""Trains CycleGAN; run again with the same arguments to resume.
 import pathlib
 
 from absl import flags
+from etils import epath
 from ml_collections import config_flags
 
 from cyclegan_jax import cli
@@ -18,7 +19,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     "Settings, such as configs/horse2zebra.py, or configs/horse2zebra.py:smoke.",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The run's folder; by default runs/<name of the config>."
+    "workdir",
+    None,
+    "The run's folder; by default runs/<name of the config>[-<variant>].",
 )
 
 
@@ -26,8 +29,10 @@ def main() -> int:
     """Trains the run that the flags describe."""
     from cyclegan_jax import loop  # After the flags: importing JAX takes seconds.
 
-    path = pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0])
-    return loop.train(_CONFIG.value, _WORKDIR.value or f"runs/{path.stem}")
+    path, _, variant = flags.FLAGS["config"].config_filename.partition(":")
+    name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
+    workdir = epath.Path(_WORKDIR.value or f"runs/{name}").expanduser()
+    return loop.train(_CONFIG.value, workdir)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ command line: `--config.batch_size=4`, `--config.data.path=/data/horse2zebra`.
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns CycleGAN as published, at 256x256; the data set is left to name."""
     config = ml_collections.ConfigDict()
     config.method = "cyclegan"  # What is trained: a module of cyclegan_jax/methods.
@@ -85,7 +85,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every_steps = 5000  # 0: only at the end.
     config.keep_checkpoints = 3  # The newest so many,
     config.keep_every_steps = 0  # and one every so many steps for good; 0: none.
-    return config
+    return variant_of(config, variant)
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

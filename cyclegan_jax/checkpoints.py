@@ -152,6 +152,8 @@ class Checkpoints:
             return {_path_name(path): tuple(leaf.shape) for path, leaf in flat}
 
         saved, expected = shapes(saved), shapes(abstract)
+        if missing := sorted(set(expected) - set(saved)):  # The config is the same.
+            raise KeyError(f"{missing[0]} is missing in it")
         for name in sorted(set(saved) | set(expected)):
             if saved.get(name) != expected.get(name):
                 raise UserError(

@@ -1,10 +1,11 @@
 """What the command-line programs share: flags in, one clear sentence out."""
 
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from cyclegan_jax.errors import UserError
 
@@ -26,12 +27,16 @@ def run(
       positional: whether there may be arguments without a flag; `main` gets them.
     """
     logging.use_absl_handler()
+    app.define_help_flags()
     try:
         rest = _parse(sys.argv, required, positional)
         status = main(*([rest] if positional else []))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        status = 128 + signal.SIGINT
     except OSError as error:  # A full disk, say, or a folder taken away.
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

@@ -34,8 +34,9 @@ class Devices:
         self.count = jax.device_count()
         if batch_size < 1 or batch_size % self.count:
             raise UserError(
-                f"batch_size is {batch_size}, which {self.count} devices cannot share"
-                f" evenly; use a multiple of {self.count}."
+                f"batch_size is {batch_size}, which {self.count} device(s) cannot share"
+                f" evenly; use a multiple of {self.count}, such as"
+                f" --config.batch_size={self.count}."
             )
         self._local = jax.local_devices()
         self.per_device = batch_size // self.count

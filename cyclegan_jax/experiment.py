@@ -1,6 +1,8 @@
 """From a config to the things it describes; with loop.py, all that reads a config."""
 
 import dataclasses
+import functools
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -65,7 +67,7 @@ def build_method(config: ml_collections.ConfigDict) -> CycleGAN:
     def discriminator():
         return networks.discriminator(**config.discriminator, **dtype)
 
-    method = CycleGAN(
+    return CycleGAN(
         generator_ab=generator(d.channels_b),
         generator_ba=generator(d.channels_a),
         discriminator_a=discriminator(),
@@ -75,13 +77,6 @@ def build_method(config: ml_collections.ConfigDict) -> CycleGAN:
         weights=_weights(config),
         gan_mode=config.loss.gan_mode,
     )
-    smallest = method.discriminator_a.smallest_size
-    if config.loss.gan and d.crop_size < smallest:
-        raise UserError(
-            f"data.crop_size is {d.crop_size}, but this discriminator needs images of"
-            f" at least {smallest} pixels a side; use fewer layers or larger images."
-        )
-    return method
 
 
 def identity_is_impossible(config: ml_collections.ConfigDict) -> bool:
@@ -97,9 +92,6 @@ def identity_is_impossible(config: ml_collections.ConfigDict) -> bool:
 def _weights(config):
     names = [field.name for field in dataclasses.fields(LossWeights)]
     weights = {name: config.loss[name] for name in names}
-    for name, value in weights.items():
-        if value < 0:
-            raise UserError(f"loss.{name} is {value}; a weight cannot be negative.")
     if identity_is_impossible(config):
         weights["identity"] = 0.0
     if not (weights["gan"] or weights["cycle_a"] or weights["cycle_b"]):
@@ -136,6 +128,11 @@ def total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:
     """Returns how many steps a run has."""
     o = config.optimizer
     steps = (o.constant_epochs + o.decay_epochs) * steps_per_epoch
+    if not steps:
+        raise UserError(
+            "optimizer.constant_epochs and optimizer.decay_epochs are both 0: there is"
+            " nothing to train."
+        )
     return min(steps, config.max_steps) if config.max_steps else steps
 
 
@@ -149,5 +146,45 @@ def _check_choices(config):
     ):
         if value not in known:
             raise UserError(f"{setting} is {value!r}; it can be {', '.join(known)}.")
-    if config.seed < 0:
-        raise UserError(f"seed is {config.seed}; it must be 0 or more.")
+    _check_ranges(config)
+
+
+# Lowest and highest values; what is not here is checked where it is used.
+_RANGES = {
+    "seed": (0, 2**32 - 1),
+    "pool_size": (0, math.inf),
+    "ema_decay": (0, 1),
+    "data.max_images": (0, math.inf),
+    "data.cache_gib": (0, math.inf),
+    "generator.width": (1, math.inf),
+    "generator.init_gain": (0, math.inf),
+    "discriminator.width": (1, math.inf),
+    "discriminator.init_gain": (0, math.inf),
+    "loss.gan": (0, math.inf),
+    "loss.cycle_a": (0, math.inf),
+    "loss.cycle_b": (0, math.inf),
+    "loss.identity": (0, math.inf),
+    "loss.gradient_penalty": (0, math.inf),
+    "optimizer.learning_rate": (0, math.inf),
+    "optimizer.beta1": (0, 1),
+    "optimizer.beta2": (0, 1),
+    "optimizer.constant_epochs": (0, math.inf),
+    "optimizer.decay_epochs": (0, math.inf),
+    "optimizer.step_epochs": (1, math.inf),
+    "max_steps": (0, math.inf),
+    "log_every_steps": (1, math.inf),
+    "sample_every_steps": (0, math.inf),
+    "evaluate_every_steps": (0, math.inf),
+    "num_samples": (1, math.inf),
+    "checkpoint_every_steps": (0, math.inf),
+    "keep_checkpoints": (1, math.inf),
+    "keep_every_steps": (0, math.inf),
+}
+
+
+def _check_ranges(config):
+    for name, (low, high) in _RANGES.items():
+        value = functools.reduce(lambda part, key: part[key], name.split("."), config)
+        if not low <= value <= high:
+            limit = f" to {high}" if high < math.inf else " or more"
+            raise UserError(f"{name} is {value}; it must be {low}{limit}.")

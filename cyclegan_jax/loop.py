@@ -1,7 +1,7 @@
 """The training loop: the cheap path first, then whatever is due."""
 
+import contextlib
 import functools
-import time
 
 import jax
 import ml_collections
@@ -24,6 +24,7 @@ from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.devices import AXIS, Devices
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.interrupts import Interrupts
+from cyclegan_jax.summary import Clock, summary
 from cyclegan_jax.writer import MetricsWriter
 
 
@@ -41,8 +42,9 @@ def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
     Raises:
       UserError: bad input, or a loss that is not finite.
     """
-    trainer = Trainer(config, workdir)
+    trainer = Trainer(config, workdir)  # Writes nothing yet.
     with run_folder.lock(workdir), Interrupts() as interrupts:
+        trainer.open()
         return trainer.run(interrupts)
 
 
@@ -55,15 +57,18 @@ class Trainer:
     """One run: what it is made of, and its state as it goes."""
 
     def __init__(self, config: ml_collections.ConfigDict, workdir: epath.PathLike):
-        """Builds everything from the config and checks it, cheapest first."""
+        """Builds everything from the config and checks it, cheapest first.
+
+        Nothing is written: `open` does that, once the folder is ours alone.
+        """
         self.config = config
         self.workdir = epath.Path(workdir)
         self.method = experiment.build_method(config)
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
-        self.initial = self._load_initial()
         run_folder.check(workdir, config.to_dict())
+        self.initial = self._load_initial()
         self.dataset = experiment.load_dataset(config)
         self.transform = transform
         budget = int(config.data.cache_gib * 2**30)
@@ -83,14 +88,9 @@ class Trainer:
         self.optimizer = experiment.build_optimizer(config, self.schedule)
         self.total_steps = experiment.total_steps(config, self.batches.steps_per_epoch)
         self.image_size = self.batches[0]["a"].shape[1:3]
+        _check_image_size(self.method, self.image_size)
         self.sampler = samples.Sampler(
             self.method, self.dataset, transform, config.num_samples
-        )
-        run_folder.create(workdir, config.to_dict())  # From here on it is written to.
-        self.checkpoints = Checkpoints(
-            self.workdir / "checkpoints",
-            keep=config.keep_checkpoints,
-            keep_every=config.keep_every_steps,
         )
         self.step_fn = self.devices.pmap(
             functools.partial(
@@ -102,14 +102,30 @@ class Trainer:
                 ema_decay=config.ema_decay,
             )
         )
+
+    def open(self):
+        """Opens the run's folder, and starts or resumes the run in it."""
+        config = self.config
+        run_folder.create(self.workdir, config.to_dict())
+        self.checkpoints = Checkpoints(
+            self.workdir / "checkpoints",
+            keep=config.keep_checkpoints,
+            keep_every=config.keep_every_steps,
+        )
         self._restore()
 
     def _load_initial(self):
         """Loads the run to start from, if any, and checks that its networks fit."""
-        if not self.config.init_from:
+        folder = self.workdir / "checkpoints"
+        started = folder.exists() and any(p.name.isdigit() for p in folder.iterdir())
+        if not self.config.init_from or started:
             return None
-        run = restore.load(self.config.init_from, average=False)
-        size = (self.config.data.crop_size,) * 2
+        run = restore.load(
+            epath.Path(self.config.init_from).expanduser(), average=False
+        )
+        multiple = self.method.generator_ab.size_multiple
+        least = max(multiple, self.method.discriminator_a.smallest_size)
+        size = (-(-least // multiple) * multiple,) * 2
         fresh = functools.partial(
             steps.create_state, self.method, optax.identity(), size, seed=0
         )
@@ -169,29 +185,39 @@ class Trainer:
         ):
             if self.step == 0:
                 self._show(writer)
-            clock = _Clock(self.step)
-            for batch in self.batches.iterate(self.step):
-                batch = self.devices.split({**batch, "slot": slots})
-                self.state, self.pools, metrics = self.step_fn(
-                    self.state, self.pools, batch, seed
-                )
-                self._count(metrics)
-                bar.update()
-
-                done = self.step == self.total_steps
-                last = done or interrupts.signal
-                if due(self.step, config.log_every_steps):
-                    self._log(writer, bar, clock)
-                if due(self.step, config.evaluate_every_steps) or done:
-                    self._evaluate(writer)
-                if due(self.step, config.sample_every_steps) or last:
-                    self._show(writer)
-                if due(self.step, config.checkpoint_every_steps) or last:
+            clock = Clock(self.step)
+            try:
+                for batch in self.batches.iterate(self.step):
+                    batch = self.devices.split({**batch, "slot": slots})
+                    self.state, self.pools, metrics = self.step_fn(
+                        self.state, self.pools, batch, seed
+                    )
+                    self._count(metrics)
+                    bar.update()
+                    if self._report(writer, bar, clock, interrupts):
+                        break
+            except UserError:  # An image that cannot be read, say.
+                with contextlib.suppress(UserError):  # Or a loss that is not finite.
                     self._save()
-                if last:
-                    break
+                    self.checkpoints.wait()
+                raise
         self.checkpoints.close()
         return self._finish(interrupts, resumed_at)
+
+    def _report(self, writer, bar, clock, interrupts):
+        """Does whatever is due after a step; returns whether it was the last."""
+        config = self.config
+        done = self.step == self.total_steps
+        last = done or interrupts.signal
+        if due(self.step, config.log_every_steps) or done:
+            self._log(writer, bar, clock)
+        if due(self.step, config.evaluate_every_steps) or done:
+            self._evaluate(writer)
+        if due(self.step, config.sample_every_steps) or last:
+            self._show(writer)
+        if due(self.step, config.checkpoint_every_steps) or last:
+            self._save()
+        return last
 
     def _count(self, metrics):
         self.step += 1
@@ -226,12 +252,14 @@ class Trainer:
             for name, value in metrics.items():
                 if not np.isfinite(value):
                     raise UserError(
-                        f"loss {name} became {float(value)} in step {step}; the newest"
-                        " checkpoint is from before. A lower optimizer.learning_rate"
-                        " or compute_dtype='float32' may help."
+                        f"loss {name} became {float(value)} in step {step};"
+                        " checkpoints, if any, are from before. A lower"
+                        " optimizer.learning_rate or compute_dtype='float32' may help."
                     )
 
     def _save(self):
+        if self.step in self.checkpoints.steps():
+            return
         self._check_finite()
         pending = [
             {name: float(value) for name, value in metrics.items()}
@@ -282,7 +310,7 @@ class Trainer:
 
     def _finish(self, interrupts, resumed_at):
         done = f"steps {resumed_at + 1} to {self.step}, saved in {self.workdir}"
-        if interrupts.signal:
+        if interrupts.signal and self.step < self.total_steps:
             print(f"Stopped by {interrupts.name} after {done}; run again to go on.")
             return 128 + interrupts.signal
         print(f"Finished {done}.")
@@ -291,19 +319,6 @@ class Trainer:
             print(f"Photo to labels on the test pairs: {shown}")
         print(f"Look at {self.workdir / 'index.html'}")
         return 0
-
-
-class _Clock:
-    """Measures steps a second between two looks at it."""
-
-    def __init__(self, step):
-        self._step, self._time = step, time.perf_counter()
-
-    def rate(self, step):
-        now = time.perf_counter()
-        rate = (step - self._step) / (now - self._time)
-        self._step, self._time = step, now
-        return rate
 
 
 @jax.jit
@@ -320,31 +335,11 @@ def _check_accumulate(parts, per_device):
         )
 
 
-def summary(trainer: Trainer) -> dict[str, str]:
-    """Says what a run does: a few words to each of a few headings."""
-    config, method, dataset = trainer.config, trainer.method, trainer.dataset
-    weights, devices = method.weights, trainer.devices
-
-    def parameters(name):
-        return sum(x.size for x in jax.tree.leaves(trainer.state.params[name]))
-
-    identity = f"identity {weights.identity * weights.cycle_a:g} (A)," + (
-        f" {weights.identity * weights.cycle_b:g} (B)"
-    )
-    if experiment.identity_is_impossible(config):
-        identity = "no identity loss: the domains have different numbers of channels"
-    return {
-        "run": f"{trainer.workdir}, seed {config.seed}"
-        + (f", resumed at step {trainer.step:,}" if trainer.step else ""),
-        "devices": f"{devices.describe()}, batch {config.batch_size}:"
-        f" {devices.per_device} a device, {config.compute_dtype}",
-        "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
-        f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
-        f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
-        "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
-        + " parameters",
-        "losses": f"{method.gan_mode} {weights.gan:g},"
-        f" cycle {weights.cycle_a:g} (A), {weights.cycle_b:g} (B), {identity}",
-        "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
-        f" {trainer.total_steps:,} in all",
-    }
+def _check_image_size(method, image_size):
+    smallest = method.discriminator_a.smallest_size
+    if method.weights.gan and min(image_size) < smallest:
+        raise UserError(
+            f"the images have {image_size[1]}x{image_size[0]} pixels, but this"
+            f" discriminator needs at least {smallest} pixels a side; use fewer"
+            " layers or larger images."
+        )

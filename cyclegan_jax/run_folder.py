@@ -29,6 +29,10 @@ REPORTING = (
     "keep_every_steps",
     "data.path",
     "data.data_dir",
+    "data.train_a",
+    "data.train_b",
+    "data.test_a",
+    "data.test_b",
     "data.cache_gib",
 )
 _PACKAGES = (
@@ -123,10 +127,14 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
         if not (workdir / "run.json").exists():
             write_json(workdir / "run.json", environment() | about)
     except OSError as error:
-        raise UserError(
-            f"the run's folder {workdir} cannot be written to"
-            f" ({error.strerror or error}); choose another --workdir."
-        ) from error
+        raise _cannot_write(workdir, error) from error
+
+
+def _cannot_write(workdir, error):
+    return UserError(
+        f"the run's folder {workdir} cannot be written to"
+        f" ({error.strerror or error}); choose another --workdir."
+    )
 
 
 def _refuse_imported(workdir):
@@ -178,13 +186,21 @@ def write_json(path: epath.Path, value: Any) -> None:
 def lock(workdir: epath.PathLike) -> Iterator[None]:
     """Keeps a second trainer out of a local folder; the system frees it at exit.
 
+    The folder is made if needed.
+
     Raises:
-      UserError: another process trains there.
+      UserError: another process trains there, or it cannot be written to.
     """
     if "://" in os.fspath(workdir):  # Object stores have no locks.
         yield
         return
-    with open(os.path.join(workdir, ".lock"), "w") as file:
+    workdir = epath.Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise _cannot_write(workdir, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -26,8 +26,8 @@ class Sampler:
         for domain in "ab":
             test = getattr(dataset, f"test_{domain}")
             source = test if len(test) else getattr(dataset, f"train_{domain}")
-            count = min(count, len(source))
-            photos = [prepare(source[i], source.names[i]) for i in range(count)]
+            indices = range(min(count, len(source)))
+            photos = [prepare(source[i], source.names[i]) for i in indices]
             same = [photo for photo in photos if photo.shape == photos[0].shape]
             self._photos[domain] = images.to_float(np.stack(same))
 

@@ -141,10 +141,12 @@ class TiledGenerator:
             y = args[0].astype(jnp.float32)
             found[name] = _statistics(y, core, part.shape[1:3])
             used = found[name] if stats is None else stats[name]
-            y = (y - used["mean"]) * lax.rsqrt(used["var"] + layers.EPSILON)
+            mean, var = (used[key].reshape(1, 1, 1, -1) for key in ("mean", "var"))
+            y = (y - mean) * lax.rsqrt(var + layers.EPSILON)
             if module.affine:
                 own = module.variables["params"]
-                y = y * own["scale"] + own["bias"]
+                scale, bias = (own[k].reshape(1, 1, 1, -1) for k in ("scale", "bias"))
+                y = y * scale + bias
             return y.astype(args[0].dtype)
 
         with nn.intercept_methods(norm):
@@ -162,7 +164,7 @@ def _statistics(y, core, pixels):
     mask = (inside[0][:, None] & inside[1][None, :])[None, :, :, None]
     count = jnp.sum(mask, dtype=jnp.float32)
     mean = jnp.sum(jnp.where(mask, y, 0.0), axis=(0, 1, 2)) / count
-    deviation = jnp.where(mask, y - mean, 0.0)
+    deviation = jnp.where(mask, y - mean.reshape(1, 1, 1, -1), 0.0)
     var = jnp.sum(jnp.square(deviation), axis=(0, 1, 2)) / count
     return {"mean": mean, "var": var, "count": count}
 

@@ -75,8 +75,8 @@ class MetricsWriter:
         try:
             self._files[name].write(line + "\n")
             self._files[name].flush()
-            for key, value in values.items():
-                self._events.write(step, summary.scalar(key, value))
+            scalars = (summary.scalar(key, value) for key, value in values.items())
+            self._events.write(step, *scalars)
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -116,10 +116,11 @@ class _Events:
     def _write(self, step, **content):
         event = event_pb2.Event(step=step, wall_time=time.time(), **content)
         self._file.write_event(event)
-        self._file.flush()
 
-    def write(self, step: int, content: Any) -> None:
-        self._write(step, summary=content)
+    def write(self, step: int, *contents: Any) -> None:
+        for content in contents:
+            self._write(step, summary=content)
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

@@ -45,6 +45,12 @@ def test_mistakes(arguments, message):
     assert result.stderr.count("\n") == 1
 
 
+def test_help():
+    result = train("--help")
+    assert "--workdir" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.slow
 def test_the_command_trains(tmp_path):
     result = train(STREETS, f"--workdir={tmp_path}/run", "--config.max_steps=2")

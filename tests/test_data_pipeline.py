@@ -268,6 +268,13 @@ def test_eval_images_come_in_order_with_their_names():
     assert list(eval_images(Numbered(0), WHOLE.load)) == []
 
 
+def test_sizes_that_change_from_batch_to_batch_are_named():
+    source = Numbered(6, sizes=((8, 8), (8, 12)))
+    batches = TrainBatches(source, source, WHOLE, seed=0, batch_size=1)
+    with pytest.raises(UserError, match=r"all images must have one size.*12x8|8x8"):
+        [batches[step] for step in range(20)]
+
+
 def test_eval_batches_end_where_the_size_changes():
     source = Numbered(5, sizes=((8, 8), (8, 8), (4, 8)))
     shapes = [

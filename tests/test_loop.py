@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 
 import jax
@@ -161,11 +162,49 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
 
 
 def test_second_trainer_is_refused(finished):
+    """And leaves alone what the first one is writing."""
+    writing = finished / "checkpoints" / "12.orbax-checkpoint-tmp"
+    writing.mkdir()
+    before = (finished / "config.json").read_bytes()
     with (
         run_folder.lock(finished),
         pytest.raises(UserError, match="another process is training"),
     ):
-        loop.train(smoke(), finished)
+        loop.train(smoke(max_steps=99), finished)
+    assert writing.exists()
+    writing.rmdir()
+    assert (finished / "config.json").read_bytes() == before
+
+
+def test_bad_test_image_costs_no_training(tmp_path, monkeypatch):
+    """It shows at the final evaluation; the checkpoint is there nevertheless."""
+
+    def unreadable(*args):
+        raise UserError("image 7 cannot be decoded")
+
+    monkeypatch.setattr(loop.Trainer, "_evaluate", unreadable)
+    with pytest.raises(UserError, match="image 7"):
+        loop.train(smoke(max_steps=3, checkpoint_every_steps=0), tmp_path / "run")
+    assert Checkpoints(tmp_path / "run/checkpoints").steps() == [3]
+
+
+def test_damaged_checkpoint(tmp_path):
+    workdir = tmp_path / "run"
+    assert loop.train(smoke(max_steps=2), workdir) == 0
+    for path in (workdir / "checkpoints").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(UserError, match=r"checkpoints/2 cannot be read .*delete that"):
+        loop.train(smoke(max_steps=4), workdir)
+
+
+def test_start_from_another_run_only_once(finished, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(finished, first)
+    config = smoke(init_from=str(first), max_steps=2)
+    assert loop.train(config, second) == 0
+    shutil.rmtree(first)
+    assert loop.train(smoke(init_from=str(first), max_steps=4), second) == 0
 
 
 @pytest.mark.parametrize(
@@ -178,11 +217,23 @@ def test_second_trainer_is_refused(finished):
         ({"data.dataset": "horses"}, "horses"),
         ({"data.path": "/nowhere", "data.dataset": "folder"}, "/nowhere"),
         ({"loss.gan_mode": "gan"}, "lsgan, vanilla"),
-        ({"loss.cycle_a": -1.0}, "cannot be negative"),
+        ({"loss.cycle_a": -1.0}, r"loss\.cycle_a is -1\.0; it must be 0 or more"),
+        ({"pool_size": -1}, "pool_size is -1"),
+        ({"seed": 2**32}, "it must be 0 to 4294967295"),
+        ({"optimizer.step_epochs": 0}, "it must be 1 or more"),
+        ({"generator.width": 0}, "generator.width is 0"),
+        ({"num_samples": 0}, "num_samples is 0"),
+        ({"log_every_steps": 0}, "log_every_steps is 0"),
+        ({"ema_decay": 2.0}, "it must be 0 to 1"),
+        (
+            {"optimizer.constant_epochs": 0, "optimizer.decay_epochs": 0},
+            "nothing to train",
+        ),
+        ({"init_from": "/nowhere"}, "/nowhere holds no run"),
         ({"optimizer.policy": "plateau"}, "linear, linear_2020"),
         ({"compute_dtype": "float16"}, "bfloat16"),
         ({"method": "pix2pix"}, "cyclegan"),
-        ({"seed": -1}, "0 or more"),
+        ({"seed": -1}, "it must be 0 to"),
         ({"data.sample_b": "all"}, "random, shuffle"),
         ({"generator.name": "resnet"}, "resnet_<n>blocks"),
     ],

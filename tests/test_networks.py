@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from cyclegan_jax import networks
 from cyclegan_jax.errors import UserError
@@ -193,6 +194,18 @@ def test_initial_weights():
     np.testing.assert_allclose(rows.T @ rows, 4.0 * np.eye(64), atol=1e-4)
     with pytest.raises(ValueError, match="unknown initialisation"):
         draw("uniform", 1.0)
+
+
+@pytest.mark.parametrize("build", [networks.generator, networks.discriminator])
+def test_initial_scale_of_batch_norms(build):
+    """N(1, gain), with the network's own gain."""
+    name = "resnet_2blocks" if build is networks.generator else "basic"
+    module = build(name, norm="batch", init_gain=0.5)
+    params = module.init(jax.random.key(0), np.zeros((1, 32, 32, 3)))["params"]
+    flat = traverse_util.flatten_dict(params)
+    scales = np.concatenate([x for path, x in flat.items() if path[-1] == "scale"])
+    assert abs(np.mean(scales) - 1.0) < 0.1
+    assert abs(np.std(scales) - 0.5) < 0.05
 
 
 @pytest.mark.parametrize(

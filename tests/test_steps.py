@@ -96,6 +96,13 @@ def test_parts_equal_the_whole():
     assert_close(whole, run(method, 2, num_steps=2, accumulate=2))
 
 
+def test_gradient_penalty_with_batch_norm():
+    """The penalty's own pass through the judge moves no statistics."""
+    plain = run(make_method("batch"), 1)[0]
+    penalised = run(make_method("batch", gan_mode="wgangp"), 1)[0]
+    assert_close(plain.norm_stats["d_a"], penalised.norm_stats["d_a"])
+
+
 def moved(before, after):
     pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
     return any(np.any(a != b) for a, b in pairs)

@@ -94,6 +94,7 @@ class TrainBatches:
         self._elements = order_a.map_with_index(
             lambda n, i: (i, None if order_b is None else order_b[n])
         ).random_map(self._element, seed=int(seed_element))
+        self._first: _Element | None = None
         self._batches = grain.MapDataset.range(sys.maxsize).map(self._batch)
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
@@ -103,7 +104,7 @@ class TrainBatches:
           {"a": uint8 [len(slots), H, W, C_a], "b": uint8 [len(slots), H, W, C_b]}.
 
         Raises:
-          UserError: an image is damaged, or the batch's images differ in size.
+          UserError: an image is damaged, or differs in size from the first ones.
         """
         return self._batches[step]
 
@@ -138,7 +139,8 @@ class TrainBatches:
     def _batch(self, step: int) -> dict[str, np.ndarray]:
         first = step * self._batch_size
         elements = [self._elements[first + slot] for slot in self._slots]
-        _check_sizes(elements)
+        self._first = self._first or elements[0]  # All others must have its size.
+        _check_sizes([self._first, *elements])
         return {
             "a": np.stack([element.a for element in elements]),
             "b": np.stack([element.b for element in elements]),
@@ -211,13 +213,13 @@ def _check_arguments(
 
 
 def _check_sizes(elements: Sequence[_Element]) -> None:
-    """Refuses a batch whose images, of A or B, differ in height or width."""
+    """Refuses images, of A or B, that differ in height or width."""
     images = [(e.name_a, e.a) for e in elements] + [(e.name_b, e.b) for e in elements]
     name, image = images[0]
     for other_name, other in images[1:]:
         if other.shape[:2] != image.shape[:2]:
             raise UserError(
-                f"the images of a batch must have one size, but {name} has "
+                f"all images must have one size, but {name} has "
                 f"{image.shape[1]}x{image.shape[0]} pixels and {other_name} "
                 f"{other.shape[1]}x{other.shape[0]}: set config.data.preprocess to "
                 "'resize_and_crop', 'crop' or 'scale_width_and_crop'"

@@ -137,8 +137,7 @@ class CycleGAN:
             )
             if self.gan_mode == "wgangp" and self.weights.gradient_penalty:
                 mixing = jax.vmap(jax.random.uniform)(net.keys())
-                penalty = losses.gradient_penalty(
-                    lambda x, judge=judge: net(judge, x), real, fake, mixing
-                )
+                score = functools.partial(net, judge, keep_stats=False)
+                penalty = losses.gradient_penalty(score, real, fake, mixing)
                 terms[judge] += self.weights.gradient_penalty * penalty
         return sum(terms.values(), start=jnp.zeros(())), {}, terms

@@ -62,8 +62,17 @@ class Networks:
         self._calls += 1
         return jax.vmap(jax.random.fold_in, (0, None))(self._keys, self._calls)
 
-    def __call__(self, name: str, images: jax.Array) -> jax.Array:
-        """Applies a network, in training mode, to [B, H, W, C]."""
+    def __call__(
+        self, name: str, images: jax.Array, *, keep_stats: bool = True
+    ) -> jax.Array:
+        """Applies a network, in training mode, to [B, H, W, C].
+
+        Args:
+          name: of the network.
+          images: its input.
+          keep_stats: whether the running statistics move; not inside a gradient of a
+            loss's own, such as a penalty's.
+        """
         module = self._modules[name]
         kwargs = {"train": True}
         if getattr(module, "dropout", False):
@@ -72,5 +81,6 @@ class Networks:
             return module.apply({"params": self._params[name]}, images, **kwargs)
         variables = {"params": self._params[name], "batch_stats": self.norm_stats[name]}
         y, new = module.apply(variables, images, mutable=["batch_stats"], **kwargs)
-        self.norm_stats[name] = new["batch_stats"]
+        if keep_stats:
+            self.norm_stats[name] = new["batch_stats"]
         return y

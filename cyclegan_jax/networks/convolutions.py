@@ -5,10 +5,10 @@ channels last, kernels [kh, kw, I, O].
 
 XLA's accelerators are best served by its own convolution. XLA:CPU is fast on most
 convolutions too, but very slow on a few of them and on some gradients: up to 100
-times slower than a matrix product of the same size (docs/performance.md has the
-figures). There the same numbers are computed in other forms, and the backward pass
-differentiates, for each argument, whichever form has the fast gradient. All forms
-are equal functions; tests compare values and gradients.
+times slower than a matrix product of the same size. There the same numbers are
+computed in other forms, and the backward pass differentiates, for each argument,
+whichever form has the fast gradient. All forms are equal functions; tests compare
+values and gradients.
 """
 
 import functools

@@ -213,7 +213,13 @@ class BatchNorm(nn.Module):
 
 
 def normalise(
-    x: jax.Array, kind: str, *, train: bool, axis_name: str | None, name: str
+    x: jax.Array,
+    kind: str,
+    *,
+    train: bool,
+    axis_name: str | None,
+    init_gain: float,
+    name: str,
 ) -> jax.Array:
     """Applies the norm of that kind; to be called from a module's compact method.
 
@@ -222,6 +228,7 @@ def normalise(
       kind: one of `NORMS`.
       train: see `BatchNorm`.
       axis_name: see `BatchNorm`.
+      init_gain: see `BatchNorm`.
       name: of the submodule that holds the parameters, if there are any.
 
     Returns:
@@ -230,7 +237,8 @@ def normalise(
     if kind == "none":
         return x
     if kind == "batch":
-        return BatchNorm(axis_name=axis_name, name=name)(x, train=train)
+        norm = BatchNorm(axis_name=axis_name, init_gain=init_gain, name=name)
+        return norm(x, train=train)
     if kind in ("instance", "instance_affine"):
         return InstanceNorm(affine=kind == "instance_affine", name=name)(x)
     raise ValueError(f"unknown norm {kind!r}; choose from {NORMS}")

@@ -62,7 +62,12 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < self.n_layers else 1
             x = conv(features, stride=stride, use_bias=bias, name=f"conv_{i}")(x)
             x = layers.normalise(
-                x, self.norm, train=train, axis_name=self.axis_name, name=f"norm_{i}"
+                x,
+                self.norm,
+                train=train,
+                axis_name=self.axis_name,
+                init_gain=self.init_gain,
+                name=f"norm_{i}",
             )
             x = nn.leaky_relu(x, 0.2)
         x = conv(1, name="conv_out")(x)
@@ -101,7 +106,12 @@ class PixelDiscriminator(nn.Module):
         x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
         x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
         x = layers.normalise(
-            x, self.norm, train=train, axis_name=self.axis_name, name="norm_1"
+            x,
+            self.norm,
+            train=train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
+            name="norm_1",
         )
         x = conv(1, use_bias=bias, name="conv_out")(nn.leaky_relu(x, 0.2))
         return x.astype(jnp.float32)

@@ -19,6 +19,7 @@ class ResidualBlock(nn.Module):
       train: see `layers.BatchNorm`.
       index: number of the block, which tells its dropout from that of the others.
       axis_name: see `layers.BatchNorm`.
+      init_gain: see `layers.BatchNorm`.
       conv: `layers.Conv` with the network's initialisation and dtype bound.
     """
 
@@ -27,6 +28,7 @@ class ResidualBlock(nn.Module):
     train: bool
     index: int
     axis_name: str | None
+    init_gain: float
     conv: Any
 
     @nn.compact
@@ -36,7 +38,11 @@ class ResidualBlock(nn.Module):
             self.conv, x.shape[-1], 3, padding=1, reflect=self.reflect
         )
         norm = functools.partial(
-            layers.normalise, kind=self.norm, train=self.train, axis_name=self.axis_name
+            layers.normalise,
+            kind=self.norm,
+            train=self.train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
         )
         y = nn.relu(norm(conv(name="conv_0")(x), name="norm_0"))
         y = layers.dropout(y, dropout_keys, self.index)
@@ -115,11 +121,16 @@ class ResNetGenerator(nn.Module):
         if not self.dropout:
             dropout_keys = None
 
+        norm = functools.partial(
+            layers.normalise,
+            kind=self.norm,
+            train=train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
+        )
+
         def activate(x, name):
-            norm, axis = self.norm, self.axis_name
-            return nn.relu(
-                layers.normalise(x, norm, train=train, axis_name=axis, name=name)
-            )
+            return nn.relu(norm(x, name=name))
 
         x = activate(conv(self.width, **outer, name="conv_in")(images), "norm_in")
         for i in range(2):  # [B, H, W, C] -> [B, H/4, W/4, 4C]
@@ -134,6 +145,7 @@ class ResNetGenerator(nn.Module):
                 train=train,
                 index=i,
                 axis_name=self.axis_name,
+                init_gain=self.init_gain,
                 conv=conv,
                 name=f"block_{i}",
             )(x, dropout_keys)

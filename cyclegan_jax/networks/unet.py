@@ -61,7 +61,11 @@ class UNetGenerator(nn.Module):
         )
         up = functools.partial(layers.ConvTranspose, kernel_size=4, **settings)
         norm = functools.partial(
-            layers.normalise, kind=self.norm, train=train, axis_name=self.axis_name
+            layers.normalise,
+            kind=self.norm,
+            train=train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
         )
         features = [self.width * min(2**i, 8) for i in range(self.downs)]
         innermost = self.downs - 1
