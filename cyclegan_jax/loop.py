@@ -281,7 +281,7 @@ class Trainer:
             self.dataset,
             self.transform,
         )
-        self.scores = {f"test/{k}": v for k, v in scores._asdict().items()}
+        self.scores = {f"test/{k}": v for k, v in scores.items()}
         writer.write(self.step, self.scores)
 
     @functools.cached_property

@@ -7,6 +7,7 @@ import jinja2
 import numpy as np
 from etils import epath
 
+from cyclegan_jax import published
 from cyclegan_jax.writer import read_metrics
 
 MAX_POINTS = 800  # Of a curve: more cannot be seen, and would make the page slow.
@@ -49,6 +50,56 @@ def write_training_page(
     temporary = workdir / "index.html.tmp"
     temporary.write_text(page)
     temporary.replace(workdir / "index.html")
+
+
+def write_evaluation_page(
+    folder: epath.PathLike,
+    *,
+    title: str,
+    result: Mapping[str, Any],
+    sides: Sequence[Any],
+) -> None:
+    """Writes `index.html` into an evaluation's folder.
+
+    Args:
+      folder: with the pictures.
+      title: of the page.
+      result: of `evaluation.evaluate`.
+      sides: its `Direction`s.
+    """
+    counts = result["images"]
+    summary = {
+        "data": f"{result['data']}: {counts['A']:,} + {counts['B']:,} test images",
+        "rounding": result["rounding"],
+    }
+    tables = {side.name: _table(result["data"], side) for side in sides}
+    page = _ENVIRONMENT.get_template("evaluation.html").render(
+        title=title,
+        summary=summary,
+        warnings=result["warnings"],
+        tables=tables,
+        gallery={side.name: side.pictures for side in sides},
+    )
+    folder = epath.Path(folder)
+    temporary = folder / "index.html.tmp"
+    temporary.write_text(page)
+    temporary.replace(folder / "index.html")
+
+
+def _table(dataset, side):
+    """Rows of name, value, meaning, and what has been published for it."""
+    rows = []
+    for name, value in side.metrics.items():
+        found = published.VALUES.get((dataset, side.name, name))
+        rows.append(
+            {
+                "name": name.replace("_", " "),
+                "value": f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}",
+                "meaning": published.meaning(name),
+                "published": f"{found[0]} ({found[1]})" if found else "",
+            }
+        )
+    return rows
 
 
 def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:

@@ -156,13 +156,18 @@ class Translator:
         if self._tiled is not None:
             values = [self._tiled(self._variables, image) for image in batch]
             return [images.to_uint8(value) for value in values]
-        missing = self._mesh.size - len(batch)
-        full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        return images.to_uint8(self.translate_float(images.to_float(batch)))
+
+    def translate_float(self, values: np.ndarray) -> np.ndarray:
+        """Translates float32 [B, H, W, C] in [-1, 1], sides as the network needs them.
+
+        Every device gets as many images; the last ones are repeated to fill up.
+        """
+        missing = -len(values) % self._mesh.size
+        full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
         sharding = NamedSharding(self._mesh, PartitionSpec("batch"))
-        values = self._apply(
-            self._variables, jax.device_put(images.to_float(full), sharding)
-        )
-        return images.to_uint8(np.asarray(values)[: len(batch)])
+        result = self._apply(self._variables, jax.device_put(full, sharding))
+        return np.asarray(result)[: len(values)]
 
 
 def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:

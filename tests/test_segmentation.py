@@ -74,5 +74,5 @@ def test_label_scores_decode_the_nearest_colour():
         return off
 
     scores = evaluation.label_scores(translate, dataset, transform, batch_size=1)
-    assert scores.per_pixel == 0.75
+    assert scores["per_pixel"] == 0.75
     assert images.to_uint8(np.float32([-1, 1])).tolist() == [0, 255]
