@@ -20,9 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import traverse_util
 
-from cyclegan_jax import image_pool, losses, networks, schedules, steps, torch_names
+from configs import default
+from cyclegan_jax import (
+    image_pool,
+    losses,
+    networks,
+    restore,
+    schedules,
+    steps,
+    torch_files,
+    torch_names,
+    torch_recognition,
+    torch_runs,
+)
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
 from tests.oracle import cases
 
@@ -231,8 +242,8 @@ def test_learning_rates(policy, source):
         ("pixel", {}, (128, 192), 1e-5),
     ],
 )
-def test_published_sizes(network, kwargs, size, bound):
-    """Full width, PyTorch's weights there and back."""
+def test_published_sizes(network, kwargs, size, bound, tmp_path):
+    """Full width: from PyTorch's own file of either format, and back into PyTorch."""
     torch = pytest.importorskip("torch")
     from tests.oracle import networks as oracle
 
@@ -244,23 +255,43 @@ def test_published_sizes(network, kwargs, size, bound):
     }
     norm = "batch" if network == "unet" else "instance"
     torch.manual_seed(0)
-    theirs = classes[network](width=64, norm=norm, **kwargs)
+    theirs, again = (classes[network](width=64, norm=norm, **kwargs) for _ in range(2))
     oracle.init_weights(theirs, "normal", 0.02)
-    # Copies: the forward pass below moves PyTorch's running statistics.
-    state_dict = {k: v.numpy().copy() for k, v in theirs.state_dict().items()}
-    settings = {"width": 64, "norm": norm, "channels_out": 3, "dropout": False}
-    ours = build(network, settings | kwargs)
-    variables = torch_names.from_torch(ours, state_dict)
-
     x = np.random.default_rng(0).uniform(-1, 1, (1, *size, 3)).astype(np.float32)
+    photo = torch.from_numpy(x.transpose(0, 3, 1, 2))
+    for new in (True, False):
+        path = tmp_path / f"{new}.pth"
+        torch.save(theirs.state_dict(), path, _use_new_zipfile_serialization=new)
     with torch.no_grad():
-        expected = theirs(torch.from_numpy(x.transpose(0, 3, 1, 2))).numpy()
-    actual, _ = ours.apply(variables, x, train=True, mutable=["batch_stats"])
-    assert_close(actual, expected.transpose(0, 2, 3, 1), bound)
+        expected = theirs(photo).numpy()  # Moves running statistics.
+        for new in (True, False):
+            path = tmp_path / f"{new}.pth"
+            found = torch_recognition.recognise(torch_files.read(path), path)
+            actual, _ = found.module.apply(
+                found.variables, x, train=True, mutable=["batch_stats"]
+            )
+            assert_close(actual, expected.transpose(0, 2, 3, 1), bound)
 
-    back = torch_names.to_torch(ours, variables)
-    assert list(back) == list(state_dict)
-    assert all(np.array_equal(back[key], state_dict[key]) for key in back)
-    count = len(traverse_util.flatten_dict(variables["params"]))
-    assert count == sum("running" not in k and "tracked" not in k for k in back)
-    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in back.items()})
+            back = torch_names.to_torch(found.module, found.variables)
+            torch_files.write(tmp_path / "back.pth", back)
+            loaded = torch.load(tmp_path / "back.pth", weights_only=True)
+            again.load_state_dict(loaded, strict=True)
+            assert torch.equal(again(photo), torch.from_numpy(expected))
+
+
+def test_step_from_an_imported_run(tmp_path, monkeypatch):
+    """Written to files, imported, and trained: the first step is PyTorch's."""
+    case = cases.load_case("train_lsgan_sgd")
+    method, optimizer, state, pools = build_training(case)
+    files = {name: tmp_path / f"{name}.pth" for name in NAMES}
+    for name, file in files.items():
+        torch_files.write(file, cases.subtree(case, f"state/{name}"))
+    torch_runs.import_weights(files, tmp_path / "run", default.get_config())
+    blank = jax.tree.map(jnp.zeros_like, state)
+    state = restore.start_from(restore.load(tmp_path / "run"), blank)
+    step = scripted_step(method, optimizer, monkeypatch)
+    state, pools, metrics = step(state, pools, *script_of(case, 0))
+    for term, values in cases.subtree(case, "loss").items():
+        assert abs(metrics[term] - values[0]) < 1e-5 * max(1.0, abs(values[0])), term
+    for network in NAMES:
+        assert_parameters(case, method, state, network, 1)
