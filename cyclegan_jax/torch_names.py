@@ -148,7 +148,8 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
       variables: {"params": ...} and, with batch norm, "batch_stats".
     """
     views = _torch_views(module, variables)
-    return {name: np.ascontiguousarray(view) for name, view in views.items()}
+    # Not ascontiguousarray, which gives scalars a dimension.
+    return {name: np.asarray(view, order="C") for name, view in views.items()}
 
 
 def torch_shapes(

@@ -273,6 +273,9 @@ def test_published_sizes(network, kwargs, size, bound, tmp_path):
             assert_close(actual, expected.transpose(0, 2, 3, 1), bound)
 
             back = torch_names.to_torch(found.module, found.variables)
+            for key, tensor in torch_files.read(path).items():
+                assert back[key].shape == tensor.shape
+                assert np.array_equal(back[key], tensor)
             torch_files.write(tmp_path / "back.pth", back)
             loaded = torch.load(tmp_path / "back.pth", weights_only=True)
             again.load_state_dict(loaded, strict=True)

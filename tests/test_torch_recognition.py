@@ -42,6 +42,10 @@ def test_settings_and_outputs(name):
     back = torch_names.to_torch(found.module, found.variables)
     assert list(back) == list(state)
     for key in state:
+        assert (back[key].shape, back[key].dtype) == (
+            state[key].shape,
+            state[key].dtype,
+        )
         if not key.endswith("num_batches_tracked"):  # PyTorch counts, for no use.
             np.testing.assert_array_equal(back[key], state[key])
 
