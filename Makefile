@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(RUN) train.py --config=configs/streets.py $(DEMO)
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

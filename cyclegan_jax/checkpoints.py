@@ -6,6 +6,7 @@ not logged yet. Orbax writes in the background, into a temporary folder that it 
 at the end: a checkpoint that is visible is complete.
 """
 
+import contextlib
 import logging
 from typing import Any
 
@@ -172,9 +173,24 @@ class Checkpoints:
         )
 
     def close(self) -> None:
-        """Finishes the last save and closes the folder."""
-        self.wait()
-        self._checkpointer.close()
+        """Finishes the last save and closes the folder.
+
+        Raises:
+          UserError: the last checkpoint could not be written.
+        """
+        try:
+            self.wait()
+        finally:
+            self._checkpointer.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None:
+            return self.close()
+        with contextlib.suppress(UserError):  # The first error counts.
+            self.close()
 
 
 def _path_name(path):

@@ -45,7 +45,8 @@ def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
     trainer = Trainer(config, workdir)  # Writes nothing yet.
     with run_folder.lock(workdir), Interrupts() as interrupts:
         trainer.open()
-        return trainer.run(interrupts)
+        with trainer.checkpoints:
+            return trainer.run(interrupts)
 
 
 def due(step: int, every: int) -> bool:
@@ -199,9 +200,8 @@ class Trainer:
             except UserError:  # An image that cannot be read, say.
                 with contextlib.suppress(UserError):  # Or a loss that is not finite.
                     self._save()
-                    self.checkpoints.wait()
                 raise
-        self.checkpoints.close()
+        self.checkpoints.wait()
         return self._finish(interrupts, resumed_at)
 
     def _report(self, writer, bar, clock, interrupts):
