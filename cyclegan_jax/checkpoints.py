@@ -74,7 +74,7 @@ class Checkpoints:
             self._response = self._checkpointer.save_async(
                 step, tree, custom_metadata=extra
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise self._cannot_write(error) from error
 
     def wait(self) -> None:
@@ -180,8 +180,11 @@ class Checkpoints:
         """
         try:
             self.wait()
-        finally:
-            self._checkpointer.close()
+        except UserError:
+            with contextlib.suppress(OSError, ValueError):  # The same once more.
+                self._checkpointer.close()
+            raise
+        self._checkpointer.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
