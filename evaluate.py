@@ -17,19 +17,48 @@ _DATA_PATH = flags.DEFINE_string(
 )
 
 
+_INCEPTION = flags.DEFINE_string(
+    "inception",
+    "auto",
+    "Weights for FID and KID: a file, auto (the cache, or their release), or none.",
+)
+_REFERENCE = flags.DEFINE_list(
+    "fid_reference", "test", "Real images to compare with: test, train+test, or both."
+)
+
+
+def _realism():
+    """Prepares FID and KID, or says why they will be missing."""
+    from cyclegan_jax.metrics import features
+    from cyclegan_jax.realism import Realism
+
+    if _INCEPTION.value == "none":
+        return "FID and KID were not asked for."
+    try:
+        path = None if _INCEPTION.value == "auto" else _INCEPTION.value
+        extractor = features.Extractor(features.load_weights(path))
+    except UserError as error:
+        if _INCEPTION.value != "auto":
+            raise
+        return f"FID and KID are missing: {error}"
+    return Realism(extractor, references=_REFERENCE.value)
+
+
 def main() -> int:
     """Evaluates the run that the flags name."""
-    from cyclegan_jax import evaluation  # After the flags: JAX takes seconds.
+    from cyclegan_jax import evaluation, restore  # After the flags: JAX takes seconds.
 
-    options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}
     step = _STEP.value
+    if step not in ("all", "latest") and not step.isdigit():
+        raise UserError(f"step is {step!r}; it can be a number, latest or all.")
+    restore.steps(_WORKDIR.value)  # Whether there is anything to evaluate.
+    options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}
+    options["realism"] = _realism()
     if step == "all":
         results = evaluation.evaluate_all(_WORKDIR.value, **options)
-    elif step == "latest" or step.isdigit():
+    else:
         number = None if step == "latest" else int(step)
         results = [evaluation.evaluate(_WORKDIR.value, number, **options)]
-    else:
-        raise UserError(f"step is {step!r}; it can be a number, latest or all.")
     print(evaluation.describe(results))
     for result in results:
         print(f"Look at {_WORKDIR.value}/evaluation/{result['step']}/index.html")

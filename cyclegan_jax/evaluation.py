@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from cyclegan_jax import data, experiment, images, report, restore, run_folder
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.metrics import labels, pictures
+from cyclegan_jax.metrics import inception, labels, pictures
+from cyclegan_jax.realism import Realism
 from cyclegan_jax.translator import Translator
 
 _AT_ONCE = 8  # Images translated together, on each device.
@@ -44,6 +45,7 @@ def evaluate(
     *,
     average: bool = True,
     data_path: str = "",
+    realism: Realism | str = "",
 ) -> dict[str, Any]:
     """Translates the test splits both ways and measures what comes out.
 
@@ -55,10 +57,11 @@ def evaluate(
       step: of a checkpoint; None for the newest.
       average: use the moving averages of the parameters where they exist.
       data_path: where the data lie, if not where the run's config says.
+      realism: what measures FID and KID, or a sentence that says why they are missing.
 
     Returns:
-      What metrics.json holds: {"step", "data", "images", "AtoB": {...}, "BtoA": {...},
-      "warnings"}.
+      What metrics.json holds: {"step", "data", "images", "rounding", "notes", "AtoB":
+      {...}, "BtoA": {...}, "warnings"}.
 
     Raises:
       UserError: there is no run, checkpoint or test image, or the folder cannot be
@@ -69,7 +72,7 @@ def evaluate(
     folder = run.workdir / "evaluation" / str(run.step)
     try:
         sides = [
-            _evaluate_direction(run, name, dataset, transform, folder)
+            _evaluate_direction(run, name, dataset, transform, folder, realism)
             for name, generator in restore.DIRECTIONS.items()
             if generator in run.variables
         ]
@@ -78,6 +81,7 @@ def evaluate(
             "data": dataset.name,
             "images": {"A": len(dataset.test_a), "B": len(dataset.test_b)},
             "rounding": "to the nearest of 256 levels, before anything is measured",
+            "notes": _notes(dataset, realism),
             **{side.name: side.metrics for side in sides},
             "warnings": [text for side in sides for text in side.warnings],
         }
@@ -111,7 +115,21 @@ def _load_data(run, data_path):
     return dataset, data.test_transform(transform)
 
 
-def _evaluate_direction(run, name, dataset, transform, folder):
+def _notes(dataset, realism):
+    """Sentences about what is missing, or to be read with care."""
+    if isinstance(realism, str):
+        return [realism] if realism else []
+    counts = [len(getattr(dataset, f"test_{domain}")) for domain in "ab"]
+    if min(counts) >= inception.FEATURES:
+        return []
+    return [
+        f"FID is biased upwards for so few pictures ({counts[0]} and {counts[1]}, fewer"
+        f" than its {inception.FEATURES:,} features): compare it only with values of"
+        " the same numbers of pictures, and look at KID, which is not biased."
+    ]
+
+
+def _evaluate_direction(run, name, dataset, transform, folder, realism):
     """Translates one test split and measures; see `Direction`."""
     forth = Translator(run, name)
     other = "BtoA" if name == "AtoB" else "AtoB"
@@ -121,7 +139,7 @@ def _evaluate_direction(run, name, dataset, transform, folder):
     a, b = ("a", "b") if name == "AtoB" else ("b", "a")
     source, target = getattr(dataset, f"test_{a}"), getattr(dataset, f"test_{b}")
     side, measured = Direction(name), _Means()
-    small_in, small_out = [], []
+    small_in, small_out, fakes = [], [], []
     scorer = None
     if dataset.test_class_maps is not None and name == "AtoB":
         scorer = labels.Scorer(dataset.palette, dataset.test_class_maps)
@@ -142,6 +160,8 @@ def _evaluate_direction(run, name, dataset, transform, folder):
             measured.add("paired", pictures.compare(fake, np.stack(truth), ssim=True))
         if scorer:
             scorer.add(fake)
+        if isinstance(realism, Realism):
+            fakes.append(fake)
         small_in.append(pictures.thumbnails(real))
         small_out.append(pictures.thumbnails(fake))
         _save(side, folder, names, {"input": real, "output": fake, "cycle": cycle})
@@ -149,6 +169,8 @@ def _evaluate_direction(run, name, dataset, transform, folder):
     if at:
         side.metrics |= measured.means()
         _check_looks(side, target, transform, small_in, small_out)
+        if fakes:
+            side.metrics |= realism.measure(fakes, dataset, transform, b)
         if scorer:
             side.metrics |= scorer.scores()
             chance = scorer.chance().items()
@@ -254,5 +276,6 @@ def describe(results: Sequence[dict[str, Any]]) -> str:
         for name in restore.DIRECTIONS:
             for metric, value in result.get(name, {}).items():
                 lines.append(f"  {name}  {metric:24s} {value:.4f}")
+        lines += [f"  note: {text}" for text in result["notes"]]
         lines += [f"  warning: {text}" for text in result["warnings"]]
     return "\n".join(lines)

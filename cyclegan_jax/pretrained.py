@@ -86,12 +86,15 @@ def find(name: str) -> Model:
     return MODELS[name]
 
 
-def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
+def download(
+    url: str, folder: epath.PathLike | None = None, *, sha256: str = ""
+) -> epath.Path:
     """Fetches a file of weights once into a cache folder, with a progress bar.
 
     Args:
       url: of the file.
       folder: the cache; by default ~/.cache/cyclegan_jax, or under XDG_CACHE_HOME.
+      sha256: that the file must have, where it is known.
 
     Returns:
       Where the file is.
@@ -104,6 +107,7 @@ def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
     name = url.rpartition("://")[2].replace("/", "_")
     target = folder / name
     if target.exists():
+        check_sha256(target, sha256)
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +115,7 @@ def download(url: str, folder: epath.PathLike | None = None) -> epath.Path:
             part = epath.Path(temporary) / name
             _fetch(url, part)
             torch_files.read(part)  # Not a login page, say, kept for ever.
+            check_sha256(part, sha256)
             part.replace(target)  # All of it or nothing.
     except requests.RequestException as error:
         raise UserError(
@@ -158,7 +163,17 @@ def _reason(error):
     return "no connection"
 
 
-def sha256(path: epath.PathLike) -> str:
+def check_sha256(path: epath.PathLike, expected: str) -> None:
+    """Compares a file's checksum, unless there is nothing to compare it with.
+
+    Raises:
+      UserError: it has another one.
+    """
+    if expected and (actual := file_sha256(path)) != expected.lower():
+        raise UserError(f"{path} has the SHA-256 {actual}, not {expected}; delete it.")
+
+
+def file_sha256(path: epath.PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with epath.Path(path).open("rb") as file:

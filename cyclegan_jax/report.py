@@ -71,7 +71,7 @@ def write_evaluation_page(
     summary = {
         "data": f"{result['data']}: {counts['A']:,} + {counts['B']:,} test images",
         "rounding": result["rounding"],
-    }
+    } | ({"note": " ".join(result["notes"])} if result["notes"] else {})
     tables = {side.name: _table(result["data"], side) for side in sides}
     page = _ENVIRONMENT.get_template("evaluation.html").render(
         title=title,

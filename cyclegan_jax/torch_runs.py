@@ -59,7 +59,7 @@ def import_weights(
         temporary,
         config.to_dict(),
         imported={
-            name: {"file": str(file), "sha256": pretrained.sha256(file)}
+            name: {"file": str(file), "sha256": pretrained.file_sha256(file)}
             for name, file in files.items()
         },
     )

@@ -111,10 +111,8 @@ def _refuse_flags_of_the_other(command):
 
 
 def _check_sum(path, expected):
-    actual = pretrained.sha256(path)
-    print(f"{path}: SHA-256 {actual}")
-    if expected and actual != expected.lower():
-        raise UserError(f"{path} has the SHA-256 {actual}, not {expected}; delete it.")
+    print(f"{path}: SHA-256 {pretrained.file_sha256(path)}")
+    pretrained.check_sha256(path, expected)
 
 
 def _read_config(name) -> ml_collections.ConfigDict:

@@ -145,7 +145,7 @@ def test_warnings_in_words():
 
 def command(*arguments):
     return subprocess.run(
-        [sys.executable, "evaluate.py", *map(str, arguments)],
+        [sys.executable, "evaluate.py", "--inception=none", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,

@@ -63,7 +63,7 @@ def test_import_and_export_by_command(files, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "resnet_" in result.stdout
     about = json.loads((run / "run.json").read_text())["imported"]
-    assert about["d_b"]["sha256"] == pretrained.sha256(files["d_b"])
+    assert about["d_b"]["sha256"] == pretrained.file_sha256(files["d_b"])
     result = command("export", f"--workdir={run}", f"--output={output}")
     assert result.returncode == 0, result.stderr
     for path in files.values():  # D_A stayed D_A, although it is our d_b.

@@ -1,0 +1,79 @@
+"""Inception features of pictures, by either of the two conventions in use."""
+
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from PIL import Image
+
+from cyclegan_jax import pretrained, torch_files
+from cyclegan_jax.metrics import inception
+
+# The weights' public release; torch-fidelity and pytorch-fid publish the same file.
+URL = (
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth"
+)
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+# How pictures become 299x299. clean: Pillow's bicubic filter, as clean-fid does since
+# Parmar et al. 2022; legacy_pytorch: bilinear without a low-pass, as pytorch-fid.
+CONVENTIONS = ("clean", "legacy_pytorch")
+
+
+def load_weights(path: epath.PathLike | None = None) -> dict:
+    """Loads the FID network's weights.
+
+    Args:
+      path: of `pt_inception-2015-12-05-6726825d.pth`; None for the cache folder, or
+        their public release, whose SHA-256 must be the known one.
+
+    Raises:
+      UserError: they are not there and cannot be fetched, or are something else.
+    """
+    path = path or pretrained.download(URL, sha256=SHA256)
+    return inception.from_torch(torch_files.read(path), str(path))
+
+
+def resize(pictures: np.ndarray, convention: str) -> np.ndarray:
+    """Brings uint8 [B, H, W, 1 or 3] to float32 [B, 299, 299, 3] for the network."""
+    pictures = np.broadcast_to(pictures, (*pictures.shape[:3], 3))
+    size = (inception.SIZE, inception.SIZE)
+    if convention == "legacy_pytorch":
+        shape = (len(pictures), *size, 3)
+        values = pictures.astype(np.float32) / np.float32(255.0)
+        resized = jax.image.resize(values, shape, "bilinear", antialias=False)
+        return 2.0 * np.asarray(resized) - 1.0
+    if convention != "clean":
+        raise ValueError(f"unknown convention {convention!r}")
+    result = np.empty((len(pictures), *size, 3), np.float32)
+    for index, picture in enumerate(pictures):
+        for channel in range(3):
+            plane = Image.fromarray(picture[..., channel].astype(np.float32))
+            plane = plane.resize(size, Image.Resampling.BICUBIC)
+            result[index, ..., channel] = np.clip(np.asarray(plane), 0.0, 255.0)
+    return (result - 128.0) / 128.0
+
+
+class Extractor:
+    """Computes features on all devices."""
+
+    def __init__(self, variables: dict):
+        """Places the weights; see `load_weights`."""
+        self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+        self._variables = jax.device_put(variables, everywhere)
+        self._apply = jax.jit(inception.Inception().apply)
+
+    def __call__(self, batches: Iterable[np.ndarray], convention: str) -> np.ndarray:
+        """Returns float64 [N, 2048] of uint8 [B, H, W, C] batches of any sizes."""
+        found = []
+        for pictures in batches:
+            values = resize(pictures, convention)
+            missing = -len(values) % self._mesh.size
+            full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+            split = NamedSharding(self._mesh, PartitionSpec("batch"))
+            features = self._apply(self._variables, jax.device_put(full, split))
+            found.append(np.asarray(features, np.float64)[: len(values)])
+        return np.concatenate(found)
