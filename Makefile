@@ -2,14 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Flags of train.py for the demo.
-DEMO ?= --workdir=runs/demo
+DEMO_DIR := runs/demo
+# More flags of train.py for the demo.
+DEMO :=
 
 .PHONY: demo test lint lock
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(RUN) train.py --config=configs/streets.py $(DEMO)
+	$(RUN) train.py --config=configs/streets.py --workdir=$(DEMO_DIR) $(DEMO)
+	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest -n auto --dist loadfile
