@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     data.train_b = ""
     data.test_a = ""
     data.test_b = ""
-    data.channels_a = 3  # 1 (grey) or 3 (colour).
+    data.channels_a = 3  # 1 (grey), 3 (colour) or 4 (with transparency).
     data.channels_b = 3
     data.preprocess = "resize_and_crop"  # Or crop, scale_width, scale_width_and_crop,
     #   none: see docs/data.md.

@@ -1,5 +1,6 @@
 """What the command-line programs share: flags in, one clear sentence out."""
 
+import os
 import re
 import signal
 import sys
@@ -37,6 +38,9 @@ def run(
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         status = 128 + signal.SIGINT
+    except BrokenPipeError:  # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     except OSError as error:  # A full disk, say, or a folder taken away.
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)
