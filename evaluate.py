@@ -4,6 +4,8 @@ python evaluate.py --workdir=runs/horse2zebra
 python evaluate.py --workdir=runs/pretrained --data_path=horse2zebra.zip --step=all
 """
 
+import re
+
 from absl import flags
 
 from cyclegan_jax import cli
@@ -30,8 +32,11 @@ _REFERENCE = flags.DEFINE_list(
 def _realism():
     """Prepares FID and KID, or says why they will be missing."""
     from cyclegan_jax.metrics import features
-    from cyclegan_jax.realism import Realism
+    from cyclegan_jax.realism import REFERENCES, Realism
 
+    for reference in _REFERENCE.value:
+        if reference not in REFERENCES:
+            raise UserError(f"fid_reference {reference!r} is not test or train+test.")
     if _INCEPTION.value == "none":
         return "FID and KID were not asked for."
     try:
@@ -49,7 +54,7 @@ def main() -> int:
     from cyclegan_jax import evaluation, restore  # After the flags: JAX takes seconds.
 
     step = _STEP.value
-    if step not in ("all", "latest") and not step.isdigit():
+    if step not in ("all", "latest") and not re.fullmatch("[0-9]+", step):
         raise UserError(f"step is {step!r}; it can be a number, latest or all.")
     restore.steps(_WORKDIR.value)  # Whether there is anything to evaluate.
     options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}

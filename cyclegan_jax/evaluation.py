@@ -1,6 +1,7 @@
 """How good a run's generators are on the test split: pictures, numbers and a page."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from cyclegan_jax.metrics import inception, labels, pictures
 from cyclegan_jax.realism import Realism
 from cyclegan_jax.translator import Translator
 
-_AT_ONCE = 8  # Images translated together, on each device.
+_AT_ONCE = 8  # Images translated together, on all devices.
 # Below this share of the target's variety, outputs look alike.
 _COLLAPSED = 0.2
 # Below this correlation of light and dark, outputs look like negatives.
@@ -60,8 +61,8 @@ def evaluate(
       realism: what measures FID and KID, or a sentence that says why they are missing.
 
     Returns:
-      What metrics.json holds: {"step", "data", "images", "rounding", "notes", "AtoB":
-      {...}, "BtoA": {...}, "warnings"}.
+      What metrics.json holds: {"step", "average", "data", "data_path", "images",
+      "rounding", "notes", "AtoB": {...}, "BtoA": {...}, "warnings"}.
 
     Raises:
       UserError: there is no run, checkpoint or test image, or the folder cannot be
@@ -71,6 +72,9 @@ def evaluate(
     dataset, transform = _load_data(run, data_path)
     folder = run.workdir / "evaluation" / str(run.step)
     try:
+        for name in restore.DIRECTIONS:  # Pictures of an evaluation before.
+            if (folder / name).exists():
+                (folder / name).rmtree()
         sides = [
             _evaluate_direction(run, name, dataset, transform, folder, realism)
             for name, generator in restore.DIRECTIONS.items()
@@ -78,7 +82,9 @@ def evaluate(
         ]
         result = {
             "step": run.step,
+            "average": average,
             "data": dataset.name,
+            "data_path": data_path,
             "images": {"A": len(dataset.test_a), "B": len(dataset.test_b)},
             "rounding": "to the nearest of 256 levels, before anything is measured",
             "notes": _notes(dataset, realism),
@@ -120,6 +126,8 @@ def _notes(dataset, realism):
     if isinstance(realism, str):
         return [realism] if realism else []
     counts = [len(getattr(dataset, f"test_{domain}")) for domain in "ab"]
+    if min(counts) < 3:
+        return ["FID and KID need at least 3 pictures of each domain."]
     if min(counts) >= inception.FEATURES:
         return []
     return [
@@ -231,7 +239,7 @@ def _save(side, folder, names, kinds):
     for index, name in enumerate(names):
         path = pathlib.PurePosixPath(name)
         inside = path.relative_to(path.parts[0]) if len(path.parts) > 1 else path
-        stem = str(inside.with_suffix(""))
+        stem = os.fsencode(str(inside.with_suffix(""))).decode("utf-8", "replace")
         if stem in taken:
             stem = f"{stem}_{inside.suffix[1:]}_{len(taken)}"
         taken.add(stem)

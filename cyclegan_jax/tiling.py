@@ -86,7 +86,8 @@ class TiledGenerator:
                 "only ResNet generators can work in tiles: a U-Net sees the whole"
                 " picture in every pixel; use --size=keep or resize."
             )
-        self._module, self._size = module, tile_size
+        # Recomputing blocks serves gradients only, and would hide what they find.
+        self._module, self._size = module.clone(remat=False), tile_size
         self._margin = halo(module.blocks)
         if tile_size % 4 or tile_size < 2 * self._margin + 64:
             least = 2 * self._margin + 64

@@ -56,7 +56,11 @@ def translate(
     Raises:
       UserError: there is nothing to do, or it cannot be done.
     """
-    plan = _targets(list(_find(inputs)), pathlib.Path(output))
+    output = pathlib.Path(output).expanduser()
+    plan = _targets(list(_find(inputs, output)), output)
+    _check_overwriting(plan, output, cycle=cycle, grid=grid)
+    if any(source.suffix.lower() in video.SUFFIXES for source, _ in plan):
+        video.check_installed()
     run = restore.load(workdir, step, average=average)
     forth = Translator(run, direction, size=size, tile_size=tile_size)
     back = None
@@ -65,7 +69,7 @@ def translate(
         back = Translator(run, other, size=size, tile_size=tile_size)
     # Each process of several takes its share of the files.
     plan = plan[jax.process_index() :: jax.process_count()]
-    sheets = _Sheets(pathlib.Path(output) / "grid") if grid else None
+    sheets = _Sheets(output / "grid") if grid else None
     skipped = 0
     try:
         at_once = 8 * jax.local_device_count()
@@ -97,12 +101,10 @@ def _translate_some(plan, forth, back, sheets, output):
                 continue
             photos.append((source, open_photo(source, forth.channels_in)))
             targets.append(target)
-        except (UnreadableImage, video.UnreadableVideo, OSError) as error:
-            if isinstance(error, OSError) and not source.is_file():
-                raise
+        except (UnreadableImage, video.UnreadableVideo) as error:
             skipped += 1
-            what = str(error).partition("): ")[0]
-            tqdm.write(f"left out {source}: {what})", file=sys.stderr)
+            what, bracket, _ = str(error).partition("): ")  # Not what to do about it.
+            tqdm.write(f"left out {source}: {what}{bracket[:1]}", file=sys.stderr)
     results = forth([photo.pixels for _, photo in photos])
     returned = back(results) if back else [None] * len(results)
     for (source, photo), target, result, cycled in zip(
@@ -117,7 +119,7 @@ def _translate_some(plan, forth, back, sheets, output):
 
 
 def _cycle_path(output, target):
-    return pathlib.Path(output) / "cycle" / target.relative_to(output)
+    return output / "cycle" / target.relative_to(output)
 
 
 def _save(path, pixels, photo: Photo):
@@ -128,7 +130,9 @@ def _save(path, pixels, photo: Photo):
     images.save_png(path, pixels)
 
 
-def _find(inputs: Sequence[str]) -> Iterator[tuple[pathlib.Path, pathlib.PurePath]]:
+def _find(
+    inputs: Sequence[str], output: pathlib.Path
+) -> Iterator[tuple[pathlib.Path, pathlib.PurePath]]:
     """Yields files and what they are called below the output folder.
 
     Raises:
@@ -136,14 +140,14 @@ def _find(inputs: Sequence[str]) -> Iterator[tuple[pathlib.Path, pathlib.PurePat
     """
     found = False
     for text in inputs:
-        paths = [pathlib.Path(text)]
+        paths = [pathlib.Path(text).expanduser()]
         if not paths[0].exists():
             paths = [pathlib.Path(p) for p in sorted(glob.glob(text, recursive=True))]
         if not paths:
             raise UserError(f"there is no {text}.")
         for path in paths:
             if path.is_dir():
-                for file in _below(path):
+                for file in _below(path, output):
                     found = True
                     yield file, file.relative_to(path)
             else:
@@ -156,20 +160,25 @@ def _find(inputs: Sequence[str]) -> Iterator[tuple[pathlib.Path, pathlib.PurePat
         )
 
 
-def _below(folder):
-    for path in sorted(folder.rglob("*")):
-        hidden = any(is_hidden(part) for part in path.relative_to(folder).parts)
-        known = path.suffix.lower() in (*_SUFFIXES, *video.SUFFIXES)
-        if known and not hidden and path.is_file():
-            yield path
+def _below(folder, output):
+    """Yields the pictures and videos of a folder, but not what we wrote into it."""
+    seen = {output.resolve()} - {folder.resolve()}
+    for here, folders, files in os.walk(folder, followlinks=True):
+        seen.add(pathlib.Path(here).resolve())
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not is_hidden(name) and (pathlib.Path(here) / name).resolve() not in seen
+        )
+        for name in sorted(files):
+            path = pathlib.Path(here) / name
+            known = path.suffix.lower() in (*_SUFFIXES, *video.SUFFIXES)
+            if known and not is_hidden(name) and path.is_file():
+                yield path
 
 
 def _targets(found, output):
-    """Gives every file a place; two of one name keep their endings in it.
-
-    Raises:
-      UserError: a file would be overwritten by its translation.
-    """
+    """Gives every file a place; two of one name keep their endings in it."""
     plan, taken = [], {}
     for source, name in found:
         is_video = source.suffix.lower() in video.SUFFIXES
@@ -187,13 +196,33 @@ def _targets(found, output):
             continue  # The same file, named twice.
         taken[target] = source
         plan.append((source, target))
-    sources = {source.resolve() for source in taken.values()}
-    for target in taken:
-        if target.resolve() in sources:
-            raise UserError(
-                f"{target} would be overwritten; choose another --output folder."
-            )
     return plan
+
+
+def _check_overwriting(plan, output, *, cycle, grid):
+    """Refuses a plan that writes over an input, or one result over another.
+
+    Raises:
+      UserError: names the file.
+    """
+    writes = [target for _, target in plan]
+    if cycle:
+        writes += [_cycle_path(output, target) for target in writes]
+    if grid:
+        sheets = -(-len(plan) // _ROWS)
+        writes += [_sheet_path(output / "grid", number) for number in range(sheets)]
+    taken = {source.resolve() for source, _ in plan}
+    for path in writes:
+        if path.resolve() in taken:
+            raise UserError(
+                f"{path} would be overwritten; choose another --output folder, or other"
+                " names than cycle and grid for folders of pictures."
+            )
+        taken.add(path.resolve())
+
+
+def _sheet_path(folder, number):
+    return folder / f"sheet_{number:03d}.png"
 
 
 class _Sheets:
@@ -215,7 +244,7 @@ class _Sheets:
         columns = [np.stack(column) for column in zip(*self._rows, strict=True)]
         sheet = images.sample_grid(dict(zip(titles, columns, strict=False)))
         self._folder.mkdir(parents=True, exist_ok=True)
-        images.save_png(self._folder / f"sheet_{self._number:03d}.png", sheet)
+        images.save_png(_sheet_path(self._folder, self._number), sheet)
         self._rows, self._number = [], self._number + 1
 
 

@@ -113,10 +113,14 @@ class Translator:
         Raises:
           TypeError: they are not uint8.
         """
+        if isinstance(pictures, jax.Array):
+            pictures = np.asarray(pictures)
         if not isinstance(pictures, np.ndarray):
-            return self._translate_all(list(pictures))
+            return self._translate_all([np.asarray(picture) for picture in pictures])
         if pictures.ndim == 4:
-            return np.stack(self._translate_all(list(pictures)))
+            blank = np.zeros((*pictures.shape[:3], self.channels_out), np.uint8)
+            results = self._translate_all(list(pictures))
+            return np.stack(results) if results else blank
         return self._translate_all([pictures])[0]
 
     def _translate_all(self, pictures):
@@ -155,7 +159,7 @@ class Translator:
         """Translates uint8 [B, H, W, C], with B up to the number of devices."""
         if self._tiled is not None:
             values = [self._tiled(self._variables, image) for image in batch]
-            return [images.to_uint8(value) for value in values]
+            return [images.to_uint8(_finite(value)) for value in values]
         return images.to_uint8(self.translate_float(images.to_float(batch)))
 
     def translate_float(self, values: np.ndarray) -> np.ndarray:
@@ -167,7 +171,16 @@ class Translator:
         full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
         sharding = NamedSharding(self._mesh, PartitionSpec("batch"))
         result = self._apply(self._variables, jax.device_put(full, sharding))
-        return np.asarray(result)[: len(values)]
+        return _finite(np.asarray(result)[: len(values)])
+
+
+def _finite(values):
+    if not np.all(np.isfinite(values)):
+        raise UserError(
+            "the generator's output is not finite: its training went wrong; choose an"
+            " earlier checkpoint with --step."
+        )
+    return values
 
 
 def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:

@@ -44,11 +44,9 @@ def translate(
       UnreadableVideo: it cannot be read.
       UserError: ffmpeg is not installed, or cannot write the result.
     """
-    if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
-        raise UserError(
-            f"{source} is a video, for which the ffmpeg program is needed (on Debian"
-            " and Ubuntu: sudo apt install ffmpeg)."
-        )
+    check_installed()
+    # Absolute: a name like 12:30.mp4 would be taken for a protocol.
+    source, target = pathlib.Path(source).absolute(), target.absolute()
     rate, count = _probe(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -65,16 +63,31 @@ def translate(
     raise UserError(f"{target} cannot be written ({_last_line(done.stderr)}).")
 
 
+def check_installed() -> None:
+    """Checks that ffmpeg is there.
+
+    Raises:
+      UserError: it is not; says how to get it.
+    """
+    if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
+        raise UserError(
+            "translating videos needs the ffmpeg program (on Debian and Ubuntu: sudo"
+            " apt install ffmpeg)."
+        )
+
+
 def _probe(source) -> tuple[str, int | None]:
     """Returns the frame rate as ffmpeg writes it, and about how many frames."""
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "json"]
-    command += ["-show_entries", "stream=r_frame_rate,duration:format=duration"]
+    command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-of", "json"]
+    command += ["-show_entries", "stream=r_frame_rate,avg_frame_rate:format=duration"]
     done = subprocess.run([*command, os.fspath(source)], capture_output=True, text=True)
     streams = json.loads(done.stdout or "{}").get("streams")
     if done.returncode or not streams:
         reason = _last_line(done.stderr) or "it has no pictures"
         raise UnreadableVideo(f"video {source} cannot be read ({reason}): replace it")
-    rate = streams[0]["r_frame_rate"]
+    # The average: the other one is a common multiple, 90,000 for phones' videos.
+    rates = [streams[0].get(f"{kind}_frame_rate", "0/0") for kind in ("avg", "r")]
+    rate = next((r for r in rates if not r.startswith("0/") and "/0" not in r), "25/1")
     seconds = json.loads(done.stdout).get("format", {}).get("duration")
     top, _, bottom = rate.partition("/")
     count = round(float(seconds) * int(top) / int(bottom or 1)) if seconds else None
@@ -83,13 +96,14 @@ def _probe(source) -> tuple[str, int | None]:
 
 def _translate_frames(source, silent, rate, count, translator):
     ppm = ["-f", "image2pipe", "-c:v", "ppm"]
-    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:v:0", "-r", rate]
+    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0", "-r", rate]
     write = ["ffmpeg", *_QUIET, "-y", *ppm, "-framerate", rate, "-i", "-"]
     # Most players want even sides and 4:2:0.
     write += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", silent]
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen([*read, *ppm, "-"], stdout=-1, stderr=errors) as reader,
+        tempfile.TemporaryFile("w+") as problems,
+        subprocess.Popen([*read, *ppm, "-"], stdout=-1, stderr=problems) as reader,
         tqdm(total=count, unit="frame", leave=False) as bar,
     ):
         frames = _read_ppm(reader.stdout)
@@ -100,6 +114,7 @@ def _translate_frames(source, silent, rate, count, translator):
                 for frame in translator(some):
                     writer.stdin.write(_ppm(frame))
                 bar.update(len(some))
+            reader.wait()
         except BrokenPipeError:
             pass  # The writer says why.
         finally:
@@ -108,8 +123,10 @@ def _translate_frames(source, silent, rate, count, translator):
                 writer.stdin.close()
                 writer.wait()
         errors.seek(0)
-        if writer is None:
-            reason = _last_line(errors.read()) or "it has no pictures"
+        problems.seek(0)
+        problem = _last_line(problems.read())
+        if writer is None or (problem and not writer.returncode):  # Cut off, say.
+            reason = problem or "it has no pictures"
             raise UnreadableVideo(
                 f"video {source} cannot be read ({reason}): replace it"
             )

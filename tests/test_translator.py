@@ -1,5 +1,6 @@
 """Translations: of any size, kind and number of pictures, whole and in tiles."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -146,6 +147,66 @@ def test_halo_is_how_far_the_network_sees():
     assert tiling.halo(blocks) - 8 <= reach <= tiling.halo(blocks)
 
 
+def test_tiles_of_a_network_that_recomputes_its_blocks():
+    module = networks.generator("resnet_1blocks", width=4, remat=True)
+    photo = picture(120, 160)
+    whole = images.to_float(photo)[None]
+    variables = module.init(jax.random.key(0), whole)
+    actual = tiling.TiledGenerator(module, 112)(variables, photo)
+    np.testing.assert_allclose(actual, module.apply(variables, whole)[0], atol=5e-5)
+
+
+def test_output_that_is_not_finite(run):
+    loaded = restore.load(run)
+    bad = jax.tree.map(lambda x: x * np.nan, loaded.variables["g_ab"])
+    broken = dataclasses.replace(loaded, variables={"g_ab": bad})
+    with pytest.raises(UserError, match="is not finite"):
+        Translator(broken)(picture(8, 8))
+
+
+def test_nothing_is_overwritten(run, tmp_path):
+    """Neither inputs, nor results by other results."""
+    for name in ("a.png", "cycle/a.png", "grid/sheet_000.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(8, 8)).save(tmp_path / name)
+    before = (tmp_path / "cycle/a.png").read_bytes()
+    inputs = [str(tmp_path / "a.png"), str(tmp_path / "cycle/a.png")]
+    for output, options in (
+        (tmp_path, {"cycle": True}),
+        (tmp_path / "out", {"cycle": True}),
+        (tmp_path / "out", {"grid": True}),
+    ):
+        given = inputs if output == tmp_path else [str(tmp_path)]
+        with pytest.raises(UserError, match="would be overwritten"):
+            translation.translate(given, output, workdir=run, **options)
+    assert (tmp_path / "cycle/a.png").read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_inside_of_the_input_and_links(run, tmp_path):
+    real = tmp_path / "real"
+    real.mkdir()
+    Image.fromarray(picture(8, 8)).save(real / "x.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(real)
+    (real / "loop").symlink_to(real)
+    out = tmp_path / "in" / "out"
+    for _ in range(2):
+        assert translation.translate([str(tmp_path / "in")], out, workdir=run) == 0
+        assert [p.relative_to(out).as_posix() for p in out.rglob("*.png")] == [
+            "link/x.png"
+        ]
+
+
+def test_arrays_of_jax_and_empty_batches(run):
+    translator = Translator.load(run)
+    some = np.stack([picture(8, 12, seed) for seed in range(3)])
+    expected = translator(some)
+    np.testing.assert_array_equal(translator(jax.numpy.asarray(some)), expected)
+    np.testing.assert_array_equal(translator(jax.numpy.asarray(some[0])), expected[0])
+    assert translator(some[:0]).shape == (0, 8, 12, 3)
+
+
 def test_what_cannot_be_tiled():
     with pytest.raises(UserError, match="only ResNet"):
         tiling.TiledGenerator(networks.generator("unet_32"), 512)
@@ -201,10 +262,15 @@ def test_orientations(tmp_path):
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        path = tmp_path / f"{orientation}.png"
-        Image.fromarray(picture(6, 9)).save(path, exif=exif)
-        expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
-        np.testing.assert_array_equal(open_photo(path, 3).pixels, expected)
+        for kind in ("png", "tif"):
+            path = tmp_path / f"{orientation}.{kind}"
+            Image.fromarray(picture(6, 9)).save(path, exif=exif)
+            expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+            np.testing.assert_array_equal(open_photo(path, 3).pixels, expected)
+    for damage in (b"Exif\0\0XX", b"Exif\0\0II*\0"):
+        Image.fromarray(picture(6, 9)).save(tmp_path / "bad.png", exif=damage)
+        pixels = open_photo(tmp_path / "bad.png", 3).pixels
+        np.testing.assert_array_equal(pixels, picture(6, 9))
 
 
 def test_corrupt_files_are_left_out(run, tmp_path, capsys):
@@ -238,8 +304,28 @@ def test_video(run, tmp_path, sound):
     assert (streams["video"]["width"], streams["video"]["height"]) == (32, 20)
     assert [p.name for p in target.parent.iterdir()] == ["film.mp4"]
     (tmp_path / "bad.mp4").write_bytes(b"no film")
-    bad = [str(tmp_path / "bad.mp4")]
-    assert translation.translate(bad, target.parent, workdir=run) == 1
+    data = source.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    for name in ("bad.mp4", "cut.mkv"):
+        bad = [str(tmp_path / name)]
+        assert translation.translate(bad, target.parent, workdir=run) == 1
+    assert [p.name for p in target.parent.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+def test_video_of_a_changing_rate(run, tmp_path):
+    """About as many frames as there are, not as many as its clock has ticks."""
+    source = tmp_path / "phone.mp4"
+    made = ["-f", "lavfi", "-i", "testsrc2=size=32x32:rate=30:duration=1"]
+    made += ["-vf", "settb=1/90000,setpts=PTS+floor(random(1)*2500)"]
+    made += ["-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-bf", "0"]
+    made += ["-video_track_timescale", "90000", str(source)]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *made], check=True)
+    assert translation.translate([str(source)], tmp_path / "out", workdir=run) == 0
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-of", "csv=p=0"]
+    probe += ["-show_entries", "stream=nb_read_frames", str(tmp_path / "out/phone.mp4")]
+    frames = subprocess.run(probe, capture_output=True, text=True, check=True).stdout
+    assert 25 <= int(frames.strip().rstrip(",")) <= 36
 
 
 def test_ffmpeg_is_missing(run, tmp_path, monkeypatch):

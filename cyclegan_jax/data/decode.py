@@ -1,10 +1,10 @@
 """Encoded images to uint8 arrays, in one place and with one set of rules.
 
 Colours follow the published PyTorch code, ``Image.open(path).convert("RGB")``:
-transparency is dropped, not composited; EXIF orientation is not applied; of an
-animation the first frame counts. Two things differ on purpose: 16-bit greyscale is
-scaled to 8 bits (``convert`` clips it to white), and images whose values have no
-defined range (32-bit integer or float) are refused.
+transparency is dropped, not composited; EXIF orientation is not applied (but Pillow
+turns TIFFs itself); of an animation the first frame counts. Two things differ on
+purpose: 16-bit greyscale is scaled to 8 bits (``convert`` clips it to white), and
+images whose values have no defined range (32-bit integer or float) are refused.
 """
 
 import io

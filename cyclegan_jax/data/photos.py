@@ -6,6 +6,7 @@ orientation is applied, and transparency is kept aside.
 
 import io
 import os
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +50,13 @@ def open_photo(path: str | os.PathLike, channels: int) -> Photo:
 
 
 def _orientation(path) -> int:
-    with Image.open(io.BytesIO(epath.Path(path).read_bytes())) as image:
-        return image.getexif().get(0x0112, 1)
+    try:
+        with Image.open(io.BytesIO(epath.Path(path).read_bytes())) as image:
+            if image.format == "TIFF":  # Pillow has turned it already.
+                return 1
+            return image.getexif().get(0x0112, 1)
+    except (SyntaxError, struct.error, ValueError, OSError):  # Damaged EXIF data.
+        return 1
 
 
 def _turn(array, orientation):
