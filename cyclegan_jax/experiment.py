@@ -1,4 +1,4 @@
-"""From a config to the things it describes; with loop.py, all that reads a config."""
+"""From a config to the things it describes; trainer.py is the other reader of it."""
 
 import dataclasses
 import functools

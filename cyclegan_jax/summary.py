@@ -8,7 +8,7 @@ import jax
 from cyclegan_jax import experiment
 
 if TYPE_CHECKING:
-    from cyclegan_jax.loop import Trainer
+    from cyclegan_jax.trainer import Trainer
 
 
 class Clock:

@@ -182,7 +182,7 @@ def test_bad_test_image_costs_no_training(tmp_path, monkeypatch):
     def unreadable(*args):
         raise UserError("image 7 cannot be decoded")
 
-    monkeypatch.setattr(loop.Trainer, "_evaluate", unreadable)
+    monkeypatch.setattr(loop.Loop, "_evaluate", unreadable)
     with pytest.raises(UserError, match="image 7"):
         loop.train(smoke(max_steps=3, checkpoint_every_steps=0), tmp_path / "run")
     assert Checkpoints(tmp_path / "run/checkpoints").steps() == [3]

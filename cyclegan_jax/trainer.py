@@ -1,0 +1,224 @@
+"""A run's parts and its state: built, started or resumed, advanced, and saved."""
+
+import functools
+
+import jax
+import ml_collections
+import numpy as np
+import optax
+from etils import epath
+
+from cyclegan_jax import data, experiment, restore, run_folder, samples, steps
+from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.devices import AXIS, Devices
+from cyclegan_jax.errors import UserError
+
+
+class Trainer:
+    """One run: what it is made of, and its state as it goes.
+
+    Attributes:
+      step: finished steps.
+      state: the training state.
+      pools: the image pools.
+      pending: losses of each step since they were last taken.
+      total_steps: steps of the whole run.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: epath.PathLike):
+        """Builds everything from the config and checks it, cheapest first.
+
+        Nothing is written: `open` does that, once the folder is ours alone.
+        """
+        self.config = config
+        self.workdir = epath.Path(workdir)
+        self.method = experiment.build_method(config)
+        transform = experiment.build_preprocess(config, self.method)
+        self.devices = Devices(config.batch_size)
+        _check_accumulate(config.accumulate, self.devices.per_device)
+        run_folder.check(workdir, config.to_dict())
+        self.initial = self._load_initial()
+        self.dataset = experiment.load_dataset(config)
+        self.transform = transform
+        budget = int(config.data.cache_gib * 2**30)
+        cache = functools.partial(data.CachedSource, load=transform.load)
+        cached_a = cache(self.dataset.train_a, cache_bytes=budget)
+        budget -= cached_a.cached_bytes
+        self.batches = data.TrainBatches(
+            cached_a,
+            cache(self.dataset.train_b, cache_bytes=budget),
+            transform,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            slots=self.devices.local_slots,
+            sample_b=config.data.sample_b,
+        )
+        self.schedule = experiment.build_schedule(config, self.batches.steps_per_epoch)
+        self.optimizer = experiment.build_optimizer(config, self.schedule)
+        self.total_steps = experiment.total_steps(config, self.batches.steps_per_epoch)
+        self.image_size = self.batches[0]["a"].shape[1:3]
+        _check_image_size(self.method, self.image_size)
+        self.sampler = samples.Sampler(
+            self.method, self.dataset, transform, config.num_samples
+        )
+        self.step_fn = self.devices.pmap(
+            functools.partial(
+                steps.train_step,
+                method=self.method,
+                optimizer=self.optimizer,
+                axis_name=AXIS,
+                accumulate=config.accumulate,
+                ema_decay=config.ema_decay,
+            )
+        )
+
+    def open(self) -> None:
+        """Opens the run's folder, and starts or resumes the run in it."""
+        config = self.config
+        run_folder.create(self.workdir, config.to_dict())
+        self.checkpoints = Checkpoints(
+            self.workdir / "checkpoints",
+            keep=config.keep_checkpoints,
+            keep_every=config.keep_every_steps,
+        )
+        self._restore()
+
+    def _load_initial(self):
+        """Loads the run to start from, if any, and checks that its networks fit."""
+        folder = self.workdir / "checkpoints"
+        started = folder.exists() and any(p.name.isdigit() for p in folder.iterdir())
+        if not self.config.init_from or started:
+            return None
+        run = restore.load(
+            epath.Path(self.config.init_from).expanduser(), average=False
+        )
+        multiple = self.method.generator_ab.size_multiple
+        least = max(multiple, self.method.discriminator_a.smallest_size)
+        size = (-(-least // multiple) * multiple,) * 2
+        fresh = functools.partial(
+            steps.create_state, self.method, optax.identity(), size, seed=0
+        )
+        restore.check_start(run, jax.eval_shape(fresh).params)
+        return run
+
+    def _restore(self):
+        """Starts from the newest checkpoint, or from scratch."""
+        config, devices = self.config, self.devices
+        state = steps.create_state(
+            self.method,
+            self.optimizer,
+            self.image_size,
+            config.seed,
+            ema=config.ema_decay > 0,
+        )
+        pools = steps.create_pools(
+            self.method, config.batch_size, config.pool_size, self.image_size
+        )
+        self.step, self.pending = 0, []
+        found = self.checkpoints.steps()
+        if self.initial and not found:
+            state = restore.start_from(self.initial, state)
+        self.state, self.pools = devices.replicate(state), devices.split(pools)
+        if found:
+            self.step = found[-1]
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+                self._checkpoint_tree(),
+            )
+            tree, extra = self.checkpoints.load(self.step, abstract)
+            self.state, self.pools = tree["state"], devices.split(tree["pools"])
+            self.pending = extra["pending"]
+
+    def _checkpoint_tree(self):
+        return {"state": self.state, "pools": self.devices.merge(self.pools)}
+
+    def advance(self, batch: dict[str, np.ndarray]) -> None:
+        """Does one step, without waiting for its result."""
+        slots = np.array(self.devices.local_slots, np.int32)
+        self.state, self.pools, metrics = self.step_fn(
+            self.state,
+            self.pools,
+            self.devices.split({**batch, "slot": slots}),
+            np.uint32(self.config.seed),
+        )
+        self._count(metrics)
+
+    def _count(self, metrics):
+        self.step += 1
+        self.pending.append(metrics)  # Not fetched: that would wait for the device.
+
+    def take_losses(self) -> dict[str, float]:
+        """Returns the mean of each loss since the last time.
+
+        Raises:
+          UserError: a loss is not finite.
+        """
+        self.check_finite()
+        means = {
+            # Doubles: a part of the interval may come from a checkpoint's JSON.
+            name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
+            for name in sorted(self.pending[0])
+        }
+        self.pending = []
+        return means
+
+    def check_finite(self) -> None:
+        """Fetches the losses since the last log; stops at the first bad one.
+
+        Raises:
+          UserError: a loss is not a finite number.
+        """
+        first = self.step - len(self.pending) + 1
+        self.pending = jax.device_get(self.pending)
+        for step, metrics in enumerate(self.pending, first):
+            for name, value in metrics.items():
+                if not np.isfinite(value):
+                    raise UserError(
+                        f"loss {name} became {float(value)} in step {step};"
+                        " checkpoints, if any, are from before. A lower"
+                        " optimizer.learning_rate or compute_dtype='float32' may help."
+                    )
+
+    def save(self) -> None:
+        """Saves a checkpoint of this step, unless there is one.
+
+        Raises:
+          UserError: a loss or a parameter is not finite, or there is no space.
+        """
+        if self.step in self.checkpoints.steps():
+            return
+        self.check_finite()
+        pending = [
+            {name: float(value) for name, value in metrics.items()}
+            for metrics in self.pending
+        ]
+        if not _all_finite(self.state.params):
+            raise UserError(
+                f"a parameter is not finite after step {self.step}; the newest"
+                " checkpoint is from before."
+            )
+        self.checkpoints.save(self.step, self._checkpoint_tree(), {"pending": pending})
+
+
+@jax.jit
+def _all_finite(tree):
+    leaves = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jax.numpy.stack(leaves).all()
+
+
+def _check_accumulate(parts, per_device):
+    if parts < 1 or per_device % parts:
+        raise UserError(
+            f"accumulate is {parts}, but each device has {per_device} images of a"
+            " batch; use a divisor of that."
+        )
+
+
+def _check_image_size(method, image_size):
+    smallest = method.discriminator_a.smallest_size
+    if method.weights.gan and min(image_size) < smallest:
+        raise UserError(
+            f"the images have {image_size[1]}x{image_size[0]} pixels, but this"
+            f" discriminator needs at least {smallest} pixels a side; use fewer"
+            " layers or larger images."
+        )
