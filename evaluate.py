@@ -12,13 +12,16 @@ from cyclegan_jax import cli
 from cyclegan_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
-_STEP = flags.DEFINE_string("step", "latest", "Of the checkpoint; or latest, or all.")
+_STEP = flags.DEFINE_string(
+    "step", "latest", "Of the checkpoint; or latest, best (see --metric), or all."
+)
+_METRIC = flags.DEFINE_string(
+    "metric", "", "With --step=best, by what; the run's best_metric by default."
+)
 _AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.")
 _DATA_PATH = flags.DEFINE_string(
     "data_path", "", "Where the data lie, if not where the run's config says."
 )
-
-
 _INCEPTION = flags.DEFINE_string(
     "inception",
     "auto",
@@ -27,46 +30,49 @@ _INCEPTION = flags.DEFINE_string(
 _REFERENCE = flags.DEFINE_list(
     "fid_reference", "test", "Real images to compare with: test, train+test, or both."
 )
-
-
-def _realism():
-    """Prepares FID and KID, or says why they will be missing."""
-    from cyclegan_jax.metrics import features
-    from cyclegan_jax.realism import REFERENCES, Realism
-
-    for reference in _REFERENCE.value:
-        if reference not in REFERENCES:
-            raise UserError(f"fid_reference {reference!r} is not test or train+test.")
-    if _INCEPTION.value == "none":
-        return "FID and KID were not asked for."
-    try:
-        path = None if _INCEPTION.value == "auto" else _INCEPTION.value
-        extractor = features.Extractor(features.load_weights(path))
-    except UserError as error:
-        if _INCEPTION.value != "auto":
-            raise
-        return f"FID and KID are missing: {error}"
-    return Realism(extractor, references=_REFERENCE.value)
+_FCN = flags.DEFINE_string(
+    "fcn",
+    "auto",
+    "Network that sees classes in photographs: a file of cyclegan_jax.train_fcn, auto"
+    " (the run's own), or none.",
+)
+_LPIPS = flags.DEFINE_list(
+    "lpips", "", "Weights of LPIPS: torchvision's AlexNet and lpips' alex.pth."
+)
 
 
 def main() -> int:
     """Evaluates the run that the flags name."""
     from cyclegan_jax import evaluation, restore  # After the flags: JAX takes seconds.
 
-    step = _STEP.value
-    if step not in ("all", "latest") and not re.fullmatch("[0-9]+", step):
-        raise UserError(f"step is {step!r}; it can be a number, latest or all.")
-    restore.steps(_WORKDIR.value)  # Whether there is anything to evaluate.
-    options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}
-    options["realism"] = _realism()
+    workdir, step = _WORKDIR.value, _STEP.value
+    if step not in ("all", "best", "latest") and not re.fullmatch("[0-9]+", step):
+        raise UserError(f"step is {step!r}; it can be a number, latest, best or all.")
+    if _METRIC.value and step != "best":
+        raise UserError("--metric goes with --step=best.")
+    restore.steps(workdir)  # Whether there is anything to evaluate.
+    if step == "best":
+        step = evaluation.best_step(workdir, _METRIC.value)
+    test_split = evaluation.open_test_split(
+        workdir,
+        data_path=_DATA_PATH.value,
+        inception=_INCEPTION.value,
+        references=_REFERENCE.value,
+        fcn_file=_FCN.value,
+        lpips_files=_LPIPS.value,
+    )
+    options = {"average": _AVERAGE.value, "test_split": test_split}
+    options["data_path"] = _DATA_PATH.value
     if step == "all":
-        results = evaluation.evaluate_all(_WORKDIR.value, **options)
+        results = evaluation.evaluate_all(workdir, **options)
     else:
         number = None if step == "latest" else int(step)
-        results = [evaluation.evaluate(_WORKDIR.value, number, **options)]
+        results = [evaluation.evaluate(workdir, number, **options)]
     print(evaluation.describe(results))
     for result in results:
-        print(f"Look at {_WORKDIR.value}/evaluation/{result['step']}/index.html")
+        print(f"Look at {workdir}/evaluation/{result['step']}/index.html")
+    if step == "all":
+        print(f"and at {workdir}/evaluation/index.html")
     return 0
 
 

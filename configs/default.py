@@ -37,6 +37,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     data.flip = True  # Mirror half of the images.
     data.sample_b = "random"  # Partner of an image of A: random or shuffle.
     data.max_images = 0  # Use at most so many of each split; 0: all.
+    data.palette = ""  # File of class colours, if B's images are label maps.
     data.cache_gib = 8.0  # Decoded images kept in memory, GiB; 0: decode every time.
     data.on_corrupt = "stop"  # Or skip: leave unreadable images out, with a warning.
     data.streets_size = 64  # With dataset=streets: side of the images, 32 to 512,
@@ -80,11 +81,18 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.max_steps = 0  # Stop after so many steps; 0: after all epochs.
     config.log_every_steps = 100  # Means of the losses go to metrics.jsonl.
     config.sample_every_steps = 1000  # Sample grids and index.html; 0: never.
-    config.evaluate_every_steps = 0  # Scores on the test split; 0: only at the end.
+    config.evaluate_every_steps = 0  # Metrics of the test split; 0: never.
+    config.best_metric = ""  # Keep the best checkpoint by it: AtoB/per_pixel, say.
     config.num_samples = 4  # Test images of each domain in a sample grid.
     config.checkpoint_every_steps = 5000  # 0: only at the end.
     config.keep_checkpoints = 3  # The newest so many,
     config.keep_every_steps = 0  # and one every so many steps for good; 0: none.
+
+    config.evaluation = evaluation = ml_collections.ConfigDict()  # In the training.
+    evaluation.inception = "none"  # FID and KID: auto, or the file of the weights.
+    evaluation.fid_reference = "test"  # Or train+test, or both with a comma.
+    evaluation.fcn = "none"  # Scores of generated photographs: train_fcn's file.
+    evaluation.lpips = ""  # The weights' two files, with a comma.
     return variant_of(config, variant)
 
 
@@ -108,6 +116,8 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.max_steps = 8
     config.log_every_steps, config.sample_every_steps = 2, 4
     config.checkpoint_every_steps, config.keep_every_steps = 4, 0
+    if config.evaluate_every_steps:
+        config.evaluate_every_steps = 4
     config.num_samples = 2
     return config
 

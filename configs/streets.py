@@ -29,4 +29,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.log_every_steps = 50
     config.sample_every_steps = 500
     config.checkpoint_every_steps = 1000
+    config.evaluate_every_steps = 500
+    config.best_metric = "AtoB/per_pixel"
     return default.variant_of(config, variant)

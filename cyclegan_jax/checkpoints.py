@@ -8,6 +8,7 @@ at the end: a checkpoint that is visible is complete.
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ class Checkpoints:
         *,
         keep: int = 3,
         keep_every: int = 0,
+        keep_best: Callable | None = None,
         read_only: bool = False,
     ):
         """Opens the folder, creating it if needed.
@@ -37,12 +39,21 @@ class Checkpoints:
           folder: where the checkpoints are; a local path or gs://...
           keep: the newest so many stay.
           keep_every: as does the one of every so many steps; 0: none.
+          keep_best: `min` or `max`: as does the one whose score is the best by it.
           read_only: leave the folder alone; another process may be writing to it.
         """
         policies = ocp.training.preservation_policies
         kept = [policies.LatestN(max(keep, 1))]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
+        if keep_best:
+            best = policies.BestN(
+                get_metric_fn=lambda metrics: metrics["score"],
+                reverse=keep_best is min,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            kept.append(best)
         self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
@@ -52,19 +63,36 @@ class Checkpoints:
             preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
         )
-        self._response = None
+        self._response, self._better = None, keep_best
 
     def steps(self) -> list[int]:
         """Lists the steps of the complete checkpoints, in order."""
         return sorted(found.step for found in self._checkpointer.checkpoints)
 
-    def save(self, step: int, tree: Any, extra: dict[str, Any]) -> None:
+    def best_score(self) -> float | None:
+        """Returns the best score of the checkpoints, if one of them has a score."""
+        scores = [
+            found.metrics["score"]
+            for found in self._checkpointer.checkpoints
+            if found.metrics
+        ]
+        return self._better(scores) if scores else None
+
+    def save(
+        self,
+        step: int,
+        tree: Any,
+        extra: dict[str, Any],
+        *,
+        score: float | None = None,
+    ) -> None:
         """Starts saving; returns when the arrays may change again.
 
         Args:
           step: of the run; a checkpoint of it must not exist yet.
           tree: of arrays.
           extra: JSON values.
+          score: what `keep_best` goes by, if it was measured at this step.
 
         Raises:
           UserError: this or the previous checkpoint could not be written.
@@ -72,7 +100,10 @@ class Checkpoints:
         self.wait()
         try:
             self._response = self._checkpointer.save_async(
-                step, tree, custom_metadata=extra
+                step,
+                tree,
+                metrics=None if score is None else {"score": score},
+                custom_metadata=extra,
             )
         except (OSError, ValueError) as error:
             raise self._cannot_write(error) from error

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,24 +14,31 @@ from cyclegan_jax import data, losses, networks, schedules
 from cyclegan_jax.devices import AXIS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.metrics import meanings
 
 METHODS = ("cyclegan",)
 DTYPES = ("float32", "bfloat16")
 
 
-def load_dataset(config: ml_collections.ConfigDict) -> data.Dataset:
-    """Opens the data set of a config; see `data.load_dataset` for the errors."""
+def load_dataset(config: ml_collections.ConfigDict, path: str = "") -> data.Dataset:
+    """Opens the data set of a config; see `data.load_dataset` for the errors.
+
+    Args:
+      config: of a run.
+      path: where the data lie, if not where the config says.
+    """
     d = config.data
     splits = ("train_a", "train_b", "test_a", "test_b")
     return data.load_dataset(
         d.dataset,
-        path=d.path,
+        path=path or d.path,
         data_dir=d.data_dir,
         folders={split: d[split] for split in splits if d[split]} or None,
         channels_a=d.channels_a,
         channels_b=d.channels_b,
         on_corrupt=d.on_corrupt,
         max_images=d.max_images,
+        palette=d.palette,
         streets_size=d.streets_size,
         streets_train_count=d.streets_train,
         streets_test_count=d.streets_test,
@@ -122,6 +130,29 @@ def build_optimizer(
     """Returns the Adam of a config, to be applied to each network by itself."""
     o = config.optimizer
     return optax.adam(schedule, b1=o.beta1, b2=o.beta2)
+
+
+def check_metric(setting: str, metric: str) -> Callable:
+    """Checks the name of a metric by which checkpoints are compared.
+
+    Args:
+      setting: what the user calls it.
+      metric: such as AtoB/per_pixel.
+
+    Returns:
+      `min` or `max`, whichever is better.
+
+    Raises:
+      UserError: there is no such metric, or neither more nor less of it is better.
+    """
+    direction, _, name = metric.partition("/")
+    better = meanings.better(name)
+    if direction not in ("AtoB", "BtoA") or better is None:
+        raise UserError(
+            f"{setting} is {metric!r}; it can be a direction and a metric, such as"
+            " AtoB/per_pixel or BtoA/fid_clean_test (docs/metrics.md lists them)."
+        )
+    return better
 
 
 def total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:

@@ -32,6 +32,11 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Makes [..., 1, 3 or 4] channels three; transparency is left out."""
+    return np.broadcast_to(pixels[..., :3], (*pixels.shape[:-1], 3))
+
+
 def save_png(path: epath.PathLike, pixels: np.ndarray) -> None:
     """Writes uint8 [H, W] or [H, W, C] as a PNG; readers never see half of it."""
     if pixels.ndim == 3 and pixels.shape[-1] == 1:

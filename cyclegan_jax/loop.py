@@ -3,13 +3,14 @@
 import contextlib
 import functools
 
-import jax
 import ml_collections
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import evaluation, report, run_folder, samples, steps
+from cyclegan_jax import report, run_folder, samples
+from cyclegan_jax.charts import TEST
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.live import LiveEvaluation
 from cyclegan_jax.interrupts import Interrupts
 from cyclegan_jax.summary import Clock, summary
 from cyclegan_jax.trainer import Trainer
@@ -88,14 +89,17 @@ class Loop:
         run, config = self._trainer, self._trainer.config
         done = run.step == run.total_steps
         last = done or interrupts.signal
+        score, save = None, due(run.step, config.checkpoint_every_steps) or last
         if due(run.step, config.log_every_steps) or done:
             self._log(writer, bar, clock)
-        if due(run.step, config.evaluate_every_steps) or done:
-            self._evaluate(writer)
+        every = config.evaluate_every_steps
+        if due(run.step, every) or (done and every):
+            score = self._evaluate(writer)
+            save |= score is not None and self._is_best(score)
         if due(run.step, config.sample_every_steps) or last:
             self._show(writer)
-        if due(run.step, config.checkpoint_every_steps) or last:
-            run.save()
+        if save:
+            run.save(score)
         return last
 
     def _log(self, writer, bar, clock):
@@ -110,21 +114,28 @@ class Loop:
         bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
 
     def _evaluate(self, writer):
-        """Scores photo -> labels where the test split has class maps."""
-        run = self._trainer
-        if run.dataset.test_class_maps is None or run.config.data.channels_b != 3:
-            return
-        translate = functools.partial(self._translate, run.state)
-        scores = evaluation.label_scores(translate, run.dataset, run.transform)
-        self._scores = {f"test/{k}": v for k, v in scores.items()}
+        """Measures the test split; returns the value of `best_metric`, if there is."""
+        run, metric = self._trainer, self._trainer.config.best_metric
+        self._scores = self._measure(run.state, run.step)
         writer.write(run.step, self._scores)
+        if metric and TEST + metric not in self._scores:
+            known = sorted(name.removeprefix(TEST) for name in self._scores)
+            raise UserError(
+                f"best_metric {metric} is not measured on these data; it can be one of"
+                f" {', '.join(known)}."
+            )
+        return self._scores[TEST + metric] if metric else None
 
     @functools.cached_property
-    def _translate(self):
-        def translate(state, photos):
-            return steps.translate(state, self._trainer.method, "g_ab", photos)
+    def _measure(self):
+        run = self._trainer
+        return LiveEvaluation(
+            run.config, run.workdir, run.method, run.dataset, run.transform
+        )
 
-        return jax.jit(translate)
+    def _is_best(self, score):
+        run, before = self._trainer, self._trainer.checkpoints.best_score()
+        return before is None or run.better(score, before) != before
 
     def _show(self, writer):
         """Writes a sample grid and the run's page."""
@@ -151,8 +162,10 @@ class Loop:
             print(f"Stopped by {interrupts.name} after {done}; run again to go on.")
             return 128 + interrupts.signal
         print(f"Finished {done}.")
-        if self._scores:
-            shown = ", ".join(f"{k[5:]} {v:.3f}" for k, v in self._scores.items())
+        labels = [f"{TEST}AtoB/{k}" for k in ("per_pixel", "per_class", "class_iou")]
+        if labels[0] in self._scores:
+            scores = {name.rpartition("/")[2]: self._scores[name] for name in labels}
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
             print(f"Photo to labels on the test pairs: {shown}")
         print(f"Look at {run.workdir / 'index.html'}")
         return 0

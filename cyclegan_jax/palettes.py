@@ -10,6 +10,12 @@ import numpy as np
 
 from cyclegan_jax.errors import UserError
 
+VOID = 255
+"""The index of pixels that belong to no class; they are not scored."""
+LABEL_DISTANCE = 40.0
+"""Label maps are read with this much tolerance (Euclidean, of RGB in 0..255): enough
+for JPEG's noise, less than the distance of Cityscapes' unlabelled areas to a class."""
+
 _CHUNK_PIXELS = 1 << 17  # Bounds the float32 [pixels, K] scores: 10 MB for K = 19.
 
 
@@ -22,7 +28,7 @@ class Palette:
         colours: The K (red, green, blue) colours, 0..255, all different.
 
     Raises:
-        UserError: Not 1..256 classes, or a repeated name or colour, or a colour
+        UserError: Not 1..255 classes, or a repeated name or colour, or a colour
             that is not three whole numbers in 0..255.
     """
 
@@ -30,9 +36,9 @@ class Palette:
     colours: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self):
-        if len(self.names) != len(self.colours) or not 1 <= len(self.names) <= 256:
+        if len(self.names) != len(self.colours) or not 1 <= len(self.names) <= VOID:
             raise UserError(
-                "a palette needs 1 to 256 classes with one colour each; "
+                f"a palette needs 1 to {VOID} classes with one colour each; "
                 f"got {len(self.names)} names and {len(self.colours)} colours"
             )
         for name, colour in zip(self.names, self.colours, strict=True):
@@ -97,7 +103,7 @@ class Palette:
         names = tuple(self.names[i] for i in indices)
         return Palette(names, tuple(self.colours[i] for i in indices))
 
-    def nearest(self, images: np.ndarray) -> np.ndarray:
+    def nearest(self, images: np.ndarray, within: float = np.inf) -> np.ndarray:
         """Maps every pixel to the class whose colour is nearest in RGB.
 
         This is how a generated label image is read (paper section 5.1.2 scores such
@@ -105,6 +111,7 @@ class Palette:
 
         Args:
             images: uint8 [..., H, W, 3].
+            within: Pixels farther than this from every colour become `VOID`.
 
         Returns:
             Class indices, uint8 [..., H, W].
@@ -126,7 +133,9 @@ class Palette:
         for start in range(0, len(pixels), _CHUNK_PIXELS):
             chunk = pixels[start : start + _CHUNK_PIXELS].astype(np.float32)
             scores = squares - chunk @ (2 * colours.T)
-            classes[start : start + _CHUNK_PIXELS] = scores.argmin(-1)
+            found = scores.argmin(-1).astype(np.uint8)
+            far = scores.min(-1) + (chunk**2).sum(-1) > within**2
+            classes[start : start + _CHUNK_PIXELS] = np.where(far, VOID, found)
         return classes.reshape(images.shape[:-1])
 
 

@@ -141,7 +141,7 @@ def load(
         known = ", ".join(map(str, found))
         raise UserError(f"{workdir} has no checkpoint of step {step}, but of {known}.")
     workdir = epath.Path(workdir)
-    config = ml_collections.ConfigDict(run_folder.read_config(workdir))
+    config = run_folder.load_config(workdir)
     method = experiment.build_method(config)
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     try:
@@ -149,11 +149,21 @@ def load(
         weights = checkpoints.load_weights(step, device)
     finally:
         checkpoints.close()
-    params = weights["params"] | (weights["ema_params"] if average else {})
-    stats = weights["norm_stats"]
-    variables = {
+    averages = weights["ema_params"] if average else {}
+    variables = variables_of(weights["params"], averages, weights["norm_stats"])
+    return Run(workdir, config, method, step, variables)
+
+
+def variables_of(params: dict, averages: dict, stats: dict) -> dict[str, dict]:
+    """Puts together what each network's `apply` takes.
+
+    Args:
+      params: network name -> parameters.
+      averages: network name -> moving averages, which are used instead.
+      stats: network name -> running statistics of batch norm.
+    """
+    return {
         name: {"params": value}
         | ({"batch_stats": stats[name]} if name in stats else {})
-        for name, value in params.items()
+        for name, value in (params | averages).items()
     }
-    return Run(workdir, config, method, step, variables)

@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Any
 
 import jax
+import ml_collections
 from etils import epath
 
 from cyclegan_jax.errors import UserError
@@ -89,6 +90,11 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
+    """Reads the config of a run, with its settings as attributes; see `read_config`."""
+    return ml_collections.ConfigDict(read_config(workdir))
 
 
 def check(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:

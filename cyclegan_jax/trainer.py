@@ -23,6 +23,7 @@ class Trainer:
       pools: the image pools.
       pending: losses of each step since they were last taken.
       total_steps: steps of the whole run.
+      better: `min` or `max`, by which `best_metric` is the best; None without one.
     """
 
     def __init__(self, config: ml_collections.ConfigDict, workdir: epath.PathLike):
@@ -33,6 +34,9 @@ class Trainer:
         self.config = config
         self.workdir = epath.Path(workdir)
         self.method = experiment.build_method(config)
+        self.better = None
+        if config.best_metric:
+            self.better = experiment.check_metric("best_metric", config.best_metric)
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
@@ -80,6 +84,7 @@ class Trainer:
             self.workdir / "checkpoints",
             keep=config.keep_checkpoints,
             keep_every=config.keep_every_steps,
+            keep_best=self.better,
         )
         self._restore()
 
@@ -179,8 +184,11 @@ class Trainer:
                         " optimizer.learning_rate or compute_dtype='float32' may help."
                     )
 
-    def save(self) -> None:
+    def save(self, score: float | None = None) -> None:
         """Saves a checkpoint of this step, unless there is one.
+
+        Args:
+          score: the value of `best_metric`, if it was measured at this step.
 
         Raises:
           UserError: a loss or a parameter is not finite, or there is no space.
@@ -197,7 +205,8 @@ class Trainer:
                 f"a parameter is not finite after step {self.step}; the newest"
                 " checkpoint is from before."
             )
-        self.checkpoints.save(self.step, self._checkpoint_tree(), {"pending": pending})
+        extra = {"pending": pending}
+        self.checkpoints.save(self.step, self._checkpoint_tree(), extra, score=score)
 
 
 @jax.jit

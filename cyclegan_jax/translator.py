@@ -1,7 +1,7 @@
 """Translates pictures of any size with a run's generator."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ class Translator:
 
     Attributes:
       run: the run.
+      direction: AtoB or BtoA.
       channels_in: channels of the pictures it takes; others are converted.
       channels_out: channels of those it gives.
     """
@@ -53,7 +54,7 @@ class Translator:
         """
         if size not in Size.__args__:
             raise UserError(f"size is {size!r}; it can be {', '.join(Size.__args__)}.")
-        self.run = run
+        self.run, self.direction = run, direction
         self._name = run.generator(direction)
         self._size, self._side = size, run.config.data.crop_size
         domain_in, domain_out = ("a", "b") if direction == "AtoB" else ("b", "a")
@@ -62,10 +63,8 @@ class Translator:
         module = run.method.modules[self._name]
         self._multiple = module.size_multiple
         self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-        self._variables = jax.device_put(
-            run.variables[self._name], NamedSharding(self._mesh, PartitionSpec())
-        )
         self._apply = jax.jit(module.apply)
+        self.use(run.variables[self._name])
         self._tiled = None
         if size == "tile":
             self._tiled = tiling.TiledGenerator(module, tile_size)
@@ -96,6 +95,11 @@ class Translator:
         """
         run = restore.load(workdir, step, average=average)
         return cls(run, direction, size=size, tile_size=tile_size)
+
+    def use(self, variables: dict[str, Any]) -> None:
+        """Goes on with other variables of the same network; nothing is recompiled."""
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+        self._variables = jax.device_put(variables, everywhere)
 
     def __call__(
         self, pictures: np.ndarray | Sequence[np.ndarray]

@@ -120,6 +120,32 @@ def test_cityscapes_has_pairs_and_class_maps(tmp_path):
         load_dataset("cityscapes", path=tmp_path)
 
 
+def test_any_set_can_have_a_palette(tmp_path):
+    make_set(tmp_path, (2, 2, 2, 2), "{i}.png")
+    (tmp_path / "classes.txt").write_text("sea 0 0 200\nland 0 200 0\n")
+    colours = np.zeros((5, 7, 3), int)
+    colours[:, :3], colours[:, 3:6] = (10, 0, 205), (0, 200, 0)
+    colours[:, 6] = (200, 200, 200)
+    for split in ("trainB", "testB"):
+        for i in range(2):
+            save(tmp_path / split / f"{i}.png", np.roll(colours, i, axis=1))
+    options = {"path": tmp_path, "palette": tmp_path / "classes.txt"}
+    dataset = load_dataset("folder", **options)
+    assert dataset.palette.names == ("sea", "land")
+    assert dataset.paired_test
+    row = [0, 0, 0, 1, 1, 1, 255]
+    np.testing.assert_array_equal(dataset.test_class_maps[0], [row] * 5)
+    rolled = np.roll([row] * 5, 1, axis=1)
+    np.testing.assert_array_equal(dataset.train_class_maps[1], rolled)
+    one = load_dataset("folder", max_images=1, **options)
+    assert len(one.train_class_maps) == len(one.test_class_maps) == 1
+    (tmp_path / "testB" / "0.png").rename(tmp_path / "testB" / "5.png")
+    with pytest.raises(UserError, match="folder are not named in pairs"):
+        load_dataset("folder", **options)
+    with pytest.raises(UserError, match="streets has its own classes"):
+        load_dataset("streets", palette="x")
+
+
 def test_streets_is_made_and_paired_in_its_tests():
     dataset = load_dataset(
         "streets",

@@ -7,16 +7,26 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import scipy.ndimage
 from PIL import Image
 
 from configs import folder, streets
-from cyclegan_jax import evaluation, restore, run_folder, torch_files, torch_runs
+from cyclegan_jax import (
+    evaluation,
+    experiment,
+    restore,
+    run_folder,
+    torch_files,
+    torch_runs,
+)
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.metrics import pictures
+from cyclegan_jax.evaluation import instruments
+from cyclegan_jax.metrics import fcn, meanings, pictures
 from tests.oracle import cases
+from tests.oracle import lpips as oracle_lpips
 
 ROOT = pathlib.Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -59,7 +69,8 @@ def test_numbers_are_those_of_the_pictures(made):
             np.testing.assert_allclose(result[name][metric], np.mean(values), rtol=1e-5)
     assert 0 < result["AtoB"]["class_iou"] < result["AtoB"]["per_pixel"] < 1
     assert result["AtoB"]["per_pixel_by_chance"] > 0.3  # Streets are alike.
-    assert "per_pixel" not in result["BtoA"]
+    assert result["AtoB"]["per_pixel_of_real"] == 1  # Drawn in the palette's colours.
+    assert not {"per_pixel", "fcn_per_pixel"} & set(result["BtoA"])
 
 
 def pair(seed=0, shape=(3, 24, 30, 3)):
@@ -123,16 +134,11 @@ def test_negatives_and_copies_are_noticed():
 
 def looks(outputs, inputs, target):
     """The warnings for such outputs."""
-
-    class Source(list):
-        @property
-        def names(self):
-            return [f"{i}.png" for i in range(len(self))]
-
-    side = evaluation.Direction("AtoB")
-    small = [[pictures.thumbnails(x)] for x in (inputs, outputs)]
-    evaluation._check_looks(side, Source(target), lambda image, name: image, *small)
-    return side.warnings
+    varied = pictures.diversity(pictures.thumbnails(target))
+    instrument = instruments.Looks("AtoB", varied)
+    instrument.add(instruments.Batch([], inputs, outputs))
+    instrument.metrics()
+    return instrument.warnings
 
 
 def test_warnings_in_words():
@@ -154,12 +160,66 @@ def command(*arguments):
     )
 
 
-def test_command(made):
+def test_command_with_everything(made, tmp_path):
+    """Random LPIPS weights and an untrained FCN: what matters is that they judge."""
     run, result = made
-    done = command(f"--workdir={run}", "--step=all")
+    tensors = oracle_lpips.tensors()
+    torch_files.write(tmp_path / "lpips.pth", tensors)
+    palette = experiment.load_dataset(run_folder.load_config(run)).palette
+    blank = np.zeros((1, 32, 32, 3), np.float32)
+    params = fcn.FCN(19).init(jax.random.key(0), blank)["params"]
+    fcn.Segmenter(params, palette.names, 32).save(run / fcn.FILE_NAME)
+    done = command(f"--workdir={run}", "--step=all", f"--lpips={tmp_path}/lpips.pth")
+    (run / fcn.FILE_NAME).unlink()
     assert done.returncode == 0, done.stderr
     assert "step 0" in done.stdout
     assert f"{result['AtoB']['cycle_l1']:.3f}" in done.stdout
+    found = json.loads((run / "evaluation/0/metrics.json").read_text())["BtoA"]
+    assert {"fcn_per_pixel", "fcn_per_pixel_of_real", "fcn_class_iou_by_chance"} <= set(
+        found
+    )
+    # The pictures have 32 pixels, too few for LPIPS' last layers.
+    assert "paired_lpips" not in found
+    page = (run / "evaluation/index.html").read_text()
+    assert "AtoB/per_pixel" in page
+    assert "Test: fcn class iou" in page
+
+
+def test_best_step(made, tmp_path):
+    """Out of what was measured in the training and after it."""
+    run, _ = made
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for step in (5, 7):
+        shutil.copytree(copy / "checkpoints/0", copy / f"checkpoints/{step}")
+    lines = [{"step": 5, "test/AtoB/cycle_l1": 0.05}, {"step": 5, "cycle_a": 1.0}]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    with pytest.raises(UserError, match="AtoB/cycle_l1 of step 7 is not known"):
+        evaluation.best_step(copy, "AtoB/cycle_l1")
+    (copy / "evaluation/7").mkdir()
+    other = {"step": 7, "average": True, "data_path": "", "AtoB": {"cycle_l1": 0.01}}
+    (copy / "evaluation/7/metrics.json").write_text(json.dumps(other))
+    assert evaluation.best_step(copy, "AtoB/cycle_l1") == 7
+    (copy / "evaluation/7/metrics.json").write_text(json.dumps(other | {"average": 0}))
+    with pytest.raises(UserError, match="of step 7 is not known"):
+        evaluation.best_step(copy, "AtoB/cycle_l1")
+    (copy / "evaluation/7/metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"metrics\.json is damaged"):
+        evaluation.best_step(copy, "AtoB/cycle_l1")
+
+
+def test_every_metric_is_explained(made):
+    _, result = made
+    for name in (*result["AtoB"], "fid_clean_test", "fcn_per_class", "paired_lpips"):
+        assert meanings.meaning(name)
+        assert meanings.unit(name) != "value"
+    assert meanings.better("fcn_per_pixel") is meanings.better("cycle_psnr") is max
+    assert meanings.better("kid_clean_test") is meanings.better("paired_l1") is min
+    for name in ("kid_standard_error_clean_test", "per_pixel_of_real", "diversity"):
+        assert meanings.better(name) is None
+    assert "resized as legacy_pytorch, against the real train+test" in meanings.meaning(
+        "kid_standard_error_legacy_pytorch_train+test"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +228,12 @@ def test_command(made):
         (["--workdir=nowhere"], "nowhere holds no run"),
         ([], "--workdir is missing"),
         (["--step=5"], "has no checkpoint of step 5, but of 0"),
-        (["--step=best"], "it can be a number, latest or all"),
+        (["--step=first"], "it can be a number, latest, best or all"),
+        (["--metric=AtoB/per_pixel"], "--metric goes with --step=best"),
+        (["--step=best", "--metric=AtoB/diversity"], "metric is 'AtoB/diversity'; it"),
+        (["--step=best", "--metric=BtoA/fid_clean_test"], "--step=all measures all"),
+        (["--fcn=nowhere"], "nowhere cannot be read"),
+        (["--lpips=nowhere.pth"], "nowhere.pth"),
         (["--data_path=/nowhere"], "/nowhere"),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import images, interrupts, loop, run_folder, steps
+from cyclegan_jax import evaluation, images, interrupts, loop, run_folder, steps
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
 
@@ -19,6 +19,7 @@ from cyclegan_jax.errors import UserError
 def smoke(**changes):
     config = streets.get_config("smoke")
     config.batch_size = 2
+    config.evaluate_every_steps, config.best_metric = 0, ""  # It takes seconds.
     config.generator.width = config.discriminator.width = 4
     with config.unlocked():
         config.update_from_flattened_dict(changes)
@@ -49,12 +50,9 @@ def finished(tmp_path_factory):
 
 def test_run_folder(finished):
     lines = [json.loads(x) for x in (finished / "metrics.jsonl").open()]
-    assert [line["step"] for line in lines] == [2, 4, 6, 8, 8]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
     terms = "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b learning_rate"
     assert set(lines[0]) == {"step", *terms.split()}
-    assert set(lines[-1]) == {"step"} | {
-        f"test/{name}" for name in ("per_pixel", "per_class", "class_iou")
-    }
     names = {path.name for path in finished.iterdir()}
     assert {"config.json", "run.json", "index.html", "timing.jsonl"} <= names
     samples = sorted(path.name for path in (finished / "samples").iterdir())
@@ -77,19 +75,24 @@ def test_same_run_twice_is_the_same(finished, tmp_path):
     assert_same_run(finished, tmp_path / "again")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number):
-    """Stopped in the middle of a logging interval, then resumed."""
+def stop_after(step, patch, number=signal.SIGTERM):
+    """Has the training get a signal after a step."""
     add = loop.Trainer._count
 
     def interrupting(trainer, metrics):
         add(trainer, metrics)
-        if trainer.step == 3:
+        if trainer.step == step:
             os.kill(os.getpid(), number)
 
+    patch.setattr(loop.Trainer, "_count", interrupting)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number):
+    """Stopped in the middle of a logging interval, then resumed."""
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_count", interrupting)
+        stop_after(3, patch, number)
         assert loop.train(smoke(), workdir) == 128 + number
     assert Checkpoints(workdir / "checkpoints").steps() == [3]
     assert loop.train(smoke(), workdir) == 0
@@ -176,6 +179,34 @@ def test_second_trainer_is_refused(finished):
     assert (finished / "config.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("metric", ["AtoB/class_iou", "BtoA/cycle_l1"])
+def test_best_checkpoint_stays(tmp_path, metric):
+    """Though it is neither among the newest nor due; also after a resumption."""
+    settings = {"evaluate_every_steps": 1, "best_metric": metric, "max_steps": 6}
+    settings |= {"keep_checkpoints": 1, "checkpoint_every_steps": 0}
+    workdir = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(3, patch)
+        assert loop.train(smoke(**settings), workdir) == 128 + signal.SIGTERM
+    loop.train(smoke(**settings), workdir)
+    lines = [json.loads(x) for x in (workdir / "metrics.jsonl").open()]
+    found = {x["step"]: x[f"test/{metric}"] for x in lines if f"test/{metric}" in x}
+    assert list(found) == list(range(1, 7))
+    best = (min if "l1" in metric else max)(found, key=found.get)
+    assert Checkpoints(workdir / "checkpoints").steps() == sorted({best, 6})
+    assert evaluation.best_step(workdir, metric) == best
+
+
+def test_unknown_best_metric(tmp_path):
+    with pytest.raises(UserError, match="best_metric is 'per_pixel'; it can be"):
+        loop.train(smoke(best_metric="per_pixel"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    settings = {"best_metric": "AtoB/fid_clean_test", "evaluate_every_steps": 2}
+    with pytest.raises(UserError, match="is not measured on these data; it can be one"):
+        loop.train(smoke(**settings), tmp_path / "run")
+    assert Checkpoints(tmp_path / "run/checkpoints").steps() == [2]
+
+
 def test_bad_test_image_costs_no_training(tmp_path, monkeypatch):
     """It shows at the final evaluation; the checkpoint is there nevertheless."""
 
@@ -183,8 +214,9 @@ def test_bad_test_image_costs_no_training(tmp_path, monkeypatch):
         raise UserError("image 7 cannot be decoded")
 
     monkeypatch.setattr(loop.Loop, "_evaluate", unreadable)
+    config = smoke(max_steps=3, checkpoint_every_steps=0, evaluate_every_steps=5)
     with pytest.raises(UserError, match="image 7"):
-        loop.train(smoke(max_steps=3, checkpoint_every_steps=0), tmp_path / "run")
+        loop.train(config, tmp_path / "run")
     assert Checkpoints(tmp_path / "run/checkpoints").steps() == [3]
 
 

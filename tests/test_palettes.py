@@ -43,6 +43,13 @@ def test_nearest_agrees_with_brute_force(monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_colours_that_are_too_far_belong_to_no_class():
+    palette = Palette(("left", "right"), ((0, 0, 0), (0, 0, 200)))
+    image = np.array([[[0, 30, 40], [0, 30, 41], [9, 0, 199]]], np.uint8)
+    assert palette.nearest(image, within=50).tolist() == [[0, palettes.VOID, 1]]
+    assert palette.nearest(image).tolist() == [[0, 0, 1]]
+
+
 def test_nearest_breaks_ties_towards_the_first_class():
     palette = Palette(("left", "right"), ((0, 0, 0), (0, 0, 200)))
     image = np.array([[[9, 9, 99], [9, 9, 100], [9, 9, 101]]], np.uint8)
@@ -96,7 +103,7 @@ def test_from_file_reads_names_and_colours_in_order(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("p.txt", "", "1 to 256 classes"),
+        ("p.txt", "", "1 to 255 classes"),
         ("p.txt", "road 128 64 128\nsky blue\n", "line 2 is 'sky blue'"),
         ("p.txt", "128 64 128\n", "line 1"),
         ("p.txt", "road 128 64 256\n", "'road' has the colour"),

@@ -1,5 +1,6 @@
 """FID and KID: closed forms, the published formulas, and the network in PyTorch."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -9,10 +10,12 @@ from flax import traverse_util
 from PIL import Image
 
 from configs import streets
-from cyclegan_jax import evaluation, experiment, pretrained
+from cyclegan_jax import experiment, pretrained
 from cyclegan_jax.data import test_transform as prepared
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation import Judges, TestSplit
 from cyclegan_jax.metrics import distances, features, inception
+from cyclegan_jax.palettes import VOID
 from cyclegan_jax.realism import Realism
 from tests.oracle import inception as oracle
 
@@ -187,7 +190,18 @@ def test_conventions_and_references():
 
 
 def test_notes():
-    dataset = experiment.load_dataset(streets.get_config("smoke"))
-    note = evaluation._notes(dataset, Realism(Averages()))[0]
+    config = streets.get_config("smoke")
+    dataset = experiment.load_dataset(config)
+    preprocess = experiment.build_preprocess(config, experiment.build_method(config))
+    judges = Judges(realism=Realism(Averages()))
+    note = TestSplit(dataset, preprocess, judges).notes[0]
     assert "FID is biased upwards for so few pictures (4 and 4, fewer" in note
-    assert evaluation._notes(dataset, "FID is missing.") == ["FID is missing."]
+    judges = Judges(missing=("FID is missing.",))
+    assert TestSplit(dataset, preprocess, judges).notes == ["FID is missing."]
+    few = dataclasses.replace(dataset, test_class_maps=None)
+    blank = np.full((64, 64), VOID, np.uint8)
+    blank[:16] = 0
+    unknown = dataclasses.replace(dataset, test_class_maps=[blank] * 4)
+    assert TestSplit(few, preprocess, Judges()).notes == []
+    note = TestSplit(unknown, preprocess, Judges()).notes[0]
+    assert note.startswith("75.00% of the pixels of the test label maps have colours")

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cyclegan_jax import images, report
+from cyclegan_jax import charts, images, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -24,7 +24,7 @@ def workdir(tmp_path):
         for step in range(50, 1001, 50):
             values = {"g_ab": 1 / step, "cycle_a": 9.0, "learning_rate": 2e-4}
             file.write(json.dumps({"step": step, **values, "speed": 1.0}) + "\n")
-        file.write('{"step": 1000, "test/per_pixel": 0.9}\n{"step": 1050, "g_')
+        file.write('{"step": 1000, "test/AtoB/per_pixel": 0.9}\n{"step": 1050, "g_')
     summary = {"data": "<script>alert(1)</script>"}
     report.write_training_page(folder, title="a <b>run</b>", summary=summary)
     return folder
@@ -36,17 +36,17 @@ def page_data(workdir):
 
 
 def test_charts(workdir):
-    charts = {chart["title"]: chart for chart in page_data(workdir)["charts"]}
-    assert list(charts) == [
+    found = {chart["title"]: chart for chart in page_data(workdir)["charts"]}
+    assert list(found) == [
         "Adversarial, generators",
         "Cycle",
         "Learning rate",
-        "Test split",
         "Other",
+        "Test: per pixel",
     ]
-    curve = charts["Adversarial, generators"]["curves"]["g_ab"]
+    curve = found["Adversarial, generators"]["curves"]["g_ab"]
     assert [step for step, _ in curve] == list(range(50, 1001, 50))
-    assert charts["Test split"]["curves"] == {"test/per_pixel": [[1000.0, 0.9]]}
+    assert found["Test: per pixel"]["curves"] == {"AtoB": [[1000.0, 0.9]]}
 
 
 def test_names_are_escaped(workdir):
@@ -68,12 +68,12 @@ def test_nothing_is_loaded_from_elsewhere(workdir):
 def test_long_curves_are_thinned_to_means():
     steps = np.arange(100_000)
     values = np.random.default_rng(0).random(100_000)
-    thinned = np.array(report.thin(list(zip(steps, values, strict=True))))
-    assert len(thinned) == report.MAX_POINTS
-    size = 100_000 // report.MAX_POINTS
+    thinned = np.array(charts.thin(list(zip(steps, values, strict=True))))
+    assert len(thinned) == charts.MAX_POINTS
+    size = 100_000 // charts.MAX_POINTS
     expected = values.reshape(-1, size).mean(axis=1)
     np.testing.assert_allclose(thinned[:, 1], expected, rtol=1e-5)
-    assert report.thin([(1, 2.0)]) == [[1.0, 2.0]]
+    assert charts.thin([(1, 2.0)]) == [[1.0, 2.0]]
 
 
 def test_run_without_anything_yet(tmp_path):

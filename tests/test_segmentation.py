@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax import data, evaluation, images
-from cyclegan_jax.metrics import segmentation
-from cyclegan_jax.palettes import Palette
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics import labels, segmentation
+from cyclegan_jax.palettes import VOID, Palette
 
 
 def brute_force(truth, prediction, classes):
@@ -42,37 +42,42 @@ def test_shapes_must_agree():
         segmentation.confusion(np.zeros((2, 2), int), np.zeros((4,), int), 2)
 
 
-class Source(list):
-    """Images in memory with names."""
-
-    @property
-    def names(self):
-        return [f"{i}.png" for i in range(len(self))]
-
-
-def test_label_scores_decode_the_nearest_colour():
-    """A "translation" that paints the truth, a little off, is right everywhere but
-    where it is told to err; classes that the split does not contain are no answer.
-    """
+def test_labels_take_the_nearest_colour_of_the_classes_that_occur():
     palette = Palette(("a", "b", "c"), ((0, 0, 0), (250, 250, 250), (20, 20, 20)))
-    truth = [np.array([[0, 1], [1, 0]], np.uint8), np.array([[1, 1], [0, 0]], np.uint8)]
-    painted = [palette.paint(class_map) for class_map in truth]
-    dataset = data.Dataset(
-        name="test",
-        train_a=Source(),
-        train_b=Source(),
-        test_a=Source(painted),
-        test_b=Source(painted),
-        palette=palette,
-        test_class_maps=Source(truth),
+    maps = [np.array([[0, 1], [1, 0]], np.uint8), np.array([[1, 1], [0, 0]], np.uint8)]
+    truth = labels.Truth(maps, 3)
+    assert truth.present.tolist() == [0, 1]
+    painted = np.stack([palette.paint(class_map) for class_map in maps])
+    off = np.clip(painted.astype(int) + 25, 0, 255).astype(np.uint8)  # Black: near c.
+    read = labels.LabelReader(palette, truth.present)
+    np.testing.assert_array_equal(read(off), maps)
+    off[:, 0, 0] = 255 - off[:, 0, 0]  # One pixel in four is wrong.
+    scorer = labels.Scorer(truth)
+    scorer.add(read(off))
+    assert scorer.scores()["per_pixel"] == 0.75
+
+
+def test_labels_of_other_pairs_are_chance():
+    maps = [np.zeros((2, 2), np.uint8), np.array([[0, 0], [1, VOID]], np.uint8)]
+    truth = labels.Truth(maps, 2)
+    # The first is judged by the second, without its void, and the other way round.
+    assert truth.chance()["per_pixel"] == pytest.approx((2 + 2) / (3 + 3))
+    assert truth.unknown == 1 / 8
+
+
+def test_void_does_not_count():
+    truth = labels.Truth([np.array([[0, VOID]], np.uint8)], 2)
+    scorer = labels.Scorer(truth)
+    scorer.add(np.array([[[0, 0]]], np.uint8))
+    assert scorer.scores() == {"per_pixel": 1, "per_class": 1, "class_iou": 1}
+    with pytest.raises(UserError, match="not one pixel of the test label maps"):
+        labels.Truth([np.full((2, 2), VOID, np.uint8)], 2)
+
+
+def test_maps_of_another_size_are_brought_to_the_prediction():
+    truth = labels.Truth(
+        [np.kron([[0, 1], [1, 0]], np.ones((4, 4))).astype(np.uint8)], 2
     )
-    transform = data.Preprocess(mode="none", multiple=1)
-
-    def translate(photos):
-        off = photos + np.float32(25 / 127.5)  # Black becomes (25, 25, 25), near "c".
-        off[:, 0, 0] = -off[:, 0, 0]  # One pixel in four is wrong.
-        return off
-
-    scores = evaluation.label_scores(translate, dataset, transform, batch_size=1)
-    assert scores["per_pixel"] == 0.75
-    assert images.to_uint8(np.float32([-1, 1])).tolist() == [0, 255]
+    scorer = labels.Scorer(truth)
+    scorer.add(np.array([[[0, 1], [1, 0]]], np.uint8))
+    assert scorer.scores()["per_pixel"] == 1

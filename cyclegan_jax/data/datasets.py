@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from etils import epath
 
-from cyclegan_jax.data import sources
-from cyclegan_jax.data.decode import check_channels, convert_channels
+from cyclegan_jax.data import labels, sources
+from cyclegan_jax.data.decode import check_channels
 from cyclegan_jax.data.selection import readable, same_scenes
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
@@ -28,8 +28,9 @@ class Dataset:
       test_a, test_b: test images; empty sources if the set has none.
       paired_train, paired_test: image i of A and image i of B show the same scene.
       palette: B's images are label maps in these colours; None otherwise.
-      test_class_maps: the label map of test pair i as palette indices, uint8 [H, W];
-      None without a palette.
+      test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
+        where there is none; None without a palette.
+      train_class_maps: those of image i of train_a; None where they are not known.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Dataset:
     paired_test: bool = False
     palette: "Palette | None" = None
     test_class_maps: ImageSource | None = None
+    train_class_maps: ImageSource | None = None
 
 
 def load_dataset(
@@ -53,6 +55,7 @@ def load_dataset(
     channels_b: int = 3,
     on_corrupt: Literal["stop", "skip"] = "stop",
     max_images: int = 0,
+    palette: str | os.PathLike = "",
     streets_size: int = 64,
     streets_train_count: int = 400,
     streets_test_count: int = 100,
@@ -77,6 +80,8 @@ def load_dataset(
         when it is first read; "skip" decodes all images once, now, and leaves
         such images out (of a pair both), with a warning that names them.
       max_images: The most images of each split to use, the first ones; 0 is all.
+      palette: A file of class colours, see `Palette.from_file`: the images of B are
+        label maps in these colours, and files of A and B are pairs by their names.
       streets_size: Side of the images of "streets", in pixels.
       streets_train_count: Training images of A, and of B, of "streets".
       streets_test_count: Test pairs of "streets".
@@ -95,19 +100,24 @@ def load_dataset(
         raise UserError(f"max_images is {max_images}; 0 means all")
     folders = {split: folder for split, folder in (folders or {}).items() if folder}
     _check_location(name, path, folders)
-    channels = {
+    wanted = {
         s: check_channels(channels_a if s[-1] == "a" else channels_b) for s in SPLITS
     }
+    classes = labels.palette_of(name, palette)
+    # Label maps are opened in colour, whatever is asked for: classes are colours.
+    channels = wanted | ({"train_b": 3, "test_b": 3} if classes else {})
     if name == "streets":
         counts = streets_train_count, streets_test_count
         dataset = _streets(channels, *counts, size=streets_size, seed=streets_seed)
-    elif name == "cityscapes":
-        dataset = _cityscapes(path, channels)
-    elif name == "folder":
+    elif name in ("folder", "cityscapes"):
         opened = _open_folders(folders, channels) if folders else _open(path, channels)
         dataset = _dataset(name, opened)
     else:
         dataset = _cycle_gan(name, path, data_dir, channels, quiet)
+    if classes:
+        dataset = dataclasses.replace(
+            dataset, **labels.read_as_labels(dataset, classes, wanted)
+        )
     if max_images:
         dataset = _first(dataset, max_images)
     if on_corrupt == "skip" and name != "streets":
@@ -185,34 +195,11 @@ def _streets(
     }
     return _dataset(
         "streets",
-        {s: _as_channels(source, channels[s]) for s, source in made.items()},
+        {s: sources.as_channels(source, channels[s]) for s, source in made.items()},
         paired_test=True,
         palette=CITYSCAPES,
         test_class_maps=StreetsSource("class_map", "test", test, size, seed),
-    )
-
-
-def _cityscapes(path: str | os.PathLike, channels: Mapping[str, int]) -> Dataset:
-    from cyclegan_jax.palettes import CITYSCAPES
-
-    # Label maps are opened in colour, whatever is asked for: classes are colours.
-    opened = _open(path, {**channels, "test_b": 3})
-    maps = None
-    if labels := opened.get("test_b"):
-        if len(labels) != len(opened["test_a"]):
-            raise UserError(
-                f"{path} has {len(opened['test_a'])} test photos and {len(labels)} "
-                "test label maps; cityscapes needs pairs"
-            )
-        maps = sources.MappedSource(labels, CITYSCAPES.nearest)
-        opened["test_b"] = _as_channels(labels, channels["test_b"])
-    return _dataset(
-        "cityscapes",
-        opened,
-        paired_train=same_scenes(opened["train_a"], opened["train_b"]),
-        paired_test=maps is not None,
-        palette=CITYSCAPES,
-        test_class_maps=maps,
+        train_class_maps=StreetsSource("class_map", "train_a", train, size, seed),
     )
 
 
@@ -245,19 +232,13 @@ def _cycle_gan(
     )
 
 
-def _as_channels(source: ImageSource, channels: int) -> ImageSource:
-    if channels == 3:
-        return source
-    return sources.MappedSource(source, lambda image: convert_channels(image, channels))
-
-
 def _select(dataset: Dataset, kept: Mapping[str, Sequence[int]]) -> Dataset:
     """The data set with only the images at the given indices of each split."""
     chosen = {s: sources.SubsetSource(getattr(dataset, s), kept[s]) for s in SPLITS}
-    maps = dataset.test_class_maps
-    if maps is not None:
-        maps = sources.SubsetSource(maps, kept["test_b"])
-    return dataclasses.replace(dataset, **chosen, test_class_maps=maps)
+    for maps, split in (("test_class_maps", "test_b"), ("train_class_maps", "train_a")):
+        if (source := getattr(dataset, maps)) is not None:
+            chosen[maps] = sources.SubsetSource(source, kept[split])
+    return dataclasses.replace(dataset, **chosen)
 
 
 def _first(dataset: Dataset, count: int) -> Dataset:

@@ -98,6 +98,13 @@ class MappedSource:
         return self._function(self._source[index])
 
 
+def as_channels(source: ImageSource, channels: int) -> ImageSource:
+    """Converts colour images to 1, 3 or 4 channels."""
+    if channels == 3:
+        return source
+    return MappedSource(source, lambda image: decode.convert_channels(image, channels))
+
+
 def folder_source(
     folder: str | os.PathLike,
     *,

@@ -8,7 +8,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
-from cyclegan_jax import pretrained, torch_files
+from cyclegan_jax import images, pretrained, torch_files
 from cyclegan_jax.metrics import inception
 
 # The weights' public release; torch-fidelity and pytorch-fid publish the same file.
@@ -37,8 +37,8 @@ def load_weights(path: epath.PathLike | None = None) -> dict:
 
 
 def resize(pictures: np.ndarray, convention: str) -> np.ndarray:
-    """Brings uint8 [B, H, W, 1 or 3] to float32 [B, 299, 299, 3] for the network."""
-    pictures = np.broadcast_to(pictures, (*pictures.shape[:3], 3))
+    """Brings uint8 [B, H, W, C] to float32 [B, 299, 299, 3] for the network."""
+    pictures = images.as_rgb(pictures)
     size = (inception.SIZE, inception.SIZE)
     if convention == "legacy_pytorch":
         shape = (len(pictures), *size, 3)

@@ -1,59 +1,90 @@
-"""Label maps made by a generator, scored against the true classes."""
+"""Class maps made from generated images, scored against the true classes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import segmentation
-from cyclegan_jax.palettes import Palette
+from cyclegan_jax.palettes import VOID, Palette
+
+
+class Truth:
+    """The true class maps of the test pairs, and what can be said about them alone.
+
+    Attributes:
+      maps: uint8 [H, W] each, VOID where there is no class.
+      classes: how many classes there are.
+      present: indices of the classes that occur.
+      unknown: share of pixels without a class.
+    """
+
+    def __init__(self, maps: Sequence[np.ndarray], classes: int):
+        """Reads all maps once.
+
+        Raises:
+          UserError: not one pixel has a class.
+        """
+        self.maps, self.classes = list(maps), classes
+        counts = sum(np.bincount(m.reshape(-1), minlength=VOID + 1) for m in self.maps)
+        self.present = np.flatnonzero(counts[:classes])
+        if not len(self.present):
+            raise UserError(
+                "not one pixel of the test label maps has a colour of the palette; do"
+                " the palette and the data belong together?"
+            )
+        self.unknown = float(counts[classes:].sum() / counts.sum())
+
+    def chance(self) -> dict[str, float]:
+        """Returns the scores that the true maps of other pairs would get."""
+        counts = np.zeros((self.classes,) * 2, np.int64)
+        for index, truth in enumerate(self.maps):
+            other = self.maps[(index + 1) % len(self.maps)]
+            other = resized(other, truth.shape)
+            valid = other < self.classes
+            counts += segmentation.confusion(
+                np.where(valid, truth, VOID), other * valid, self.classes
+            )
+        return segmentation.scores(counts)._asdict()
 
 
 class Scorer:
-    """Adds up a confusion matrix over the test pairs (Zhu et al. 2017, table 3).
+    """Adds up a confusion matrix over the test pairs, in order."""
 
-    Each pixel of a label image gets the class with the nearest palette colour, out of
-    the classes that occur in the truth.
-    """
+    def __init__(self, truth: Truth):
+        """Starts at the first pair."""
+        self._truth, self._done = truth, 0
+        self._counts = np.zeros((truth.classes,) * 2, np.int64)
 
-    def __init__(self, palette: Palette, truth: Sequence[np.ndarray]):
-        """Starts at the first pair.
-
-        Args:
-          palette: the classes' colours.
-          truth: class maps uint8 [H, W], one a pair; classes beyond the palette's do
-            not count.
-        """
-        self._truth, self._palette = truth, palette
-        self._count = len(palette.names)
-        found = np.unique(np.concatenate([np.unique(class_map) for class_map in truth]))
-        self._classes = found[found < self._count]
-        self._known = palette.subset(self._classes)
-        self._counts = np.zeros((self._count,) * 2, np.int64)
-        self._done = 0
-
-    def add(self, label_images: np.ndarray) -> None:
-        """Adds the next pairs' label images, uint8 [B, H, W, 3]."""
-        for predicted in self._classes[self._known.nearest(label_images)]:
-            class_map = resized(self._truth[self._done], predicted.shape)
-            self._counts += segmentation.confusion(class_map, predicted, self._count)
+    def add(self, predicted: np.ndarray) -> None:
+        """Adds class maps of the next pairs, uint8 [B, H, W], of any size."""
+        for class_map in predicted:
+            truth = resized(self._truth.maps[self._done], class_map.shape)
+            self._counts += segmentation.confusion(
+                truth, class_map, self._truth.classes
+            )
             self._done += 1
 
     def scores(self) -> dict[str, float]:
         """Returns per_pixel, per_class and class_iou."""
         return segmentation.scores(self._counts)._asdict()
 
-    def chance(self) -> dict[str, float]:
-        """Returns the scores that the true maps of other pairs would get."""
-        chance = np.zeros_like(self._counts)
-        for index in range(self._done):  # Each with the next one's: labels by chance.
-            truth = self._truth[index]
-            other = resized(self._truth[(index + 1) % self._done], truth.shape)
-            valid = other < self._count
-            chance += segmentation.confusion(
-                np.where(valid, truth, self._count), other * valid, self._count
-            )
-        return segmentation.scores(chance)._asdict()
+
+class LabelReader:
+    """Reads label images: each pixel gets the class with the nearest palette colour.
+
+    Out of the classes that occur in the truth (Zhu et al. 2017, section 5.1.2).
+    """
+
+    def __init__(self, palette: Palette, present: Sequence[int]):
+        """Takes the palette and the indices of the classes that occur."""
+        self._present = np.asarray(present, np.uint8)
+        self._known = palette.subset(present)
+
+    def __call__(self, label_images: np.ndarray) -> np.ndarray:
+        """Maps uint8 [B, H, W, 3] to class indices uint8 [B, H, W]."""
+        return self._present[self._known.nearest(label_images)]
 
 
 def resized(class_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -1,27 +1,5 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-
-// Samples: only the one that is shown is loaded.
-if (data.samples.length) {
-  const image = document.getElementById("sample");
-  const position = document.getElementById("position");
-  let current = data.samples.length - 1;
-  const show = (index) => {
-    current = Math.min(Math.max(index, 0), data.samples.length - 1);
-    image.src = data.samples[current];
-    position.textContent = "step " + Number(data.samples[current].match(/step_(\d+)/)[1]);
-  };
-  document.getElementById("previous").onclick = () => show(current - 1);
-  document.getElementById("next").onclick = () => show(current + 1);
-  document.addEventListener("keydown", (event) => {
-    if (event.target.tagName === "INPUT") return;
-    if (event.key === "ArrowLeft") show(current - 1);
-    if (event.key === "ArrowRight") show(current + 1);
-  });
-  show(current);
-}
-
-// Curves.
+// Draws the charts of #data into #charts; a slider #smoothing smooths them.
 const COLOURS = ["var(--one)", "var(--two)", "var(--three)", "var(--soft)"];
 const W = 360, H = 210, LEFT = 62, RIGHT = 10, TOP = 10, BOTTOM = 38;
 const SVG = "http://www.w3.org/2000/svg";
@@ -63,7 +41,7 @@ function draw(figure, chart, weight) {
   const curves = Object.entries(chart.curves);
   const all = curves.flatMap(([, points]) => points);
   const steps = all.map((p) => p[0]), values = all.map((p) => p[1]);
-  const x1 = Math.max(...steps), low = Math.min(0, ...values);
+  const x1 = Math.max(...steps) || 1, low = Math.min(0, ...values);
   const high = Math.max(...values) || 1;
   const x = (s) => LEFT + (s / x1) * (W - LEFT - RIGHT);
   const y = (v) => H - BOTTOM - ((v - low) / (high - low)) * (H - TOP - BOTTOM);
@@ -107,17 +85,19 @@ function draw(figure, chart, weight) {
   label(Infinity);
 }
 
-const slider = document.getElementById("smoothing");
-if (slider) {
-  const figures = data.charts.map((chart) => {
+const container = document.getElementById("charts");
+if (container) {
+  const { charts } = JSON.parse(document.getElementById("data").textContent);
+  const slider = document.getElementById("smoothing");
+  const figures = charts.map((chart) => {
     const figure = document.createElement("figure");
     const caption = figure.appendChild(document.createElement("figcaption"));
     caption.textContent = chart.title;
     caption.appendChild(document.createElement("span"));
-    return document.getElementById("charts").appendChild(figure);
+    return container.appendChild(figure);
   });
   const drawAll = () =>
-    data.charts.forEach((chart, i) => draw(figures[i], chart, Number(slider.value)));
-  slider.oninput = drawAll;
+    charts.forEach((chart, i) => draw(figures[i], chart, Number(slider?.value ?? 0)));
+  if (slider) slider.oninput = drawAll;
   drawAll();
 }

@@ -1,0 +1,17 @@
+"""How good a run's generators are on the test split: pictures, numbers and pages."""
+
+from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
+from cyclegan_jax.evaluation.directions import Direction, TestSplit
+from cyclegan_jax.evaluation.history import best_step, describe, evaluate_all
+from cyclegan_jax.evaluation.judges import Judges
+
+__all__ = [
+    "Direction",
+    "Judges",
+    "TestSplit",
+    "best_step",
+    "describe",
+    "evaluate",
+    "evaluate_all",
+    "open_test_split",
+]

@@ -1,0 +1,140 @@
+"""Evaluates one checkpoint, and writes its folder."""
+
+import os
+import pathlib
+from typing import Any
+
+from etils import epath
+
+from cyclegan_jax import experiment, images, report, restore, run_folder
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.directions import TestSplit
+from cyclegan_jax.evaluation.instruments import Batch
+from cyclegan_jax.evaluation.judges import Judges
+from cyclegan_jax.translator import Translator
+
+
+def evaluate(
+    workdir: epath.PathLike,
+    step: int | None = None,
+    *,
+    average: bool = True,
+    data_path: str = "",
+    test_split: TestSplit | None = None,
+) -> dict[str, Any]:
+    """Translates the test splits both ways and measures what comes out.
+
+    Writes `evaluation/<step>/` into the run's folder: the pictures, metrics.json and
+    index.html.
+
+    Args:
+      workdir: the run's folder.
+      step: of a checkpoint; None for the newest.
+      average: use the moving averages of the parameters where they exist.
+      data_path: where the data lie, if not where the run's config says.
+      test_split: from `open_test_split`; None: without FID, KID, FCN and LPIPS.
+
+    Returns:
+      What metrics.json holds: {"step", "average", "data", "data_path", "images",
+      "rounding", "notes", "AtoB": {...}, "BtoA": {...}, "warnings"}.
+
+    Raises:
+      UserError: there is no run, checkpoint or test image, or the folder cannot be
+        written to.
+    """
+    run = restore.load(workdir, step, average=average)
+    test_split = test_split or open_test_split(
+        workdir, data_path=data_path, inception="none", fcn_file="none"
+    )
+    translators = {
+        name: Translator(run, name)
+        for name, generator in restore.DIRECTIONS.items()
+        if generator in run.variables
+    }
+    folder = run.workdir / "evaluation" / str(run.step)
+    try:
+        galleries, sides = {}, []
+        for name in restore.DIRECTIONS:
+            if (folder / name).exists():  # Pictures of an evaluation before.
+                (folder / name).rmtree()
+            if name in translators:
+                gallery = _Gallery(folder, name)
+                sides.append(test_split.measure(translators, name, gallery.save))
+                galleries[name] = gallery.entries
+        dataset = test_split.dataset
+        result = {
+            "step": run.step,
+            "average": average,
+            "data": dataset.name,
+            "data_path": data_path,
+            "images": {"A": len(dataset.test_a), "B": len(dataset.test_b)},
+            "rounding": "to the nearest of 256 levels, before anything is measured",
+            "notes": test_split.notes,
+            **{side.name: side.metrics for side in sides},
+            "warnings": [text for side in sides for text in side.warnings],
+        }
+        run_folder.write_json(folder / "metrics.json", result)
+        title = f"{run.workdir.name}, step {run.step:,}"
+        report.write_evaluation_page(
+            folder, title=title, result=result, galleries=galleries
+        )
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written to ({error.strerror or error})."
+        ) from error
+    return result
+
+
+def open_test_split(
+    workdir: epath.PathLike, *, data_path: str = "", **judges: Any
+) -> TestSplit:
+    """Opens the test pictures of a run, and the networks that judge.
+
+    Args:
+      workdir: the run's folder.
+      data_path: where the data lie, if not where the run's config says.
+      **judges: see `Judges.load`.
+
+    Raises:
+      UserError: there is no run or no test image, or weights cannot be used.
+    """
+    config = run_folder.load_config(workdir)
+    preprocess = experiment.build_preprocess(config, experiment.build_method(config))
+    dataset = experiment.load_dataset(config, data_path)
+    found = Judges.load(workdir=workdir, palette=dataset.palette, **judges)
+    return TestSplit(dataset, preprocess, found)
+
+
+class _Gallery:
+    """Writes pictures as PNG, named after their sources.
+
+    Attributes:
+      entries: {"name", "input", "output", "cycle"}, paths relative to the folder.
+    """
+
+    def __init__(self, folder: epath.Path, direction: str):
+        self.entries: list[dict[str, str]] = []
+        self._folder, self._direction, self._taken = folder, direction, set()
+
+    def save(self, batch: Batch) -> None:
+        kinds = {"input": batch.real, "output": batch.fake, "cycle": batch.cycle}
+        for index, name in enumerate(batch.names):
+            stem = self._stem(name)
+            entry = {"name": stem}
+            for kind, pixels in kinds.items():
+                if pixels is None:
+                    continue
+                entry[kind] = f"{self._direction}/{kind}/{stem}.png"
+                path = self._folder / entry[kind]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                images.save_png(path, pixels[index])
+            self.entries.append(entry)
+
+    def _stem(self, name):
+        path = pathlib.PurePosixPath(name)
+        inside = path.relative_to(path.parts[0]) if len(path.parts) > 1 else path
+        stem = os.fsencode(str(inside.with_suffix(""))).decode("utf-8", "replace")
+        if stem in self._taken:
+            stem = f"{stem}_{inside.suffix[1:]}_{len(self._taken)}"
+        self._taken.add(stem)
+        return stem

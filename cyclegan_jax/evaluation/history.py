@@ -1,0 +1,136 @@
+"""Evaluations over a run's checkpoints: all of them, and the best."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from etils import epath
+
+from cyclegan_jax import charts, experiment, report, restore, run_folder, writer
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.checkpoint import evaluate
+from cyclegan_jax.metrics import meanings
+
+
+def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]]:
+    """Evaluates every checkpoint of a run, and writes evaluation/index.html.
+
+    Args:
+      workdir: the run's folder.
+      **options: see `evaluate`.
+    """
+    results = [evaluate(workdir, step, **options) for step in restore.steps(workdir)]
+    folder, lines = epath.Path(workdir) / "evaluation", []
+    for result in results:
+        values = _flat(result).items()
+        lines.append({"step": result["step"]} | {charts.TEST + k: v for k, v in values})
+    report.write_history_page(
+        folder,
+        title=f"{epath.Path(workdir).name}: {len(results)} checkpoints",
+        lines=lines,
+        rows=_best_and_last(results),
+    )
+    return results
+
+
+def _best_and_last(results):
+    """Rows of metric, best step and value, last value, and what it means."""
+    last = _flat(results[-1])
+    rows = []
+    for name, value in last.items():
+        better = meanings.better(name.partition("/")[2])
+        if better is None:
+            continue
+        found = {r["step"]: _flat(r)[name] for r in results if name in _flat(r)}
+        best = better(found, key=found.get)
+        rows.append(
+            {
+                "name": name,
+                "best": found[best],
+                "step": best,
+                "last": value,
+                "meaning": meanings.meaning(name.partition("/")[2]),
+            }
+        )
+    return rows
+
+
+def _flat(result):
+    return {
+        f"{name}/{metric}": value
+        for name in restore.DIRECTIONS
+        for metric, value in result.get(name, {}).items()
+    }
+
+
+def best_step(workdir: epath.PathLike, metric: str = "") -> int:
+    """Finds the checkpoint with the best value of a metric.
+
+    Values come from evaluations during the training (metrics.jsonl) and after it
+    (evaluation/<step>/metrics.json, of the run's own data and moving averages).
+
+    Args:
+      workdir: the run's folder.
+      metric: such as AtoB/per_pixel; "" for the run's `best_metric`.
+
+    Raises:
+      UserError: it is not known which metric, or no checkpoint has been measured.
+    """
+    steps = restore.steps(workdir)
+    metric = metric or run_folder.load_config(workdir).best_metric
+    if not metric:
+        raise UserError(
+            "which checkpoint is the best depends on what is to be good: name a metric,"
+            " such as --metric=BtoA/fid_clean_test."
+        )
+    better = experiment.check_metric("metric", metric)
+    found = {step: v[metric] for step, v in _measured(workdir).items() if metric in v}
+    unknown = [step for step in steps if step not in found]
+    if unknown:
+        raise UserError(
+            f"{metric} of step {unknown[0]} is not known yet; python evaluate.py"
+            f" --workdir={workdir} --step=all measures all checkpoints."
+        )
+    return better(steps, key=found.get)
+
+
+def _measured(workdir):
+    """Returns step -> metrics."""
+    workdir, found = epath.Path(workdir), {}
+    for line in writer.read_metrics(workdir):
+        values = {
+            name.removeprefix(charts.TEST): value
+            for name, value in line.items()
+            if name.startswith(charts.TEST)
+        }
+        found.setdefault(line["step"], {}).update(values)
+    for path in sorted((workdir / "evaluation").glob("*/metrics.json")):
+        try:
+            result = json.loads(path.read_text())
+            if result["average"] and not result["data_path"]:
+                found.setdefault(result["step"], {}).update(_flat(result))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged; delete it and evaluate again."
+            ) from error
+    return found
+
+
+def describe(results: Sequence[dict[str, Any]]) -> str:
+    """Puts the numbers of evaluations into lines for a terminal."""
+    lines = []
+    for result in results:
+        lines.append(f"step {result['step']:,}")
+        for name in restore.DIRECTIONS:
+            for metric, value in result.get(name, {}).items():
+                lines.append(f"  {name}  {metric:28s} {value:.4f}")
+        lines += [f"  note: {text}" for text in result["notes"]]
+        lines += [f"  warning: {text}" for text in result["warnings"]]
+    if len(results) > 1:
+        lines.append("best and last of all checkpoints")
+        for row in _best_and_last(results):
+            lines.append(
+                f"  {row['name']:34s} {row['best']:.4f} at step {row['step']:,};"
+                f" last {row['last']:.4f}"
+            )
+    return "\n".join(lines)

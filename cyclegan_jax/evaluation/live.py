@@ -1,0 +1,72 @@
+"""Evaluation while a run is being trained."""
+
+import ml_collections
+from etils import epath
+
+from cyclegan_jax import data, restore
+from cyclegan_jax.charts import TEST
+from cyclegan_jax.evaluation.directions import TestSplit
+from cyclegan_jax.evaluation.judges import Judges
+from cyclegan_jax.steps import TrainState
+from cyclegan_jax.translator import Translator
+
+
+class LiveEvaluation:
+    """Measures the test split with a training state, without writing pictures."""
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        workdir: epath.PathLike,
+        method,
+        dataset: data.Dataset,
+        preprocess: data.Preprocess,
+    ):
+        """Prepares the test split.
+
+        Args:
+          config: of the run; `evaluation` says which networks judge.
+          workdir: the run's folder.
+          method: its networks.
+          dataset: its data.
+          preprocess: how they become training images.
+
+        Raises:
+          UserError: there are no test images, or a judge's weights cannot be used.
+        """
+        settings = config.evaluation
+        judges = Judges.load(
+            workdir=workdir,
+            palette=dataset.palette,
+            inception=settings.inception,
+            references=settings.fid_reference.split(","),
+            fcn_file=settings.fcn,
+            lpips_files=[file for file in settings.lpips.split(",") if file],
+        )
+        self._config, self._workdir, self._method = config, workdir, method
+        self._test_split = TestSplit(dataset, preprocess, judges, quiet=True)
+        self._translators: dict[str, Translator] = {}
+
+    def __call__(self, state: TrainState, step: int) -> dict[str, float]:
+        """Returns test/<direction>/<metric> -> value.
+
+        Args:
+          state: its moving averages are used where it has them.
+          step: of the run.
+        """
+        variables = restore.variables_of(
+            state.params, state.ema_params, state.norm_stats
+        )
+        if not self._translators:
+            run = restore.Run(
+                self._workdir, self._config, self._method, step, variables
+            )
+            self._translators = {d: Translator(run, d) for d in restore.DIRECTIONS}
+        result = {}
+        for direction, generator in restore.DIRECTIONS.items():
+            self._translators[direction].use(variables[generator])
+        for direction in self._translators:
+            side = self._test_split.measure(self._translators, direction)
+            found = side.metrics.items()
+            result |= {f"{TEST}{direction}/{name}": value for name, value in found}
+        return result

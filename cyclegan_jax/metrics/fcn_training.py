@@ -1,0 +1,83 @@
+"""Trains a `fcn.FCN` on a data set's real photographs and their class maps."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import trange
+
+from cyclegan_jax import images
+from cyclegan_jax.data import Dataset
+from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.data.preprocess import resize
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics import fcn, labels
+
+LEARNING_RATE = 1e-3  # Adam's at the start; it falls to 0 along a cosine.
+
+
+def fit(
+    dataset: Dataset, side: int, *, steps: int, batch_size: int, seed: int
+) -> fcn.Segmenter:
+    """Trains a network; the result is a function of the arguments alone.
+
+    Args:
+      dataset: with `train_class_maps`.
+      side: pixels; photographs and maps are brought to squares of this.
+      steps: of Adam.
+      batch_size: pictures a step, drawn with replacement; half of them are mirrored.
+      seed: of the start and of the order.
+
+    Raises:
+      UserError: the class maps of the training photographs are not known.
+    """
+    maps = dataset.train_class_maps
+    if maps is None:
+        raise UserError(
+            f"{dataset.name} has no training photographs with label maps: A and B must"
+            " be named in pairs, and config.data.palette must name the classes' file."
+        )
+    module = fcn.FCN(len(dataset.palette.names))
+    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+
+    @functools.cache
+    def pair(index):
+        photo = convert_channels(dataset.train_a[index], 3)
+        return resize(photo, side, side), labels.resized(maps[index], (side, side))
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def update(params, state, photos, classes):
+        value, gradient = jax.value_and_grad(_loss)(params, module, photos, classes)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    rng = np.random.default_rng(seed)
+    blank = jnp.zeros((1, side, side, 3))
+    params = jax.jit(module.init)(jax.random.key(seed), blank)["params"]
+    state = optimizer.init(params)
+    with trange(steps, unit="step", desc="FCN") as bar:
+        for step in bar:
+            pairs = [pair(index) for index in rng.integers(len(maps), size=batch_size)]
+            ways = rng.choice([1, -1], size=batch_size)
+            photos, classes = (
+                np.stack(
+                    [kind[:, ::way] for kind, way in zip(kinds, ways, strict=True)]
+                )
+                for kinds in zip(*pairs, strict=True)
+            )
+            params, state, value = update(params, state, photos, classes)
+            if step % 50 == 0:
+                bar.set_postfix(loss=f"{float(value):.3f}")
+    return fcn.Segmenter(params, dataset.palette.names, side)
+
+
+def _loss(params, module, photos, classes):
+    """Cross entropy, averaged over the pixels that have a class."""
+    logits = module.apply({"params": params}, images.to_float(photos))
+    known = classes < module.classes
+    each = optax.softmax_cross_entropy_with_integer_labels(
+        logits, jnp.where(known, classes, 0)
+    )
+    return jnp.sum(each * known) / jnp.maximum(jnp.sum(known), 1)

@@ -1,0 +1,120 @@
+"""LPIPS: how different two pictures look to a network (Zhang et al. 2018).
+
+Version 0.1 on AlexNet, the variant its authors recommend for comparing pictures. Two
+public files hold the weights: torchvision's AlexNet and LPIPS's own linear layers.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import linen as nn
+
+from cyclegan_jax import images, torch_files
+from cyclegan_jax.errors import UserError
+
+# Mean and deviation of ImageNet, for pixels in [-1, 1].
+_SHIFT = np.array([[[[-0.030, -0.088, -0.188]]]], np.float32)
+_SCALE = np.array([[[[0.458, 0.448, 0.450]]]], np.float32)
+# Of AlexNet's convolutions: name in PyTorch, channels, kernel, stride, padding, and
+# whether a 3x3 pooling of stride 2 comes before.
+_LAYERS = (
+    ("features.0", 64, 11, 4, 2, False),
+    ("features.3", 192, 5, 1, 2, True),
+    ("features.6", 384, 3, 1, 1, True),
+    ("features.8", 256, 3, 1, 1, False),
+    ("features.10", 256, 3, 1, 1, False),
+)
+SMALLEST = 35  # Pixels a side: below, nothing is left for the last layers.
+
+
+def _features(params, x):
+    """Returns the activations after each ReLU, each pixel's of length one."""
+    found = []
+    for name, _, _, stride, padding, pool in _LAYERS:
+        if pool:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2))
+        x = jax.lax.conv_general_dilated(
+            x,
+            params[f"{name}.weight"],
+            (stride, stride),
+            [(padding, padding)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        x = nn.relu(x + params[f"{name}.bias"].reshape(1, 1, 1, -1))
+        norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
+        found.append(x / (norm + 1e-10))
+    return found
+
+
+@jax.jit
+def _distance(params, a, b):
+    def prepared(pixels):
+        return (images.to_float(pixels) - _SHIFT) / _SCALE
+
+    levels = zip(*(_features(params, prepared(x)) for x in (a, b)), strict=True)
+    return sum(
+        jnp.mean(jnp.sum(jnp.square(x - y) * params[f"lin{index}"], -1), axis=(1, 2))
+        for index, (x, y) in enumerate(levels)
+    )
+
+
+class LPIPS:
+    """The distance, as a function of pictures."""
+
+    def __init__(self, params: dict[str, Any]):
+        """Takes what `from_torch` returns."""
+        self._params = params
+
+    @classmethod
+    def load(cls, paths: Sequence[epath.PathLike]) -> "LPIPS":
+        """Reads the weights.
+
+        Args:
+          paths: `alexnet-owt-7be5be79.pth` (or another of torchvision's) and LPIPS's
+            `weights/v0.1/alex.pth`, in any order, or one file with the tensors of both.
+
+        Raises:
+          UserError: a file cannot be read, or a tensor is missing.
+        """
+        tensors = {}
+        for path in paths:
+            tensors |= torch_files.read(path)
+        return cls(from_torch(tensors, " and ".join(map(str, paths))))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Returns float64 [B] distances of pictures, uint8 [B, H, W, C]."""
+        a, b = images.as_rgb(a), images.as_rgb(b)
+        return np.asarray(_distance(self._params, a, b), np.float64)
+
+
+def from_torch(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
+    """Picks and checks the tensors.
+
+    Args:
+      tensors: by the names of the two files.
+      source: the files' names, for messages.
+
+    Raises:
+      UserError: a tensor is missing or has another shape; names it.
+    """
+
+    def take(name, shape):
+        found = tensors.get(name)
+        if found is None or tuple(found.shape) != shape:
+            what = "lacks" if found is None else f"has {list(found.shape)} for"
+            raise UserError(f"{source} {what} the tensor {name!r} of LPIPS (AlexNet).")
+        return np.asarray(found, np.float32)
+
+    params, channels = {}, 3
+    for index, (name, width, kernel, *_) in enumerate(_LAYERS):
+        weight = take(f"{name}.weight", (width, channels, kernel, kernel))
+        params[f"{name}.weight"] = weight.transpose(2, 3, 1, 0)
+        params[f"{name}.bias"] = take(f"{name}.bias", (width,))
+        linear = take(f"lin{index}.model.1.weight", (1, width, 1, 1))
+        params[f"lin{index}"] = linear.reshape(1, 1, 1, -1)
+        channels = width
+    return params
