@@ -96,10 +96,11 @@ def export(
     output = epath.Path(output)
     if output.suffix not in SUFFIXES:
         raise UserError(
-            f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or .onnx."
+            f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or"
+            " .onnx."
         )
     if output.suffix == ".onnx" and importlib.util.find_spec("onnx") is None:
-        raise UserError("writing ONNX needs a package: pip install 'onnx>=1.17,<2'")
+        raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
     run = restore.load(workdir, step, average=average)
     name = run.generator(direction)
     module, variables = run.method.modules[name], run.variables[name]
@@ -130,7 +131,8 @@ def _write(output, content):
     except OSError as error:
         if temporary.is_file():
             temporary.unlink()
-        raise UserError(f"{output} cannot be written ({error.strerror}).") from error
+        reason = error.strerror or error
+        raise UserError(f"{output} cannot be written ({reason}).") from error
 
 
 def _flags():

@@ -131,9 +131,7 @@ def test_each_platform_has_its_own_right_form(platform):
         bytearray(export.stablehlo(module, variables, 3, platforms=[platform]))
     )
     # Only on CPUs the last 7x7 convolution is written as one of 7x1 taps.
-    assert ("dim = [7, 1]" in one.mlir_module() or "<7x1x" in one.mlir_module()) == (
-        platform == "cpu"
-    )
+    assert ("<7x1x" in one.mlir_module()) == (platform == "cpu")
     unchecked = jax_export.deserialize(
         bytearray(
             jax_export.export(
@@ -196,7 +194,7 @@ def test_steps_and_moving_averages(run, tmp_path):
         ({"output": "model.pb"}, r"must end in \.stablehlo .* or \.onnx"),
         ({"output": "folder"}, "must end in"),
         ({"output": "file/model.stablehlo"}, "cannot be written"),
-        ({"output": "folder.stablehlo"}, r"cannot be written \(Is a directory\)"),
+        ({"output": "folder.stablehlo"}, r"cannot be written \(.*a directory"),
     ],
 )
 def test_mistakes(run, tmp_path, monkeypatch, arguments, message):

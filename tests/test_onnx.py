@@ -65,7 +65,7 @@ def test_any_setting_batch_and_size(name, settings):
     for shape in ((2, 32, 48, 3), (1, 2 * least, least, 3)):
         images = rng.uniform(-1, 1, shape).astype(np.float32)
         expected = module.clone(dtype=jnp.float32).apply(variables, images)
-        assert np.std(expected) > 0.01
+        assert np.std(expected) > 1e-3
         assert_close(translate(model, images), expected, CLOSE)
 
 
