@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from etils import epath
 from flax import linen as nn
@@ -90,8 +91,9 @@ def export(
       One sentence about what was written.
 
     Raises:
-      UserError: there is no such run, checkpoint or generator; it cannot be written
-        in this format, or not to this place; or a package is missing.
+      UserError: there is no such run, checkpoint or generator; its weights are not
+        finite; it cannot be written in this format, or not to this place; or a
+        package is missing.
     """
     output = epath.Path(output)
     if output.suffix not in SUFFIXES:
@@ -103,7 +105,13 @@ def export(
         raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
     run = restore.load(workdir, step, average=average)
     name = run.generator(direction)
-    module, variables = run.method.modules[name], run.variables[name]
+    module = run.method.modules[name]
+    variables = jax.device_get(run.variables[name])
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(variables)):
+        raise UserError(
+            f"the generator's weights at step {run.step} are not finite: its training"
+            " went wrong; choose an earlier checkpoint with --step."
+        )
     channels = run.config.data["channels_a" if direction == "AtoB" else "channels_b"]
     contract = (
         f"float32 [B, H, W, {channels}] to [B, H, W, {module.channels}], in [-1, 1];"

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.networks import ResNetGenerator, UNetGenerator, layers
 
-OPSET = 17  # Of 2022: TensorRT 8.5, ONNX Runtime 1.12 and later versions read it.
+OPSET = 17  # Of 2022, so that old runtimes read it, too; nothing newer is needed.
 _IR_VERSION = 8  # The file format of that time.
 
 

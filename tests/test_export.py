@@ -170,11 +170,13 @@ def test_steps_and_moving_averages(run, tmp_path):
             state = {"params": scaled(step), "ema_params": scaled(-step)}
             tree = {"state": state | {"norm_stats": {}}}
             checkpoints.save(step, tree, {})
+        diverged = {"params": scaled(np.nan), "ema_params": {}, "norm_stats": {}}
+        checkpoints.save(3, {"state": diverged}, {})
     images = cases.load_case(CASE)["input"]
     module = restore.load(run).method.modules["g_ab"]
     for options, factor in (
-        ({}, -2),
-        ({"average": False}, 2),
+        ({"step": 2}, -2),
+        ({"step": 2, "average": False}, 2),
         ({"step": 1}, -1),
     ):
         file = tmp_path / "model.stablehlo"  # Replaced each time.
@@ -182,6 +184,8 @@ def test_steps_and_moving_averages(run, tmp_path):
         exported = jax_export.deserialize(bytearray(file.read_bytes()))
         expected = module.apply({"params": scaled(factor)["g_ab"]}, images)
         assert_close(exported.call(images), expected, EXACT)
+    with pytest.raises(UserError, match="step 3 are not finite"):  # The newest.
+        export.export(workdir, file)
 
 
 @pytest.mark.parametrize(
