@@ -4,12 +4,9 @@ python evaluate.py --workdir=runs/horse2zebra
 python evaluate.py --workdir=runs/pretrained --data_path=horse2zebra.zip --step=all
 """
 
-import re
-
 from absl import flags
 
 from cyclegan_jax import cli
-from cyclegan_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 _STEP = flags.DEFINE_string(
@@ -45,14 +42,10 @@ def main() -> int:
     """Evaluates the run that the flags name."""
     from cyclegan_jax import evaluation, restore  # After the flags: JAX takes seconds.
 
-    workdir, step = _WORKDIR.value, _STEP.value
-    if step not in ("all", "best", "latest") and not re.fullmatch("[0-9]+", step):
-        raise UserError(f"step is {step!r}; it can be a number, latest, best or all.")
-    if _METRIC.value and step != "best":
-        raise UserError("--metric goes with --step=best.")
+    workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value
     restore.steps(workdir)  # Whether there is anything to evaluate.
-    if step == "best":
-        step = evaluation.best_step(workdir, _METRIC.value)
+    if not every:
+        step = evaluation.choose_step(workdir, _STEP.value, _METRIC.value)
     test_split = evaluation.open_test_split(
         workdir,
         data_path=_DATA_PATH.value,
@@ -61,17 +54,16 @@ def main() -> int:
         fcn_file=_FCN.value,
         lpips_files=_LPIPS.value,
     )
-    options = {"average": _AVERAGE.value, "test_split": test_split}
-    options["data_path"] = _DATA_PATH.value
-    if step == "all":
+    options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}
+    options["test_split"] = test_split
+    if every:
         results = evaluation.evaluate_all(workdir, **options)
     else:
-        number = None if step == "latest" else int(step)
-        results = [evaluation.evaluate(workdir, number, **options)]
+        results = [evaluation.evaluate(workdir, step, **options)]
     print(evaluation.describe(results))
     for result in results:
         print(f"Look at {workdir}/evaluation/{result['step']}/index.html")
-    if step == "all":
+    if every:
         print(f"and at {workdir}/evaluation/index.html")
     return 0
 

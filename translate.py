@@ -14,7 +14,9 @@ from cyclegan_jax import cli
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the translations.")
 _DIRECTION = flags.DEFINE_string("direction", "AtoB", "AtoB or BtoA.")
-_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+_STEP = flags.DEFINE_string(
+    "step", "latest", "Of the checkpoint; or latest, or best, by the run's best_metric."
+)
 _AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.")
 _SIZE = flags.DEFINE_string(
     "size",
@@ -29,14 +31,14 @@ _GRID = flags.DEFINE_bool("grid", False, "Also sheets to compare, in OUTPUT/grid
 
 def main(inputs: Sequence[str]) -> int:
     """Translates what the arguments name; 1 if a file had to be skipped."""
-    from cyclegan_jax import translation  # After the flags: JAX takes seconds.
+    from cyclegan_jax import evaluation, translation  # After the flags: they are slow.
 
     return translation.translate(
         inputs,
         _OUTPUT.value,
         workdir=_WORKDIR.value,
         direction=_DIRECTION.value,
-        step=_STEP.value,
+        step=evaluation.choose_step(_WORKDIR.value, _STEP.value),
         average=_AVERAGE.value,
         size=_SIZE.value,
         tile_size=_TILE.value,

@@ -20,7 +20,7 @@ from etils import epath
 from flax import linen as nn
 from jax import export as jax_export
 
-from cyclegan_jax import cli, restore
+from cyclegan_jax import cli, evaluation, restore
 from cyclegan_jax.errors import UserError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -148,7 +148,7 @@ def _flags():
     flags.DEFINE_string("workdir", None, "The run's folder.")
     flags.DEFINE_string("output", None, "The file: NAME.stablehlo or NAME.onnx.")
     flags.DEFINE_string("direction", "AtoB", "AtoB or BtoA.")
-    flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+    flags.DEFINE_string("step", "latest", "Of the checkpoint; or latest, or best.")
     flags.DEFINE_bool("average", True, "Moving averages where they exist.")
 
 
@@ -159,7 +159,7 @@ def main() -> int:
         values.workdir,
         values.output,
         values.direction,
-        step=values.step,
+        step=evaluation.choose_step(values.workdir, values.step),
         average=values.average,
     )
     print(said)

@@ -64,6 +64,21 @@ def test_weights_that_are_something_else(tensors):
         inception.from_torch(some, "x.pth")
 
 
+def test_weights_as_npz(tensors, tmp_path):
+    np.savez(tmp_path / "weights.npz", **tensors)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        features.load_weights(tmp_path / "weights.npz"),
+        inception.from_torch(tensors, "test"),
+    )
+    pickled = np.array([{"a": 1}], dtype=object)
+    np.savez(tmp_path / "pickled.npz", **{"Conv2d_1a_3x3.conv.weight": pickled})
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("pickled.npz", "text.npz", "none.npz"):
+        with pytest.raises(UserError, match=f"{name} cannot be read as .npz"):
+            features.load_weights(tmp_path / name)
+
+
 def test_checksum_of_the_release(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "cyclegan_jax").mkdir()

@@ -2,7 +2,12 @@
 
 from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
 from cyclegan_jax.evaluation.directions import Direction, TestSplit
-from cyclegan_jax.evaluation.history import best_step, describe, evaluate_all
+from cyclegan_jax.evaluation.history import (
+    best_step,
+    choose_step,
+    describe,
+    evaluate_all,
+)
 from cyclegan_jax.evaluation.judges import Judges
 
 __all__ = [
@@ -10,6 +15,7 @@ __all__ = [
     "Judges",
     "TestSplit",
     "best_step",
+    "choose_step",
     "describe",
     "evaluate",
     "evaluate_all",

@@ -1,6 +1,7 @@
 """Evaluations over a run's checkpoints: all of them, and the best."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,6 +62,32 @@ def _flat(result):
         for name in restore.DIRECTIONS
         for metric, value in result.get(name, {}).items()
     }
+
+
+def choose_step(workdir: epath.PathLike, text: str, metric: str = "") -> int:
+    """Finds the checkpoint that a --step flag means.
+
+    Args:
+      workdir: the run's folder.
+      text: a number, `latest` or `best`.
+      metric: with `best`; see `best_step`.
+
+    Raises:
+      UserError: it is none of these, or there is no such checkpoint.
+    """
+    if metric and text != "best":
+        raise UserError("--metric goes with --step=best.")
+    if text == "best":
+        return best_step(workdir, metric)
+    steps = restore.steps(workdir)
+    if text == "latest":
+        return steps[-1]
+    if not re.fullmatch("[0-9]+", text):
+        raise UserError(f"step is {text!r}; it can be a number, latest or best.")
+    if int(text) not in steps:
+        known = ", ".join(map(str, steps))
+        raise UserError(f"{workdir} has no checkpoint of step {text}, but of {known}.")
+    return int(text)
 
 
 def best_step(workdir: epath.PathLike, metric: str = "") -> int:

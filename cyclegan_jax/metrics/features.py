@@ -1,5 +1,7 @@
 """Inception features of pictures, by either of the two conventions in use."""
 
+import io
+import zipfile
 from collections.abc import Iterable
 
 import jax
@@ -9,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
 from cyclegan_jax import images, pretrained, torch_files
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import inception
 
 # The weights' public release; torch-fidelity and pytorch-fid publish the same file.
@@ -26,14 +29,25 @@ def load_weights(path: epath.PathLike | None = None) -> dict:
     """Loads the FID network's weights.
 
     Args:
-      path: of `pt_inception-2015-12-05-6726825d.pth`; None for the cache folder, or
-        their public release, whose SHA-256 must be the known one.
+      path: of `pt_inception-2015-12-05-6726825d.pth`, or of an .npz with the same
+        tensors by the same names; None for the cache folder, or their public release,
+        whose SHA-256 must be the known one.
 
     Raises:
       UserError: they are not there and cannot be fetched, or are something else.
     """
-    path = path or pretrained.download(URL, sha256=SHA256)
-    return inception.from_torch(torch_files.read(path), str(path))
+    path = epath.Path(path or pretrained.download(URL, sha256=SHA256))
+    read = _read_npz if path.suffix == ".npz" else torch_files.read
+    return inception.from_torch(read(path), str(path))
+
+
+def _read_npz(path):
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise UserError(f"{path} cannot be read as .npz ({reason}).") from error
 
 
 def resize(pictures: np.ndarray, convention: str) -> np.ndarray:
