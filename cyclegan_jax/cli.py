@@ -14,6 +14,11 @@ _BAD_FLAGS = (
     flags.Error,
     *(AttributeError, KeyError, TypeError, OSError, SyntaxError, ImportError),
 )
+_OUT_OF_MEMORY = (
+    "out of memory; what helps: in training a smaller config.batch_size or"
+    " config.data.crop_size, config.remat=True or a larger config.accumulate; in"
+    " translate.py --size=tile; with other programs on the device, stopping them."
+)
 
 
 def run(
@@ -41,6 +46,11 @@ def run(
     except BrokenPipeError:  # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
+    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError.
+        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)):
+            raise
+        print(f"error: {_OUT_OF_MEMORY}", file=sys.stderr)
+        status = 2
     except OSError as error:  # A full disk, say, or a folder taken away.
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

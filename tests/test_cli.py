@@ -46,6 +46,30 @@ def test_mistakes(arguments, message):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        ("MemoryError()", 2, "error: out of memory; what helps"),
+        ("RuntimeError('RESOURCE_EXHAUSTED: 9 GiB')", 2, "error: out of memory; what"),
+        ("OSError(28, 'No space left', 'x')", 2, "error: No space left: x\n"),
+        ("RuntimeError('a bug')", 1, "Traceback"),
+    ],
+)
+def test_what_goes_wrong_at_run_time(error, status, message):
+    """Bugs keep their tracebacks; what a user can mend gets a sentence."""
+    program = f"""
+from cyclegan_jax import cli
+def main():
+    raise {error}
+cli.run(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(message)
+
+
 def test_help():
     result = train("--help")
     assert "--workdir" in result.stdout
