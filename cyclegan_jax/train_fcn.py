@@ -1,16 +1,20 @@
 r"""Trains the network that scores generated photographs, on a data set's real pairs.
 
-python -m cyclegan_jax.train_fcn --workdir=runs/cityscapes
+    python -m cyclegan_jax.train_fcn --workdir=runs/cityscapes
+    python -m cyclegan_jax.train_fcn --config=configs/streets.py --output=fcn.st
 
 Writes fcn.safetensors into the run's folder, where evaluate.py finds it. To compare
 several runs, give all of them the same file with evaluate.py's --fcn.
 """
 
 from absl import flags
+from ml_collections import config_flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.errors import UserError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; its data are used.")
+_WORKDIR = flags.DEFINE_string("workdir", "", "The run's folder; its data are used.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Instead: says the data.")
 _OUTPUT = flags.DEFINE_string("output", "", "The file; else WORKDIR/fcn.safetensors.")
 _STEPS = flags.DEFINE_integer("steps", 2000, "Of training.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Pictures a step.", lower_bound=1)
@@ -27,8 +31,11 @@ def main() -> int:
     from cyclegan_jax import experiment, run_folder
     from cyclegan_jax.metrics import fcn, fcn_training, labels
 
-    workdir = epath.Path(_WORKDIR.value)
-    config = run_folder.load_config(workdir)
+    config, output = _CONFIG.value, _OUTPUT.value
+    if bool(_WORKDIR.value) == bool(config) or (config and not output):
+        raise UserError("give either --workdir, or --config and --output.")
+    if not config:
+        config = run_folder.load_config(_WORKDIR.value)
     dataset = experiment.load_dataset(config, path=_DATA_PATH.value)
     segmenter = fcn_training.fit(
         dataset,
@@ -37,7 +44,7 @@ def main() -> int:
         batch_size=_BATCH_SIZE.value,
         seed=_SEED.value,
     )
-    output = epath.Path(_OUTPUT.value or workdir / fcn.FILE_NAME)
+    output = epath.Path(output or epath.Path(_WORKDIR.value) / fcn.FILE_NAME)
     segmenter.save(output)
     if dataset.test_class_maps is not None:
         truth = labels.Truth(dataset.test_class_maps, len(dataset.palette.names))
@@ -49,4 +56,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("workdir",))
+    cli.run(main)

@@ -2,7 +2,7 @@
 
 After Long et al. 2015: class scores at several strides, upsampled and added up. The
 published score uses an FCN-8s on VGG-16, trained on photographs of Cityscapes; this one
-is small enough to be trained in a minute or two on any set that has class maps.
+is small enough to be trained in minutes on any set that has class maps.
 """
 
 import functools
