@@ -84,12 +84,9 @@ def _check_free(output, key_path):
 
 
 def _load_data(run, data_path):
-    config = run.config.copy_and_resolve_references()
-    if data_path:
-        config.data.path = data_path
-    dataset = experiment.load_dataset(config)
-    transform = data.test_transform(experiment.build_preprocess(config, run.method))
-    return dataset, transform
+    preprocess = experiment.build_preprocess(run.config, run.method)
+    dataset = experiment.load_dataset(run.config, data_path)
+    return dataset, data.test_transform(preprocess)
 
 
 def _splits(dataset, direction):

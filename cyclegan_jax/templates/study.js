@@ -67,6 +67,7 @@ function answer() {
     };
     const press = (event) => {
       if (!KEYS[event.key] || event.repeat) return;
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
       finish(KEYS[event.key]);
     };
