@@ -267,7 +267,7 @@ def test_a_second_is_a_second(run, tmp_path, open_page):
     page.wait_for_selector("#left:enabled")
     (shown, start), (hidden, end) = page.evaluate("times")
     assert (shown, hidden) == ("shown", "")
-    assert 950 < end - start < 1300  # A busy machine may miss frames.
+    assert 950 < end - start < 2000  # A busy machine may miss frames.
     assert page.locator("#end").is_hidden()
 
 
