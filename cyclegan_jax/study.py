@@ -47,7 +47,9 @@ def _flags():
         "make: the study's folder (study); score: a file for scores.",
     )
     flags.DEFINE_string("direction", "AtoB", "make: AtoB or BtoA.")
-    flags.DEFINE_integer("step", None, "make: of the checkpoint; default the newest.")
+    flags.DEFINE_string(
+        "step", "latest", "make: of the checkpoint; or latest, or best (best_metric)."
+    )
     flags.DEFINE_bool("average", True, "make: moving averages where they exist.")
     flags.DEFINE_string(
         "data_path", "", "make: where the data lie, if not where the config says."

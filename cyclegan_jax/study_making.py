@@ -6,7 +6,15 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import data, experiment, images, report, restore, run_folder
+from cyclegan_jax import (
+    data,
+    evaluation,
+    experiment,
+    images,
+    report,
+    restore,
+    run_folder,
+)
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.study_plan import FAKE, SPOILT, Pair, Protocol, page_data, plan
 from cyclegan_jax.translator import Translator
@@ -21,7 +29,7 @@ def make(
     protocol: Protocol,
     *,
     direction: str = "AtoB",
-    step: int | None = None,
+    step: str = "latest",
     average: bool = True,
     data_path: str = "",
 ) -> tuple[epath.Path, epath.Path]:
@@ -33,7 +41,7 @@ def make(
       output: the folder to make; it does not exist, or is empty.
       protocol: what participants go through.
       direction: AtoB or BtoA.
-      step: of the checkpoints; None for the newest.
+      step: of the checkpoints: a number, latest, or best (see `choose_step`).
       average: use the moving averages of the parameters where they exist.
       data_path: where the data lie, if not where the runs' configs say.
 
@@ -49,7 +57,8 @@ def make(
     _check_free(output, key_path)
     methods, about, test_names = [], [], None
     for workdir in workdirs:
-        run = restore.load(workdir, step, average=average)
+        number = evaluation.choose_step(workdir, step)
+        run = restore.load(workdir, number, average=average)
         dataset, transform = _load_data(run, data_path)
         source, target = _splits(dataset, direction)
         if test_names not in (None, (source.names, target.names)):

@@ -96,6 +96,8 @@ def test_every_method_gets_the_same_pictures(run, tmp_path):
         study_making.make([run], output, protocol)
     with pytest.raises(UserError, match="there are 40 test pictures, too few"):
         study_making.make([run], tmp_path / "new", Protocol())
+    with pytest.raises(UserError, match="no checkpoint of step 5"):
+        study_making.make([run], tmp_path / "new", protocol, step="5")
     with pytest.raises(UserError, match="direction 'BtoC'"):
         study_making.make([run], tmp_path / "new", protocol, direction="BtoC")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
