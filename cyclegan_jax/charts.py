@@ -31,7 +31,8 @@ def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
     curves = {}
     for line in lines:
         for name, value in line.items():
-            if name != "step":
+            # JSON knows no NaN: one would leave the page empty.
+            if name != "step" and np.isfinite(value):
                 curves.setdefault(name, []).append((line["step"], value))
     known = {name for _, _, names in _CHARTS for name in names}
     rest = tuple(n for n in curves if n not in known and not n.startswith(TEST))

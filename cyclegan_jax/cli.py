@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
@@ -56,6 +56,25 @@ def run(
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def check_command(command: str, own_flags: Mapping[str, Sequence[str]]) -> None:
+    """Checks the command of a program with several, and that flags suit it.
+
+    Args:
+      command: the first argument.
+      own_flags: command -> flags that no other command takes.
+
+    Raises:
+      UserError: there is no such command, or a given flag belongs to another.
+    """
+    if command not in own_flags:
+        known = " or ".join(own_flags)
+        raise UserError(f"say {known}, not {command!r}; see --help.")
+    for other, names in own_flags.items():
+        for name in names:
+            if other != command and flags.FLAGS[name].present:
+                raise UserError(f"--{name} belongs to {other}, not to {command}.")
 
 
 def _parse(arguments, required, positional):

@@ -1,4 +1,4 @@
-"""The pages of a run: each one file that opens from disk."""
+"""Pages that a person looks at: each one file that opens from disk."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,6 +98,25 @@ def write_history_page(
         summary={"steps": steps},
         charts=charts(lines),
         rows=shown,
+    )
+
+
+def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
+    """Writes `index.html` of a perceptual study.
+
+    Args:
+      folder: with the pictures.
+      study: of `study_plan.page_data`.
+    """
+    first = study["sessions"][0]
+    _write(
+        epath.Path(folder),
+        "study.html",
+        title="Which one is real?",
+        summary={},
+        counts={kind: len(first[kind]) for kind in ("practice", "scored")},
+        seconds=study["show_ms"] / 1000,
+        study=study,
     )
 
 

@@ -63,11 +63,9 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one of the two commands."""
     values = flags.FLAGS
     command, *rest = arguments or [""]
-    if command not in ("import", "export"):
-        raise UserError(f"say import or export, not {command!r}; see --help.")
+    cli.check_command(command, _FLAGS)
     if not values.workdir:
         raise UserError("--workdir is missing: the run's folder.")
-    _refuse_flags_of_the_other(command)
     if command == "export":
         if rest or not values.output:
             raise UserError("export takes --workdir and --output, and no files.")
@@ -101,13 +99,6 @@ _FLAGS = {
     "import": ("config", "model", "sha256"),
     "export": ("output", "step", "average"),
 }
-
-
-def _refuse_flags_of_the_other(command):
-    for other, names in _FLAGS.items():
-        for name in names:
-            if other != command and flags.FLAGS[name].present:
-                raise UserError(f"--{name} belongs to {other}, not to {command}.")
 
 
 def _check_sum(path, expected):

@@ -1,6 +1,8 @@
 """Two CPU devices, so that every test of parallel code runs anywhere."""
 
 import gc
+import pathlib
+import shutil
 import tempfile
 
 import jax
@@ -23,3 +25,30 @@ def _forget_programs():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture
+def open_page():
+    """Opens pages from disk in Chromium; they may not complain about anything."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    problems = []
+
+    def open_(path, query="", **options):
+        page = browser.new_page(**options)
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(request.url))
+        page.goto(pathlib.Path(path).as_uri() + query)
+        return page
+
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield open_
+        browser.close()
+    assert problems == []

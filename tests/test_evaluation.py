@@ -29,7 +29,6 @@ from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips
 
 ROOT = pathlib.Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -282,36 +281,3 @@ def test_no_test_images(made, tmp_path):
     with pytest.raises(UserError, match="has no test images"):
         evaluation.evaluate(copy)
     assert restore.steps(copy) == [0]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_page_in_a_browser(made):
-    api = pytest.importorskip("playwright.sync_api")
-    run, _ = made
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page()
-        problems = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfailed", lambda request: problems.append(request.url))
-        page.goto((run / "evaluation/0/index.html").as_uri())
-        assert page.locator(".triple").count() == 8
-        large = page.locator("#large")
-        assert not large.is_visible()
-        page.keyboard.press("ArrowRight")
-        assert large.is_visible()
-        page.wait_for_function("document.getElementById('large').naturalWidth == 32")
-        first = large.get_attribute("src")
-        assert "/output/" in first
-        page.keyboard.down(" ")
-        assert large.get_attribute("src") == first.replace("/output/", "/input/")
-        page.keyboard.up(" ")
-        page.keyboard.press("ArrowLeft")
-        assert large.get_attribute("src") != first
-        page.keyboard.press("Escape")
-        assert not large.is_visible()
-        browser.close()
-    assert problems == []

@@ -1,16 +1,12 @@
-"""The page of a run: what is on it, and that a browser shows it."""
+"""The page of a run: what is on it."""
 
 import json
-import pathlib
 import re
-import shutil
 
 import numpy as np
 import pytest
 
 from cyclegan_jax import charts, images, report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
@@ -47,6 +43,12 @@ def test_charts(workdir):
     curve = found["Adversarial, generators"]["curves"]["g_ab"]
     assert [step for step, _ in curve] == list(range(50, 1001, 50))
     assert found["Test: per pixel"]["curves"] == {"AtoB": [[1000.0, 0.9]]}
+
+
+def test_numbers_that_are_none_are_left_out():
+    lines = [{"step": 1, "g_ab": 2.0}, {"step": 2, "g_ab": float("nan")}]
+    (chart,) = charts.charts(lines)
+    assert chart["curves"] == {"g_ab": [[1, 2]]}
 
 
 def test_names_are_escaped(workdir):
@@ -90,37 +92,3 @@ def test_sample_grid():
     assert np.all(sheet[28:156, 136:264] == 0)
     assert np.all(sheet[160:288, 136:264] == sheet[0, 0])  # An empty cell.
     assert sheet[:28].min() < 100  # The titles.
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_in_a_browser(workdir, scheme):
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(color_scheme=scheme)
-        problems = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfailed", lambda request: problems.append(request.url))
-        page.goto(pathlib.Path(workdir / "index.html").as_uri())
-        shown = page.locator("#sample")
-        assert shown.evaluate("image => image.naturalWidth") == 16
-        page.keyboard.press("ArrowLeft")
-        assert page.locator("#position").inner_text() == "step 500"
-        assert shown.get_attribute("src") == "samples/step_00000500.png"
-        page.locator("#next").click()
-        page.keyboard.press("ArrowRight")  # Stays at the last one.
-        assert page.locator("#position").inner_text() == "step 1000"
-        assert page.locator("figure svg").count() == 5
-        page.locator("#smoothing").fill("0.9")
-        assert page.locator("figure svg").count() == 5
-        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        browser.close()
-    assert problems == []
-    assert (
-        background == {"light": "rgb(251, 251, 250)", "dark": "rgb(22, 22, 24)"}[scheme]
-    )

@@ -18,19 +18,33 @@ function open(index) {
   show("output");
 }
 
+function hold(kind) {
+  if (!viewer.hidden) show(kind);
+}
+
+const close = () => { viewer.hidden = true; };
+
 figures.forEach((figure, index) => figure.addEventListener("click", () => open(index)));
-viewer.addEventListener("mousedown", () => show("input"));
-viewer.addEventListener("mouseup", () => show("output"));
+document.getElementById("previous").onclick = () => open(current - 1);
+document.getElementById("next").onclick = () => open(current + 1);
+document.getElementById("close").onclick = close;
+large.addEventListener("pointerdown", () => show("input"));
+large.addEventListener("contextmenu", (event) => event.preventDefault());  // Long press.
+// Wherever the pointer has gone by then.
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => hold("output"));
+addEventListener("blur", () => hold("output"));
 document.addEventListener("keydown", (event) => {
-  if (!figures.length) return;
+  if (!figures.length || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "ArrowRight") open(viewer.hidden ? 0 : current + 1);
   else if (event.key === "ArrowLeft") open(viewer.hidden ? -1 : current - 1);
   else if (viewer.hidden) return;
-  else if (event.key === "Escape") viewer.hidden = true;
-  else if (event.key === " ") show("input");
+  else if (event.key === "Escape") close();
+  else if (event.key === " ") { if (!event.repeat) show("input"); }
   else return;
   event.preventDefault();
 });
 document.addEventListener("keyup", (event) => {
-  if (event.key === " " && !viewer.hidden) show("output");
+  if (event.key !== " " || viewer.hidden) return;
+  event.preventDefault();  // It would press a button that was clicked before.
+  show("output");
 });

@@ -14,6 +14,7 @@ if (samples.length) {
   document.getElementById("next").onclick = () => show(current + 1);
   document.addEventListener("keydown", (event) => {
     if (event.target.tagName === "INPUT") return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "ArrowLeft") show(current - 1);
     if (event.key === "ArrowRight") show(current + 1);
   });
