@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cyclegan_jax.data import load_dataset
+from cyclegan_jax.data.streets import StreetsSource
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.palettes import CITYSCAPES
 
@@ -164,6 +165,77 @@ def test_streets_is_made_and_paired_in_its_tests():
     np.testing.assert_array_equal(dataset.test_b[1], painted)
 
 
+def test_streets_draws_pairs_to_train_on():
+    made = {"streets_size": 32, "streets_train_count": 3, "streets_test_count": 1}
+    apart, pairs = (load_dataset("streets", paired=p, **made) for p in (False, True))
+    assert not apart.paired_train
+    assert pairs.paired_train
+    np.testing.assert_array_equal(apart.train_a[2], pairs.train_a[2])
+    assert np.any(apart.train_b[2] != pairs.train_b[2])
+    classes = StreetsSource("class_map", "train_a", 3, 32)[2]
+    np.testing.assert_array_equal(pairs.train_b[2], CITYSCAPES.paint(classes))
+
+
+def test_pairs_in_two_folders(tmp_path):
+    make_set(tmp_path, (3, 3, 2, 2), "{i}.png")
+    dataset = load_dataset("folder", path=tmp_path, paired=True)
+    assert dataset.paired_train
+    assert dataset.paired_test
+    (tmp_path / "testB" / "1.png").rename(tmp_path / "testB" / "x.png")
+    assert not load_dataset("folder", path=tmp_path, paired=True).paired_test
+    (tmp_path / "trainB" / "1.png").rename(tmp_path / "trainB" / "7.png")
+    with pytest.raises(UserError, match="do not say which images of A and B are pairs"):
+        load_dataset("folder", path=tmp_path, paired=True)
+    (tmp_path / "trainB" / "7.png").unlink()
+    with pytest.raises(UserError, match="as many images of A as of B, not 3 and 2"):
+        load_dataset("folder", path=tmp_path, paired=True)
+    assert not load_dataset("folder", path=tmp_path).paired_train
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("tests", ["test", "val"])
+def test_pairs_side_by_side(tmp_path, zipped, tests):
+    rng = np.random.default_rng(0)
+    for folder, count in (("train", 3), (tests, 2)):
+        for i in range(count):
+            pixels = rng.integers(0, 256, (4, 10, 3))
+            save(tmp_path / "facades" / folder / f"{i}.png", pixels)
+    path = tmp_path / "facades"
+    if zipped:
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in (tmp_path / "facades").rglob("*.png"):
+                archive.write(file, file.relative_to(tmp_path))
+    for paired in (True, False):
+        dataset = load_dataset("side_by_side", path=path, paired=paired, channels_b=1)
+        assert sizes(dataset) == (3, 3, 2, 2)
+        assert dataset.paired_train
+        assert dataset.paired_test
+    whole = np.asarray(Image.open(tmp_path / "facades/train/1.png"))
+    np.testing.assert_array_equal(dataset.train_a[1], whole[:, :5])
+    assert dataset.train_b[1].shape == (4, 5, 1)
+    assert dataset.train_b.names[1] == "train/1.png"
+
+
+def test_side_by_side_needs_even_widths_and_train(tmp_path):
+    save(tmp_path / "train" / "0.png", np.zeros((4, 9, 3)))
+    dataset = load_dataset("side_by_side", path=tmp_path)
+    assert sizes(dataset) == (1, 1, 0, 0)
+    assert not dataset.paired_test
+    with pytest.raises(UserError, match=r"train/0\.png is 9 pixels wide"):
+        dataset.train_a[0]
+    (tmp_path / "train" / "0.png").unlink()
+    (tmp_path / "train").rmdir()
+    with pytest.raises(UserError, match="has no images in train"):
+        load_dataset("side_by_side", path=tmp_path)
+
+
+def test_pairs_that_are_none(tmp_path):
+    make_set(tmp_path, name="{i}.png")
+    with pytest.raises(UserError, match="horse2zebra has no pairs to train on"):
+        load_dataset("cycle_gan/horse2zebra", path=tmp_path, paired=True)
+
+
 @pytest.mark.parametrize(
     ("config", "name", "paired"),
     [
@@ -222,6 +294,8 @@ def test_nothing_left_is_an_error(tmp_path):
         ({"name": "horse2zebra"}, "no data set 'horse2zebra'.*cycle_gan/horse2zebra"),
         ({"name": "folder"}, "folder needs config.data.path"),
         ({"name": "cityscapes"}, "cityscapes needs config.data.path"),
+        ({"name": "side_by_side"}, "or zip archive with train and test"),
+        ({"name": "side_by_side", "path": "/nowhere/x"}, "there is no /nowhere/x"),
         ({"name": "folder", "path": "/nowhere/x"}, "there is no /nowhere/x"),
         ({"name": "streets", "path": "x"}, "streets is made, not read"),
         ({"name": "cycle_gan/horse"}, "no cycle_gan/horse, only: apple2orange"),

@@ -9,6 +9,7 @@ from etils import epath
 
 from cyclegan_jax.data import labels, sources
 from cyclegan_jax.data.decode import check_channels
+from cyclegan_jax.data.pairs import check_pairs, open_side_by_side
 from cyclegan_jax.data.selection import readable, same_scenes
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
@@ -16,6 +17,9 @@ from cyclegan_jax.errors import UserError
 
 if TYPE_CHECKING:
     from cyclegan_jax.palettes import Palette
+
+
+_LAYOUT = "trainA, trainB, testA and testB"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ def load_dataset(
     folders: Mapping[str, str] | None = None,
     channels_a: int = 3,
     channels_b: int = 3,
+    paired: bool = False,
     on_corrupt: Literal["stop", "skip"] = "stop",
     max_images: int = 0,
     palette: str | os.PathLike = "",
@@ -65,8 +70,9 @@ def load_dataset(
     """Opens a data set by name.
 
     Args:
-      name: "streets" (built in), "folder" (your own images), "cityscapes" (a folder
-        or archive laid out like the CycleGAN authors': A photos, B label maps) or
+      name: "streets" (built in), "folder" (your own images), "side_by_side" (your
+        own, or the pix2pix authors': pairs in one image), "cityscapes" (a folder or
+        archive laid out like the CycleGAN authors': A photos, B label maps) or
         "cycle_gan/<config>" of TensorFlow Datasets, such as
         "cycle_gan/horse2zebra".
       path: A folder or zip archive with trainA, trainB, testA and testB; for
@@ -76,6 +82,7 @@ def load_dataset(
         "train_a", "train_b" and, if there are test images, "test_a", "test_b".
       channels_a: Channels that images of A are converted to: 1, 3 or 4.
       channels_b: Those of B.
+      paired: Train on pairs: "streets" makes them, and the others must have them.
       on_corrupt: What to do about an image that cannot be decoded: "stop" raises
         when it is first read; "skip" decodes all images once, now, and leaves
         such images out (of a pair both), with a warning that names them.
@@ -92,7 +99,7 @@ def load_dataset(
       The data set. Nothing is decoded yet, unless `on_corrupt` is "skip".
 
     Raises:
-      UserError: No such data set, no images, or no way to get them.
+      UserError: No such data set, no images, no way to get them, or no pairs.
     """
     if on_corrupt not in ("stop", "skip"):
         raise UserError(f"on_corrupt is {on_corrupt!r}; it can be stop or skip")
@@ -108,15 +115,27 @@ def load_dataset(
     channels = wanted | ({"train_b": 3, "test_b": 3} if classes else {})
     if name == "streets":
         counts = streets_train_count, streets_test_count
-        dataset = _streets(channels, *counts, size=streets_size, seed=streets_seed)
+        dataset = _streets(
+            channels, *counts, size=streets_size, seed=streets_seed, paired=paired
+        )
     elif name in ("folder", "cityscapes"):
         opened = _open_folders(folders, channels) if folders else _open(path, channels)
-        dataset = _dataset(name, opened)
+        dataset = _folder(name, opened, paired)
+    elif name == "side_by_side":
+        opened = open_side_by_side(path, channels)
+        dataset = _dataset(
+            name, opened, paired_train=True, paired_test="test_a" in opened
+        )
     else:
         dataset = _cycle_gan(name, path, data_dir, channels, quiet)
     if classes:
         dataset = dataclasses.replace(
             dataset, **labels.read_as_labels(dataset, classes, wanted)
+        )
+    if paired and not dataset.paired_train:
+        raise UserError(
+            f"{name} has no pairs to train on (config.data.paired): its images of A"
+            " and B do not belong together"
         )
     if max_images:
         dataset = _first(dataset, max_images)
@@ -126,10 +145,12 @@ def load_dataset(
 
 
 def _check_location(name: str, path: object, folders: object) -> None:
-    if name not in ("streets", "folder", "cityscapes") and name[:10] != "cycle_gan/":
+    known = ("streets", "folder", "side_by_side", "cityscapes")
+    if name not in known and name[:10] != "cycle_gan/":
         raise UserError(
             f"there is no data set {name!r}; config.data.dataset can be streets, "
-            "folder, cityscapes or cycle_gan/<config>, such as cycle_gan/horse2zebra"
+            "folder, side_by_side, cityscapes or cycle_gan/<config>, such as "
+            "cycle_gan/horse2zebra"
         )
     if folders and (path or name != "folder"):
         raise UserError(
@@ -141,10 +162,11 @@ def _check_location(name: str, path: object, folders: object) -> None:
             f"config.data.path is {path}, but the data set streets is made, not read: "
             "set config.data.dataset=folder"
         )
-    if not path and not folders and name in ("folder", "cityscapes"):
+    if not path and not folders and name in known[1:]:
+        layout = "train and test" if name == "side_by_side" else _LAYOUT
         raise UserError(
             f"the data set {name} needs config.data.path, a folder or zip archive with "
-            "trainA, trainB, testA and testB"
+            f"{layout}"
         )
 
 
@@ -181,21 +203,38 @@ def _dataset(name: str, opened: Mapping[str, ImageSource], **about: object) -> D
     return Dataset(name, **{s: opened.get(s, none) for s in SPLITS}, **about)
 
 
+def _folder(name: str, opened: Mapping[str, ImageSource], paired: bool) -> Dataset:
+    """Images of your own; that they are pairs is yours to say."""
+    if paired:
+        check_pairs(opened["train_a"], opened["train_b"])
+    tests = paired and "test_a" in opened
+    paired_test = tests and same_scenes(opened["test_a"], opened["test_b"])
+    return _dataset(name, opened, paired_train=paired, paired_test=paired_test)
+
+
 def _streets(
-    channels: Mapping[str, int], train: int, test: int, *, size: int, seed: int
+    channels: Mapping[str, int],
+    train: int,
+    test: int,
+    *,
+    size: int,
+    seed: int,
+    paired: bool,
 ) -> Dataset:
     from cyclegan_jax.data.streets import StreetsSource
     from cyclegan_jax.palettes import CITYSCAPES
 
+    scenes_b = "train_a" if paired else "train_b"
     made = {
         "train_a": StreetsSource("photo", "train_a", train, size, seed),
-        "train_b": StreetsSource("label", "train_b", train, size, seed),
+        "train_b": StreetsSource("label", scenes_b, train, size, seed),
         "test_a": StreetsSource("photo", "test", test, size, seed),
         "test_b": StreetsSource("label", "test", test, size, seed),
     }
     return _dataset(
         "streets",
         {s: sources.as_channels(source, channels[s]) for s, source in made.items()},
+        paired_train=paired,
         paired_test=True,
         palette=CITYSCAPES,
         test_class_maps=StreetsSource("class_map", "test", test, size, seed),
