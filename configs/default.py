@@ -10,7 +10,8 @@ import ml_collections
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns CycleGAN as published, at 256x256; the data set is left to name."""
     config = ml_collections.ConfigDict()
-    config.method = "cyclegan"  # What is trained: a module of cyclegan_jax/methods.
+    config.method = "cyclegan"  # What is trained: see docs/methods.md.
+    config.direction = "AtoB"  # Of methods with one direction: AtoB or BtoA.
     config.seed = 0  # A run is a function of the config, this seed and the step.
     config.init_from = ""  # Folder of a run whose newest networks this one starts from.
     config.batch_size = 1  # Images of each domain in a step, over all devices.
@@ -21,7 +22,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.ema_decay = 0.0  # Moving average of the generators, 0.999 say; 0: none.
 
     config.data = data = ml_collections.ConfigDict()
-    data.dataset = "folder"  # streets, folder, cityscapes, or cycle_gan/<TFDS config>.
+    data.dataset = "folder"  # streets, folder, side_by_side, cityscapes, or
+    #   cycle_gan/<TFDS config>.
     data.path = ""  # Folder, .zip archive or prepared TFDS directory; "": look around.
     data.data_dir = "~/tensorflow_datasets"  # Where prepared TFDS data sets live.
     data.train_a = ""  # With dataset=folder: any folder of images, instead of path.
@@ -36,6 +38,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     data.crop_size = 256  # pixels; and a random square of this is cut out.
     data.flip = True  # Mirror half of the images.
     data.sample_b = "random"  # Partner of an image of A: random or shuffle.
+    data.paired = False  # Image i of A and of B belong together; pix2pix needs that.
     data.max_images = 0  # Use at most so many of each split; 0: all.
     data.palette = ""  # File of class colours, if B's images are label maps.
     data.cache_gib = 8.0  # Decoded images kept in memory, GiB; 0: decode every time.
@@ -68,15 +71,30 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     loss.cycle_b = 10.0  # B -> A -> B.
     loss.identity = 0.5  # Fraction of the cycle weight, so 5.0 in effect.
     loss.gradient_penalty = 10.0  # With wgangp only.
+    loss.l1 = 100.0  # pix2pix: distance to the true image.
+    loss.content = 10.0  # simgan, feature_gan: distance to the input.
+    loss.vgg = ""  # feature_gan: file of torchvision's VGG-16, or "random" weights.
+    loss.vgg_sha256 = "397923af"  # What the SHA-256 of that file must begin with.
+    loss.vgg_size = 224  # Pixels; images are resized to this for it.
+    loss.vgg_lua_gradient = False  # Its gradient divided by 127.5^2, as released.
+
+    config.cogan = cogan = ml_collections.ConfigDict()
+    cogan.latent_size = 100  # Numbers that a pair of images is drawn from.
+    cogan.inversion_steps = 200  # Of Adam, to translate an image,
+    cogan.inversion_rate = 0.05  # with this learning rate.
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
     optimizer.learning_rate = 2e-4  # Adam's, for all networks.
     optimizer.beta1 = 0.5
     optimizer.beta2 = 0.999
+    optimizer.weight_decay = 0.0  # Added to the gradient, as in PyTorch's Adam.
     optimizer.policy = "linear"  # Or linear_2020, linear_lua, step, cosine, constant.
     optimizer.constant_epochs = 100  # An epoch is max(|A|, |B|) / batch_size steps.
     optimizer.decay_epochs = 100
     optimizer.step_epochs = 50  # With policy=step: epochs between divisions by 10.
+
+    config.test_dropout = True  # pix2pix: noise in translations, as published.
+    config.test_statistics = "image"  # And batch norm by the one image; or running.
 
     config.max_steps = 0  # Stop after so many steps; 0: after all epochs.
     config.log_every_steps = 100  # Means of the losses go to metrics.jsonl.
@@ -119,6 +137,7 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     if config.evaluate_every_steps:
         config.evaluate_every_steps = 4
     config.num_samples = 2
+    config.loss.vgg, config.loss.vgg_size = config.loss.vgg and "random", 32
     return config
 
 

@@ -11,10 +11,11 @@ MAX_POINTS = 800  # Of a curve: more cannot be seen, and would make the page slo
 TEST = "test/"  # Metrics of the test split are called test/<direction>/<metric>.
 # Title of a chart, what its vertical axis shows, and the metrics that go there.
 _CHARTS = (
-    ("Adversarial, generators", "weighted loss", ("g_ab", "g_ba")),
-    ("Adversarial, discriminators", "loss", ("d_a", "d_b")),
+    ("Adversarial, generators", "weighted loss", ("g_ab", "g_ba", "g")),
+    ("Adversarial, discriminators", "loss", ("d_a", "d_b", "d_ab", "d")),
     ("Cycle", "weighted loss", ("cycle_a", "cycle_b")),
     ("Identity", "weighted loss", ("identity_a", "identity_b")),
+    ("Distance", "weighted loss", ("l1", "content")),
     ("Learning rate", "learning rate", ("learning_rate",)),
 )
 

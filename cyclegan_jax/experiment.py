@@ -1,22 +1,18 @@
 """From a config to the things it describes; trainer.py is the other reader of it."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
-import jax.numpy as jnp
 import ml_collections
 import optax
 
-from cyclegan_jax import data, losses, networks, schedules
-from cyclegan_jax.devices import AXIS
+from cyclegan_jax import builders, data, losses, schedules
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.methods import pix2pix
+from cyclegan_jax.methods.interface import DIRECTIONS, Method
 from cyclegan_jax.metrics import meanings
 
-METHODS = ("cyclegan",)
 DTYPES = ("float32", "bfloat16")
 
 
@@ -36,6 +32,7 @@ def load_dataset(config: ml_collections.ConfigDict, path: str = "") -> data.Data
         folders={split: d[split] for split in splits if d[split]} or None,
         channels_a=d.channels_a,
         channels_b=d.channels_b,
+        paired=d.paired,
         on_corrupt=d.on_corrupt,
         max_images=d.max_images,
         palette=d.palette,
@@ -46,7 +43,9 @@ def load_dataset(config: ml_collections.ConfigDict, path: str = "") -> data.Data
     )
 
 
-def build_preprocess(config: ml_collections.ConfigDict, method: Any) -> data.Preprocess:
+def build_preprocess(
+    config: ml_collections.ConfigDict, method: Method
+) -> data.Preprocess:
     """Returns how images become training images of the size the networks need."""
     d = config.data
     return data.Preprocess(
@@ -54,59 +53,29 @@ def build_preprocess(config: ml_collections.ConfigDict, method: Any) -> data.Pre
         load_size=d.load_size,
         crop_size=d.crop_size,
         flip=d.flip,
-        multiple=method.generator_ab.size_multiple,
+        multiple=method.size_multiple,
     )
 
 
-def build_method(config: ml_collections.ConfigDict) -> CycleGAN:
+def build_method(config: ml_collections.ConfigDict) -> Method:
     """Builds the networks and losses of a config.
 
     Raises:
       UserError: a name or a number is not one that the method knows.
     """
     _check_choices(config)
-    d = config.data
-    dtype = {"dtype": jnp.dtype(config.compute_dtype), "axis_name": AXIS}
-
-    def generator(channels):
-        settings = dict(config.generator) | dtype | {"channels": channels}
-        return networks.generator(**settings, remat=config.remat)
-
-    def discriminator():
-        return networks.discriminator(**config.discriminator, **dtype)
-
-    return CycleGAN(
-        generator_ab=generator(d.channels_b),
-        generator_ba=generator(d.channels_a),
-        discriminator_a=discriminator(),
-        discriminator_b=discriminator(),
-        channels_a=d.channels_a,
-        channels_b=d.channels_b,
-        weights=_weights(config),
-        gan_mode=config.loss.gan_mode,
-    )
-
-
-def identity_is_impossible(config: ml_collections.ConfigDict) -> bool:
-    """Whether the identity loss is asked for, but the domains' channels differ.
-
-    A generator then cannot take images of its own output domain.
-    """
-    return bool(config.loss.identity) and (
-        config.data.channels_a != config.data.channels_b
-    )
-
-
-def _weights(config):
-    names = [field.name for field in dataclasses.fields(LossWeights)]
-    weights = {name: config.loss[name] for name in names}
-    if identity_is_impossible(config):
-        weights["identity"] = 0.0
-    if not (weights["gan"] or weights["cycle_a"] or weights["cycle_b"]):
+    method = builders.METHODS[config.method](config)
+    if method.paired and not config.data.paired:
         raise UserError(
-            "loss.gan, loss.cycle_a and loss.cycle_b are all 0: nothing to train."
+            f"method {config.method} learns from pairs: set config.data.paired=True,"
+            " with data whose images of A and B belong together (see docs/data.md)."
         )
-    return LossWeights(**weights)
+    if config.data.paired and not method.paired:
+        raise UserError(
+            f"method {config.method} learns without pairs: set"
+            " config.data.paired=False, or another config.method."
+        )
+    return method
 
 
 def build_schedule(
@@ -129,7 +98,10 @@ def build_optimizer(
 ) -> optax.GradientTransformation:
     """Returns the Adam of a config, to be applied to each network by itself."""
     o = config.optimizer
-    return optax.adam(schedule, b1=o.beta1, b2=o.beta2)
+    adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
+    if not o.weight_decay:
+        return adam
+    return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
 
 
 def check_metric(setting: str, metric: str) -> Callable:
@@ -147,7 +119,7 @@ def check_metric(setting: str, metric: str) -> Callable:
     """
     direction, _, name = metric.partition("/")
     better = meanings.better(name)
-    if direction not in ("AtoB", "BtoA") or better is None:
+    if direction not in DIRECTIONS or better is None:
         raise UserError(
             f"{setting} is {metric!r}; it can be a direction and a metric, such as"
             " AtoB/per_pixel or BtoA/fid_clean_test (docs/metrics.md lists them)."
@@ -169,11 +141,13 @@ def total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:
 
 def _check_choices(config):
     for setting, value, known in (
-        ("method", config.method, METHODS),
+        ("method", config.method, builders.METHODS),
         ("compute_dtype", config.compute_dtype, DTYPES),
         ("loss.gan_mode", config.loss.gan_mode, losses.GAN_MODES),
         ("optimizer.policy", config.optimizer.policy, schedules.POLICIES),
         ("data.sample_b", config.data.sample_b, ("random", "shuffle")),
+        ("direction", config.direction, DIRECTIONS),
+        ("test_statistics", config.test_statistics, pix2pix.STATISTICS),
     ):
         if value not in known:
             raise UserError(f"{setting} is {value!r}; it can be {', '.join(known)}.")
@@ -196,9 +170,16 @@ _RANGES = {
     "loss.cycle_b": (0, math.inf),
     "loss.identity": (0, math.inf),
     "loss.gradient_penalty": (0, math.inf),
+    "loss.l1": (0, math.inf),
+    "loss.content": (0, math.inf),
+    "loss.vgg_size": (8, math.inf),
+    "cogan.latent_size": (1, math.inf),
+    "cogan.inversion_steps": (0, math.inf),
+    "cogan.inversion_rate": (0, math.inf),
     "optimizer.learning_rate": (0, math.inf),
     "optimizer.beta1": (0, 1),
     "optimizer.beta2": (0, 1),
+    "optimizer.weight_decay": (0, math.inf),
     "optimizer.constant_epochs": (0, math.inf),
     "optimizer.decay_epochs": (0, math.inf),
     "optimizer.step_epochs": (1, math.inf),

@@ -5,6 +5,7 @@ Scores are what a discriminator returns, [B, H', W', 1] without a sigmoid; image
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 GAN_MODES = ("lsgan", "vanilla", "hinge", "wgangp")
 
 
-def generator_adversarial(fake_scores: jax.Array, mode: str) -> jax.Array:
+def generator_adversarial(
+    fake_scores: jax.Array, mode: str, *, wanted: Literal[0, 1] = 1
+) -> jax.Array:
     """What a generator minimises to make its images score as real ones.
 
     Args:
@@ -20,13 +23,15 @@ def generator_adversarial(fake_scores: jax.Array, mode: str) -> jax.Array:
       mode: `lsgan` (Mao et al. 2017; Zhu et al. 2017, section 4), `vanilla` (the
         non-saturating cross entropy of Goodfellow et al. 2014), `hinge` (Lim & Ye
         2017) or `wgangp` (Gulrajani et al. 2017).
+      wanted: the label that it wants: 1, that of real images, or 0 (`methods.bigan`).
     """
+    sign = 2.0 * wanted - 1.0
     if mode == "lsgan":
-        return jnp.mean(jnp.square(fake_scores - 1.0))
+        return jnp.mean(jnp.square(fake_scores - wanted))
     if mode == "vanilla":
-        return jnp.mean(jax.nn.softplus(-fake_scores))
+        return jnp.mean(jax.nn.softplus(-sign * fake_scores))
     if mode in ("hinge", "wgangp"):
-        return -jnp.mean(fake_scores)
+        return -sign * jnp.mean(fake_scores)
     raise ValueError(f"unknown GAN mode {mode!r}; choose from {GAN_MODES}")
 
 

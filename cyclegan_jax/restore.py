@@ -12,9 +12,8 @@ from flax import traverse_util
 from cyclegan_jax import experiment, run_folder
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.steps import TrainState
-
-DIRECTIONS = {"AtoB": "g_ab", "BtoA": "g_ba"}
+from cyclegan_jax.methods.interface import DIRECTIONS, Method, Translation
+from cyclegan_jax.steps import TrainState, variables_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,30 +30,47 @@ class Run:
 
     workdir: epath.Path
     config: ml_collections.ConfigDict
-    method: Any
+    method: Method
     step: int
     variables: dict[str, dict[str, Any]]
 
-    def generator(self, direction: str) -> str:
-        """Returns the name of the generator that translates AtoB or BtoA.
+    @property
+    def translations(self) -> dict[str, Translation]:
+        """Direction -> how it translates, where the run has the networks for it."""
+        return {
+            direction: translation
+            for direction, translation in self.method.translations.items()
+            if set(translation.networks) <= set(self.variables)
+        }
+
+    def translation(self, direction: str) -> Translation:
+        """Returns how the run translates AtoB or BtoA.
 
         Raises:
-          UserError: there is no such direction, or the run has no such generator.
+          UserError: there is no such direction, or the run does not have it.
         """
         if direction not in DIRECTIONS:
             raise UserError(f"direction {direction!r} is not AtoB or BtoA.")
-        name = DIRECTIONS[direction]
-        if name not in self.variables:
-            known = [d for d, n in DIRECTIONS.items() if n in self.variables]
+        if direction not in self.translations:
+            known = ", ".join(self.translations) or "none at all"
             raise UserError(
-                f"{self.workdir} has no generator {direction}"
-                f" (it has {', '.join(known) or 'none at all'})."
+                f"{self.workdir} has no generator {direction} (it has {known})."
             )
-        return name
+        return self.translations[direction]
 
-    def apply(self, name: str, variables: Any, images: jax.Array) -> jax.Array:
-        """Applies a network in evaluation mode to [B, H, W, C] in [-1, 1]."""
-        return self.method.modules[name].apply(variables, images)
+    def generator(self, direction: str) -> str:
+        """Returns the name of the one network that translates AtoB or BtoA.
+
+        Raises:
+          UserError: as `translation`, or there is more to it than one network.
+        """
+        translation = self.translation(direction)
+        if translation.generator is None:
+            raise UserError(
+                f"{self.workdir}: a translation by {self.config.method} with these"
+                " settings is more than one pass through a generator."
+            )
+        return translation.networks[0]
 
 
 def steps(workdir: epath.PathLike) -> list[int]:
@@ -152,18 +168,3 @@ def load(
     averages = weights["ema_params"] if average else {}
     variables = variables_of(weights["params"], averages, weights["norm_stats"])
     return Run(workdir, config, method, step, variables)
-
-
-def variables_of(params: dict, averages: dict, stats: dict) -> dict[str, dict]:
-    """Puts together what each network's `apply` takes.
-
-    Args:
-      params: network name -> parameters.
-      averages: network name -> moving averages, which are used instead.
-      stats: network name -> running statistics of batch norm.
-    """
-    return {
-        name: {"params": value}
-        | ({"batch_stats": stats[name]} if name in stats else {})
-        for name, value in (params | averages).items()
-    }

@@ -1,20 +1,25 @@
 """What a generator makes of a few test images, as training goes on."""
 
+import collections
 import functools
-from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
 from cyclegan_jax import data, images, steps
+from cyclegan_jax.methods.interface import Method
 
 
 class Sampler:
     """Translates the same few images at every call."""
 
     def __init__(
-        self, method: Any, dataset: data.Dataset, transform: data.Preprocess, count: int
+        self,
+        method: Method,
+        dataset: data.Dataset,
+        transform: data.Preprocess,
+        count: int,
     ):
         """Loads the first `count` test images of each domain.
 
@@ -36,33 +41,21 @@ class Sampler:
 
         Moving averages of the generators are used where the state has them.
         """
-        values = jax.device_get(self._translations(state))
-        columns = zip(self._titles, values, strict=True)
-        return images.sample_grid({k: images.to_uint8(v) for k, v in columns})
-
-    @property
-    def _titles(self):
-        identity = self._method.channels_a == self._method.channels_b
-        a, b = ["real A", "A to B", "cycle A"], ["real B", "B to A", "cycle B"]
-        return [*a, "identity A", *b, "identity B"] if identity else a + b
+        columns = jax.device_get(self._columns(state))
+        return images.sample_grid({k: images.to_uint8(v) for k, v in columns.items()})
 
     @functools.cached_property
-    def _translations(self):
-        method, (a, b) = self._method, (self._photos["a"], self._photos["b"])
+    def _columns(self):
+        def columns(state):
+            def translate(direction, photos):
+                return steps.translate(state, self._method, direction, photos)
 
-        def translations(state):
-            def g(name, photos):
-                return steps.translate(state, method, name, photos)
+            found = self._method.samples(
+                translate, self._photos["a"], self._photos["b"]
+            )
+            return collections.OrderedDict(found)  # jit would sort a plain dict.
 
-            fake_b, fake_a = g("g_ab", a), g("g_ba", b)
-            side_a = [a, fake_b, g("g_ba", fake_b)]
-            side_b = [b, fake_a, g("g_ab", fake_a)]
-            if method.channels_a == method.channels_b:
-                side_a.append(g("g_ba", a))
-                side_b.append(g("g_ab", b))
-            return side_a + side_b
-
-        return jax.jit(translations)
+        return jax.jit(columns)
 
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:

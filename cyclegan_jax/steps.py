@@ -4,6 +4,7 @@ B is a device's share of the global batch here. A *slot* is a place in the globa
 all randomness is folded from the seed, the step and the slot, never from the device.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from flax import struct
 from jax import lax
 
 from cyclegan_jax import image_pool, images
+from cyclegan_jax.methods.interface import Method, Variables
 from cyclegan_jax.methods.phases import Networks
 
 Metrics = dict[str, jax.Array]
@@ -25,7 +27,7 @@ class TrainState:
     Attributes:
       step: [] int32, number of finished updates.
       params: network name -> parameters.
-      opt_state: network name -> optimiser state.
+      opt_state: network name -> optimiser state, of the networks that are trained.
       norm_stats: network name -> running statistics, for networks with batch norm.
       ema_params: generator name -> moving average of its parameters; may be empty.
     """
@@ -38,43 +40,48 @@ class TrainState:
 
 
 def create_state(
-    method: Any,
+    method: Method,
     optimizer: optax.GradientTransformation,
     image_size: tuple[int, int],
     seed: int,
     *,
     ema: bool = False,
+    given: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """Initialises all networks of a method.
 
     Args:
-      method: see `methods.phases`.
+      method: see `methods.interface`.
       optimizer: applied to each network by itself.
       image_size: height and width of the training images.
       seed: of the run; every network's key is folded from it by the network's name.
       ema: whether moving averages of the generators are kept.
+      given: network name -> parameters that it starts from.
     """
-    params, norm_stats = {}, {}
+    params, norm_stats = dict(given or {}), {}
+    blanks = method.blanks(image_size)
     for name, module in method.modules.items():
+        if name in params:
+            continue
         number = int.from_bytes(name.encode(), "big") % 2**32
         key = jax.random.fold_in(jax.random.key(seed), number)
-        blank = jnp.zeros((1, *image_size, method.input_channels[name]))
-        variables = jax.jit(module.init)(key, blank)  # Drops the forward pass.
+        variables = jax.jit(module.init)(key, blanks[name])  # Drops the forward pass.
         params[name] = variables["params"]
         if "batch_stats" in variables:
             norm_stats[name] = variables["batch_stats"]
-    averaged = [name for name in params if name.startswith("g_")] if ema else []
+    averaged = [name for name in params if name.startswith("g")] if ema else []
+    trained = [name for phase in method.phases for name in phase.players]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state={name: optimizer.init(value) for name, value in params.items()},
+        opt_state={name: optimizer.init(params[name]) for name in trained},
         norm_stats=norm_stats,
         ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
     )
 
 
 def create_pools(
-    method: Any, slots: int, pool_size: int, image_size: tuple[int, int]
+    method: Method, slots: int, pool_size: int, image_size: tuple[int, int]
 ) -> dict[str, image_pool.ImagePool]:
     """Creates empty pools that hold about `pool_size` images over all `slots`.
 
@@ -93,7 +100,7 @@ def train_step(
     batch: dict[str, jax.Array],
     seed: jax.Array,
     *,
-    method: Any,
+    method: Method,
     optimizer: optax.GradientTransformation,
     axis_name: str,
     accumulate: int = 1,
@@ -106,7 +113,7 @@ def train_step(
       pools: output name -> pools of this device's B slots.
       batch: `a` and `b`: real images uint8 [B, H, W, C]; `slot`: int32 [B].
       seed: [] uint32, the run's.
-      method: see `methods.phases`.
+      method: see `methods.interface`.
       optimizer: applied to each network by itself.
       axis_name: the mapped axis over which gradients are averaged.
       accumulate: parts that the share is split into to save memory; must divide B.
@@ -195,18 +202,33 @@ def _average(state, decay):
     }
 
 
+def variables_of(
+    params: Variables, averages: Variables, norm_stats: Variables
+) -> Variables:
+    """Returns network name -> what `module.apply` takes.
+
+    Args:
+      params: parameters by network name.
+      averages: moving averages, which take their places where there are some.
+      norm_stats: running statistics of those that have them.
+    """
+    return {
+        name: {"params": averages.get(name, value)}
+        | ({"batch_stats": norm_stats[name]} if name in norm_stats else {})
+        for name, value in params.items()
+    }
+
+
 def translate(
-    state: TrainState, method: Any, name: str, photos: jax.Array
+    state: TrainState, method: Method, direction: str, photos: jax.Array
 ) -> jax.Array:
-    """Translates [B, H, W, C] in [-1, 1] by one generator, in evaluation mode.
+    """Translates [B, H, W, C] in [-1, 1] in evaluation mode.
 
     Args:
       state: its moving averages are used where it has them.
-      method: see `methods.phases`.
-      name: of the generator.
+      method: see `methods.interface`.
+      direction: one of the method's.
       photos: the images.
     """
-    variables = {"params": state.ema_params.get(name, state.params[name])}
-    if name in state.norm_stats:
-        variables["batch_stats"] = state.norm_stats[name]
-    return method.modules[name].apply(variables, photos)
+    variables = variables_of(state.params, state.ema_params, state.norm_stats)
+    return method.translations[direction].apply(variables, photos, jax.random.key(0))

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from cyclegan_jax import experiment
-
 if TYPE_CHECKING:
     from cyclegan_jax.trainer import Trainer
 
@@ -29,16 +27,11 @@ class Clock:
 def summary(trainer: "Trainer") -> dict[str, str]:
     """Says what a run does: a few words to each of a few headings."""
     config, method, dataset = trainer.config, trainer.method, trainer.dataset
-    weights, devices = method.weights, trainer.devices
+    devices = trainer.devices
 
     def parameters(name):
         return sum(x.size for x in jax.tree.leaves(trainer.state.params[name]))
 
-    identity = f"identity {weights.identity * weights.cycle_a:g} (A)," + (
-        f" {weights.identity * weights.cycle_b:g} (B)"
-    )
-    if experiment.identity_is_impossible(config):
-        identity = "no identity loss: the domains have different numbers of channels"
     return {
         "run": f"{trainer.workdir}, seed {config.seed}"
         + (f", resumed at step {trainer.step:,}" if trainer.step else ""),
@@ -49,8 +42,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
         "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
         + " parameters",
-        "losses": f"{method.gan_mode} {weights.gan:g},"
-        f" cycle {weights.cycle_a:g} (A), {weights.cycle_b:g} (B), {identity}",
+        "losses": method.description,
         "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
         f" {trainer.total_steps:,} in all",
     }

@@ -71,11 +71,11 @@ def _cuts(length, size, margin):
 class TiledGenerator:
     """Applies a generator to one picture after the other."""
 
-    def __init__(self, module: nn.Module, tile_size: int):
+    def __init__(self, module: nn.Module | None, tile_size: int):
         """Checks that it can be done.
 
         Args:
-          module: a ResNet generator.
+          module: a ResNet generator; None if there is more to a translation.
           tile_size: side of the parts in pixels.
 
         Raises:

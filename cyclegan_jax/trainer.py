@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from etils import epath
 
-from cyclegan_jax import data, experiment, restore, run_folder, samples, steps
+from cyclegan_jax import builders, data, experiment, restore, run_folder, samples, steps
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.devices import AXIS, Devices
 from cyclegan_jax.errors import UserError
@@ -41,7 +41,9 @@ class Trainer:
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
         run_folder.check(workdir, config.to_dict())
-        self.initial = self._load_initial()
+        started = _has_checkpoints(self.workdir / "checkpoints")
+        self.initial = None if started else self._load_initial()
+        self.given = {} if started else builders.pretrained_parameters(config)
         self.dataset = experiment.load_dataset(config)
         self.transform = transform
         budget = int(config.data.cache_gib * 2**30)
@@ -55,6 +57,7 @@ class Trainer:
             seed=config.seed,
             batch_size=config.batch_size,
             slots=self.devices.local_slots,
+            paired=self.method.paired,
             sample_b=config.data.sample_b,
         )
         self.schedule = experiment.build_schedule(config, self.batches.steps_per_epoch)
@@ -90,16 +93,13 @@ class Trainer:
 
     def _load_initial(self):
         """Loads the run to start from, if any, and checks that its networks fit."""
-        folder = self.workdir / "checkpoints"
-        started = folder.exists() and any(p.name.isdigit() for p in folder.iterdir())
-        if not self.config.init_from or started:
+        if not self.config.init_from:
             return None
         run = restore.load(
             epath.Path(self.config.init_from).expanduser(), average=False
         )
-        multiple = self.method.generator_ab.size_multiple
-        least = max(multiple, self.method.discriminator_a.smallest_size)
-        size = (-(-least // multiple) * multiple,) * 2
+        multiple = self.method.size_multiple
+        size = (-(-self.method.smallest_size // multiple) * multiple,) * 2
         fresh = functools.partial(
             steps.create_state, self.method, optax.identity(), size, seed=0
         )
@@ -115,6 +115,7 @@ class Trainer:
             self.image_size,
             config.seed,
             ema=config.ema_decay > 0,
+            given=self.given,
         )
         pools = steps.create_pools(
             self.method, config.batch_size, config.pool_size, self.image_size
@@ -209,6 +210,10 @@ class Trainer:
         self.checkpoints.save(self.step, self._checkpoint_tree(), extra, score=score)
 
 
+def _has_checkpoints(folder):
+    return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())
+
+
 @jax.jit
 def _all_finite(tree):
     leaves = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
@@ -224,10 +229,9 @@ def _check_accumulate(parts, per_device):
 
 
 def _check_image_size(method, image_size):
-    smallest = method.discriminator_a.smallest_size
-    if method.weights.gan and min(image_size) < smallest:
+    if min(image_size) < method.smallest_size:
         raise UserError(
-            f"the images have {image_size[1]}x{image_size[0]} pixels, but this"
-            f" discriminator needs at least {smallest} pixels a side; use fewer"
+            f"the images have {image_size[1]}x{image_size[0]} pixels, but these"
+            f" networks need at least {method.smallest_size} pixels a side; use fewer"
             " layers or larger images."
         )

@@ -1,7 +1,7 @@
 """Translates pictures of any size with a run's generator."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from cyclegan_jax import images, restore, tiling
 from cyclegan_jax.data.decode import convert_channels
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.methods.interface import Variables
 
 Size = Literal["keep", "resize", "tile"]
 
@@ -50,24 +51,24 @@ class Translator:
           tile_size: side of the pieces in pixels.
 
         Raises:
-          UserError: the run has no such generator, or it cannot work in tiles.
+          UserError: the run lacks this direction, or it cannot work in tiles.
         """
         if size not in Size.__args__:
             raise UserError(f"size is {size!r}; it can be {', '.join(Size.__args__)}.")
         self.run, self.direction = run, direction
-        self._name = run.generator(direction)
+        translation = run.translation(direction)
         self._size, self._side = size, run.config.data.crop_size
         domain_in, domain_out = ("a", "b") if direction == "AtoB" else ("b", "a")
         self.channels_in = run.config.data[f"channels_{domain_in}"]
         self.channels_out = run.config.data[f"channels_{domain_out}"]
-        module = run.method.modules[self._name]
-        self._multiple = module.size_multiple
+        self._multiple = run.method.size_multiple
         self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-        self._apply = jax.jit(module.apply)
-        self.use(run.variables[self._name])
+        self._apply = jax.jit(translation.apply)
+        self._networks = translation.networks
+        self.use(run.variables)
         self._tiled = None
         if size == "tile":
-            self._tiled = tiling.TiledGenerator(module, tile_size)
+            self._tiled = tiling.TiledGenerator(translation.generator, tile_size)
 
     @classmethod
     def load(
@@ -96,10 +97,11 @@ class Translator:
         run = restore.load(workdir, step, average=average)
         return cls(run, direction, size=size, tile_size=tile_size)
 
-    def use(self, variables: dict[str, Any]) -> None:
-        """Goes on with other variables of the same network; nothing is recompiled."""
+    def use(self, variables: Variables) -> None:
+        """Goes on with other variables of the same networks; nothing is recompiled."""
         everywhere = NamedSharding(self._mesh, PartitionSpec())
-        self._variables = jax.device_put(variables, everywhere)
+        needed = {name: variables[name] for name in self._networks}
+        self._variables = jax.device_put(needed, everywhere)
 
     def __call__(
         self, pictures: np.ndarray | Sequence[np.ndarray]
@@ -162,7 +164,8 @@ class Translator:
     def _run_batch(self, batch):
         """Translates uint8 [B, H, W, C], with B up to the number of devices."""
         if self._tiled is not None:
-            values = [self._tiled(self._variables, image) for image in batch]
+            (variables,) = self._variables.values()
+            values = [self._tiled(variables, image) for image in batch]
             return [images.to_uint8(_finite(value)) for value in values]
         return images.to_uint8(self.translate_float(images.to_float(batch)))
 
@@ -174,7 +177,9 @@ class Translator:
         missing = -len(values) % self._mesh.size
         full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
         sharding = NamedSharding(self._mesh, PartitionSpec("batch"))
-        result = self._apply(self._variables, jax.device_put(full, sharding))
+        result = self._apply(
+            self._variables, jax.device_put(full, sharding), jax.random.key(0)
+        )
         return _finite(np.asarray(result)[: len(values)])
 
 

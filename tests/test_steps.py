@@ -174,10 +174,10 @@ def test_pools_of_the_domains_draw_independently():
     # With no training, a pool's images are translations of the batches' images.
     state, _ = start(method)
 
-    def ages(domain, name, source):
+    def ages(domain, direction, source):
         fakes = [
             steps.translate(
-                state, method, name, images.to_float(make_batch(step)[source])
+                state, method, direction, images.to_float(make_batch(step)[source])
             )
             for step in range(12)
         ]
@@ -187,8 +187,8 @@ def test_pools_of_the_domains_draw_independently():
         assert np.max(np.min(distance, axis=0)) < 1e-4
         return np.argmin(distance, axis=0)  # [slots, capacity]
 
-    ages_a = ages("fake_a", "g_ba", "b")
-    ages_b = ages("fake_b", "g_ab", "a")
+    ages_a = ages("fake_a", "BtoA", "b")
+    ages_b = ages("fake_b", "AtoB", "a")
     assert np.any(ages_a != ages_b)
     assert len({tuple(row) for row in ages_a}) > 1  # Nor do the slots move together.
 

@@ -78,9 +78,9 @@ def test_imported_networks_are_theirs(files, tmp_path):
         back = torch_names.to_torch(module, jax.device_get(run.variables[name]))
         for key, value in their_state(name).items():
             np.testing.assert_array_equal(back[key], value)
-    assert run.generator("BtoA") == "g_ba"
+    assert run.translation("BtoA").networks == ("g_ba",)
     with pytest.raises(UserError, match="not AtoB or BtoA"):
-        run.generator("AtoC")
+        run.translation("AtoC")
 
 
 def test_one_generator_is_enough(files, tmp_path):
@@ -90,7 +90,7 @@ def test_one_generator_is_enough(files, tmp_path):
     run = restore.load(tmp_path / "run")
     assert set(run.variables) == {"g_ba"}
     with pytest.raises(UserError, match=r"no generator AtoB \(it has BtoA\)"):
-        run.generator("AtoB")
+        run.translation("AtoB")
 
 
 def fine_tuning(files, **changes):

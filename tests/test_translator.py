@@ -51,7 +51,7 @@ def test_agrees_with_pytorch(run):
     """By way of the run folder: what PyTorch computed from the same weights."""
     case = cases.load_case("resnet_instance")
     loaded = restore.load(run)
-    actual = loaded.apply("g_ab", loaded.variables["g_ab"], case["input"])
+    actual = loaded.translation("AtoB").apply(loaded.variables, case["input"], None)
     scale = np.max(np.abs(case["output"]))
     np.testing.assert_allclose(actual, case["output"], rtol=0, atol=1e-5 * scale)
     pixels = images.to_uint8(case["input"])

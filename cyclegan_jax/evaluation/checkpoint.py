@@ -46,11 +46,7 @@ def evaluate(
     test_split = test_split or open_test_split(
         workdir, data_path=data_path, inception="none", fcn_file="none"
     )
-    translators = {
-        name: Translator(run, name)
-        for name, generator in restore.DIRECTIONS.items()
-        if generator in run.variables
-    }
+    translators = {name: Translator(run, name) for name in run.translations}
     folder = run.workdir / "evaluation" / str(run.step)
     try:
         galleries, sides = {}, []

@@ -7,7 +7,8 @@ from cyclegan_jax import data, restore
 from cyclegan_jax.charts import TEST
 from cyclegan_jax.evaluation.directions import TestSplit
 from cyclegan_jax.evaluation.judges import Judges
-from cyclegan_jax.steps import TrainState
+from cyclegan_jax.methods.interface import Method
+from cyclegan_jax.steps import TrainState, variables_of
 from cyclegan_jax.translator import Translator
 
 
@@ -18,7 +19,7 @@ class LiveEvaluation:
         self,
         config: ml_collections.ConfigDict,
         workdir: epath.PathLike,
-        method,
+        method: Method,
         dataset: data.Dataset,
         preprocess: data.Preprocess,
     ):
@@ -54,17 +55,15 @@ class LiveEvaluation:
           state: its moving averages are used where it has them.
           step: of the run.
         """
-        variables = restore.variables_of(
-            state.params, state.ema_params, state.norm_stats
-        )
+        variables = variables_of(state.params, state.ema_params, state.norm_stats)
         if not self._translators:
             run = restore.Run(
                 self._workdir, self._config, self._method, step, variables
             )
-            self._translators = {d: Translator(run, d) for d in restore.DIRECTIONS}
+            self._translators = {d: Translator(run, d) for d in run.translations}
         result = {}
-        for direction, generator in restore.DIRECTIONS.items():
-            self._translators[direction].use(variables[generator])
+        for translator in self._translators.values():
+            translator.use(variables)
         for direction in self._translators:
             side = self._test_split.measure(self._translators, direction)
             found = side.metrics.items()

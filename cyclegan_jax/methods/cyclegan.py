@@ -6,12 +6,15 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax import losses
+from cyclegan_jax.methods.adversarial import discriminator_loss
+from cyclegan_jax.methods.interface import Translation
 from cyclegan_jax.methods.phases import Arrays, Networks, Phase
 
 
@@ -36,7 +39,7 @@ class LossWeights:
 
 @dataclasses.dataclass(frozen=True)
 class CycleGAN:
-    """The method's networks, losses, and the order of its updates.
+    """The method's networks, losses, and the order of its updates; a `Method`.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
@@ -66,10 +69,23 @@ class CycleGAN:
             return generators
         return generators | {"d_a": self.discriminator_a, "d_b": self.discriminator_b}
 
+    paired = False
+
     @property
-    def input_channels(self) -> dict[str, int]:
-        """Channels of each network's input."""
-        a, b = self.channels_a, self.channels_b
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be divisible by."""
+        return self.generator_ab.size_multiple
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that it can be trained on."""
+        least = self.discriminator_a.smallest_size if self.weights.gan else 1
+        return max(least, self.size_multiple)
+
+    def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
+        """Returns an input of each network."""
+        a = jnp.zeros((1, *image_size, self.channels_a))
+        b = jnp.zeros((1, *image_size, self.channels_b))
         return {"g_ab": a, "g_ba": b, "d_a": a, "d_b": b}
 
     @property
@@ -131,13 +147,43 @@ class CycleGAN:
         terms = {}
         for judge, domain in (("d_b", "b"), ("d_a", "a")):
             real, fake = images[f"real_{domain}"], images[f"fake_{domain}"]
-            real_scores, fake_scores = net(judge, real), net(judge, fake)
-            terms[judge] = losses.discriminator_adversarial(
-                real_scores, fake_scores, self.gan_mode
+            terms[judge] = discriminator_loss(
+                net, judge, real, fake, self.gan_mode, self.weights.gradient_penalty
             )
-            if self.gan_mode == "wgangp" and self.weights.gradient_penalty:
-                mixing = jax.vmap(jax.random.uniform)(net.keys())
-                score = functools.partial(net, judge, keep_stats=False)
-                penalty = losses.gradient_penalty(score, real, fake, mixing)
-                terms[judge] += self.weights.gradient_penalty * penalty
         return sum(terms.values(), start=jnp.zeros(())), {}, terms
+
+    @property
+    def translations(self) -> dict[str, Translation]:
+        """Each generator is one direction."""
+        return {
+            "AtoB": Translation.by("g_ab", self.generator_ab),
+            "BtoA": Translation.by("g_ba", self.generator_ba),
+        }
+
+    def samples(
+        self,
+        translate: Callable[[str, jax.Array], jax.Array],
+        real_a: jax.Array,
+        real_b: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """There and back again, and what becomes of images of the output domain."""
+        fake_b, fake_a = translate("AtoB", real_a), translate("BtoA", real_b)
+        side_a = {"real A": real_a, "A to B": fake_b}
+        side_a["cycle A"] = translate("BtoA", fake_b)
+        side_b = {"real B": real_b, "B to A": fake_a}
+        side_b["cycle B"] = translate("AtoB", fake_a)
+        if self.channels_a == self.channels_b:
+            side_a["identity A"] = translate("BtoA", real_a)
+            side_b["identity B"] = translate("AtoB", real_b)
+        return side_a | side_b
+
+    @property
+    def description(self) -> str:
+        """The losses in a few words."""
+        w = self.weights
+        identity = "no identity loss: the domains have different numbers of channels"
+        if self.channels_a == self.channels_b:
+            a, b = w.identity * w.cycle_a, w.identity * w.cycle_b
+            identity = f"identity {a:g} (A), {b:g} (B)"
+        cycle = f"cycle {w.cycle_a:g} (A), {w.cycle_b:g} (B)"
+        return f"{self.gan_mode} {w.gan:g}, {cycle}, {identity}"

@@ -1,14 +1,6 @@
-"""What a training method is made of, and how its losses call the networks.
+"""The turns that a training step is made of, and how losses call the networks.
 
-A method is a frozen dataclass with
-
-- `modules`: network name -> linen module, for all networks it trains;
-- `input_channels`: network name -> channels of that network's input;
-- `phases`: what happens in one step, in order;
-- `pools`: name of an output -> its channels, for outputs that go through an image pool
-  before later phases see them.
-
-A phase's players are updated together before the next phase runs.
+The players of a phase are updated together before the next phase runs.
 """
 
 from collections.abc import Callable
@@ -23,10 +15,11 @@ class Phase(NamedTuple):
     """One player's (or side's) turn in a step.
 
     Attributes:
-      players: names of the networks whose loss this is.
+      players: names of the networks whose loss this is; none, if the phase only makes
+        images for later ones.
       loss: `loss(net, images) -> (loss [], outputs, metrics)`: `net` is a `Networks`,
-        `images` the batch and all earlier outputs by name, `outputs` images for later
-        phases, `metrics` named scalars.
+        `images` the batch and all earlier outputs by name, `outputs` arrays for later
+        phases (one entry a slot), `metrics` named scalars.
     """
 
     players: tuple[str, ...]
@@ -63,20 +56,28 @@ class Networks:
         return jax.vmap(jax.random.fold_in, (0, None))(self._keys, self._calls)
 
     def __call__(
-        self, name: str, images: jax.Array, *, keep_stats: bool = True
-    ) -> jax.Array:
+        self,
+        name: str,
+        images: Any,
+        *,
+        dropout_keys: jax.Array | None = None,
+        keep_stats: bool = True,
+    ) -> Any:
         """Applies a network, in training mode, to [B, H, W, C].
 
         Args:
           name: of the network.
           images: its input.
+          dropout_keys: [B] keys of the dropout masks, to draw those of another call
+            again; by default fresh ones.
           keep_stats: whether the running statistics move; not inside a gradient of a
             loss's own, such as a penalty's.
         """
         module = self._modules[name]
         kwargs = {"train": True}
         if getattr(module, "dropout", False):
-            kwargs["dropout_keys"] = self.keys()
+            fresh = dropout_keys is None
+            kwargs["dropout_keys"] = self.keys() if fresh else dropout_keys
         if name not in self.norm_stats:
             return module.apply({"params": self._params[name]}, images, **kwargs)
         variables = {"params": self._params[name], "batch_stats": self.norm_stats[name]}

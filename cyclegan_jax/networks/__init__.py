@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.networks import layers
+from cyclegan_jax.networks.coupled import CoupledDiscriminator, CoupledGenerator
 from cyclegan_jax.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from cyclegan_jax.networks.resnet import ResNetGenerator
 from cyclegan_jax.networks.unet import UNetGenerator
@@ -82,6 +83,8 @@ def _build(module, name, settings):
 
 
 __all__ = [
+    "CoupledDiscriminator",
+    "CoupledGenerator",
     "PatchDiscriminator",
     "PixelDiscriminator",
     "ResNetGenerator",

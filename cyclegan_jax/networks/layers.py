@@ -253,18 +253,22 @@ def norm_wants_bias(kind: str) -> bool:
     return kind.startswith("instance")
 
 
-def dropout(x: jax.Array, keys: jax.Array | None, layer: int) -> jax.Array:
-    """Zeroes half of the values, by one key an image so that devices do not matter.
+def dropout(
+    x: jax.Array, keys: jax.Array | None, layer: int, rate: float = 0.5
+) -> jax.Array:
+    """Zeroes some of the values, by one key an image so that devices do not matter.
 
     Args:
       x: [B, H, W, C].
       keys: [B] PRNG keys, or None for no dropout.
       layer: number folded into the keys, different for each layer of a network.
+      rate: share of the values that are dropped; the others grow accordingly.
     """
     if keys is None:
         return x
+    kept = 1.0 - rate
 
     def mask(key):
-        return jax.random.bernoulli(jax.random.fold_in(key, layer), 0.5, x.shape[1:])
+        return jax.random.bernoulli(jax.random.fold_in(key, layer), kept, x.shape[1:])
 
-    return jnp.where(jax.vmap(mask)(keys), 2.0 * x, jnp.zeros_like(x))
+    return jnp.where(jax.vmap(mask)(keys), x / kept, jnp.zeros_like(x))

@@ -18,6 +18,10 @@ Kinds of case:
   "loss/<name>" [T], "after_<t>/<net>/<key>" after step t, "dead_biases/<net>". In a
   batch, image i only ever swaps with pool places j where j % B == i, so the decisions
   suit one shared pool as well as one pool for each place of the batch (place j // B).
+- `method_*`: "real_a", "real_b" [T, B, H, W, C], "swap_<pool>", "index_<pool>" [T, B]
+  as above, "latent" [T, B, Z] (CoGAN), "state/<net>/<key>", "loss/<name>" [T],
+  "after_<T>/<net>/<key>"; config: "method", "nets": name -> [kind, kwargs], "settings",
+  "steps". Each network has an SGD of its own.
 - `pool_scripted`: "images", "output" [T, H, W, C], "swap", "index" [T].
 - `pool_statistics`: the random pool fed one image at a time: "ages" [n], how many of
   the outputs were k queries old; of the outputs, a fraction "swapped" came from a swap.
@@ -37,7 +41,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from tests.oracle import cases, recipes
+from tests.oracle import cases, method_cases, recipes
 from tests.oracle.cases import GOLDEN
 from tests.oracle.training import Settings
 
@@ -45,6 +49,7 @@ from tests.oracle.training import Settings
 # in float32 stays within 3e-6 of the losses and 2e-6 of the parameters. Past a kink on
 # the other side, a run in float32 is off by up to 1e-2 and compares to nothing.
 SEEDS = {"train_lsgan_adam": 44, "train_lsgan_sgd_batch_norm": 1}
+SEEDS |= method_cases.SEEDS
 # Weights that are also kept as PyTorch's own files, in its two formats.
 FILES = ("resnet_instance", "unet_batch_wide", "patch_layers_2", "pixel_batch")
 NORMS = ("instance", "instance_affine", "batch", "none")
@@ -98,7 +103,7 @@ def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
     return made
 
 
-CASES = _cases()
+CASES = _cases() | method_cases.CASES
 
 
 def torch_case(name: str) -> dict:

@@ -33,7 +33,11 @@ def images(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 def build(rng: np.random.Generator, network: str, kwargs: dict) -> torch.nn.Module:
     """A float64 network with random weights, biases and running statistics."""
-    net = NETWORKS[network](**kwargs).double()
+    return randomise(rng, NETWORKS[network](**kwargs).double())
+
+
+def randomise(rng: np.random.Generator, net: torch.nn.Module) -> torch.nn.Module:
+    """Draws all weights of a network in place, larger than the published ones."""
     for key, value in net.state_dict().items():
         if value.dtype == torch.int64:
             continue

@@ -1,0 +1,358 @@
+"""The other systems: what a step moves, exact resumption, translations, errors."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import streets
+from cyclegan_jax import (
+    builders,
+    evaluation,
+    experiment,
+    loop,
+    networks,
+    pretrained,
+    restore,
+    steps,
+    torch_files,
+)
+from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.methods import phases
+from cyclegan_jax.methods.bigan import BiGAN
+from cyclegan_jax.methods.cogan import CoGAN
+from cyclegan_jax.methods.content_gan import ContentGAN
+from cyclegan_jax.methods.pix2pix import Pix2Pix
+from cyclegan_jax.networks import vgg
+from cyclegan_jax.translator import Translator
+from tests.test_steps import SIZE, assert_close, moved, run
+
+COMMON = {"width": 4, "init_gain": 0.2, "axis_name": "batch"}
+
+
+def generator(norm="instance", **kwargs):
+    return networks.generator("resnet_1blocks", norm=norm, **COMMON, **kwargs)
+
+
+def judge(norm="instance"):
+    return networks.discriminator("n_layers", n_layers=1, norm=norm, **COMMON)
+
+
+def make(name):
+    if name == "pix2pix":
+        return Pix2Pix(generator("batch", dropout=True), judge("batch"))
+    if name == "simgan":
+        return ContentGAN(generator(dropout=True), judge(), direction="BtoA")
+    if name == "feature_gan":
+        return ContentGAN(generator(), judge(), vgg.VGG16(size=16, width=2))
+    if name == "bigan":
+        return BiGAN(generator(dropout=True), generator(), judge())
+    return CoGAN(
+        # Two images of each domain are too few to divide by their deviation.
+        networks.CoupledGenerator(size=SIZE, **COMMON | {"norm": "none"}),
+        networks.CoupledDiscriminator(**COMMON | {"norm": "none"}),
+        latent_size=5,
+    )
+
+
+NAMES = {
+    "pix2pix": ["d_b", "g_ab"],
+    "simgan": ["d_a", "g_ba"],
+    "feature_gan": ["d_b", "g_ab"],
+    "bigan": ["d_ab", "g_ab", "g_ba"],
+    "cogan": ["d", "g"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_moves_every_network_but_vgg(name):
+    method = make(name)
+    state, pools, _ = run(method, 1, num_steps=2)
+    assert sorted(state.opt_state) == NAMES[name]
+    others = {"vgg"} if name == "feature_gan" else set()
+    assert set(state.params) - set(NAMES[name]) == others
+    before = steps.create_state(method, optax.sgd(1e-3), (SIZE, SIZE), 3)
+    for network, params in before.params.items():
+        assert moved(params, state.params[network]) == (network in NAMES[name]), network
+    assert all(np.all(pool.count == 2) for pool in pools.values())
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cogan"])
+def test_two_devices_equal_one(name):
+    """Noise, latent vectors and batch statistics are by slot, not by device."""
+    assert_close(run(make(name), 1, num_steps=2), run(make(name), 2, num_steps=2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples(name):
+    """The columns of the grid have titles and images of one size."""
+    method = make(name)
+    photos = jnp.zeros((2, SIZE, SIZE, 3))
+
+    def columns(photos):
+        state = steps.create_state(method, optax.sgd(1e-3), (SIZE, SIZE), 3)
+
+        def translate(direction, images):
+            return steps.translate(state, method, direction, images)
+
+        return method.samples(translate, photos, photos)
+
+    found = jax.eval_shape(columns, photos)
+    assert {"real A", "real B"} < set(found)
+    assert {image.shape for image in found.values()} == {photos.shape}
+
+
+class Spy(phases.Networks):
+    """Remembers what was judged."""
+
+    def __call__(self, name, images, **kwargs):
+        if name.startswith("d"):
+            self.judged = [*getattr(self, "judged", []), images]
+        return super().__call__(name, images, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "simgan"])
+def test_both_sides_learn_from_the_same_images(name):
+    """Noise included, although each turn has keys of its own."""
+    method = dataclasses.replace(
+        make(name), generator=generator("batch", dropout=True).clone(axis_name=None)
+    )
+    method = dataclasses.replace(method, discriminator=judge().clone(axis_name=None))
+    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+    rng = np.random.default_rng(0)
+    images = {
+        f"real_{d}": rng.uniform(-1, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+        for d in "ab"
+    }
+    judged = []
+    for number, phase in enumerate(method.phases):
+        keys = jax.random.split(jax.random.key(number), 2)
+        net = Spy(method.modules, state.params, state.norm_stats, keys)
+        _, outputs, _ = phase.loss(net, images)
+        images |= outputs
+        judged.append(getattr(net, "judged", []))
+        moved_stats = number == 2
+        assert moved(state.norm_stats, net.norm_stats) == moved_stats
+    assert [len(x) for x in judged] == [0, 2, 1]
+    np.testing.assert_allclose(judged[1][1], judged[2][0], atol=1e-6)
+
+
+def test_pix2pix_without_its_judge():
+    method = dataclasses.replace(make("pix2pix"), gan=0.0)
+    state, _, (metrics,) = run(method, 1)
+    assert set(metrics) == {"l1"}
+    assert set(state.params) == {"g_ab"}
+
+
+def test_published_shapes_of_cogan():
+    shapes = jax.eval_shape(
+        networks.CoupledGenerator().init, jax.random.key(0), jnp.zeros((1, 100))
+    )["params"]
+    assert shapes["full"]["kernel"].shape == (100, 16 * 1024)
+    channels = [shapes[f"up_{i}"]["kernel"].shape for i in range(5)]
+    assert channels == [(4, 4, c, c // 2) for c in (1024, 512, 256, 128, 64)]
+    assert shapes["out_b"]["kernel"].shape == (3, 3, 32, 3)
+    image = jnp.zeros((1, 128, 128, 3))
+    shapes = jax.eval_shape(
+        networks.CoupledDiscriminator().init, jax.random.key(0), (image, image)
+    )["params"]
+    kernels = [shapes[f"conv_{i}"]["kernel"].shape for i in range(1, 6)]
+    features = (32, 64, 128, 256, 512)
+    assert kernels == [
+        (k, k, c, 2 * c) for k, c in zip((5, 5, 3, 3, 3), features, strict=True)
+    ]
+    assert shapes["full"]["kernel"].shape == (2 * 2 * 1024, 2048)
+
+
+# Runs.
+
+
+def smoke(method, **changes):
+    config = streets.get_config("smoke")
+    config.method, config.batch_size, config.max_steps = method, 2, 6
+    config.generator.width = config.discriminator.width = 4
+    config.sample_every_steps = 0  # They take longest to compile; see test_samples.
+    if method == "pix2pix":
+        config.data.paired, config.generator.dropout = True, True
+        config.generator.norm = config.discriminator.norm = "batch"
+    if method == "feature_gan":
+        config.loss.vgg, config.loss.vgg_size = "random", 8
+    if method == "cogan":
+        config.generator.name, config.discriminator.name = "coupled_32", "coupled"
+        config.generator.norm = config.discriminator.norm = "batch"
+        config.loss.gan_mode = "vanilla"
+        config.cogan.inversion_steps = 3
+    with config.unlocked():
+        config.update_from_flattened_dict(changes)
+    return config
+
+
+def final_arrays(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=9)
+    tree = checkpoints._checkpointer.load(6)
+    checkpoints.close()
+    return jax.tree.map(np.asarray, tree)
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_runs_go_on_exactly(method, tmp_path):
+    """Stopped, resumed, evaluated and used."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert loop.train(smoke(method), whole) == 0
+    assert loop.train(smoke(method, max_steps=3), parts) == 0
+    assert loop.train(smoke(method), parts) == 0
+    expected = final_arrays(whole)
+    jax.tree.map(np.testing.assert_array_equal, final_arrays(parts), expected)
+    result = evaluation.evaluate(parts)
+    both = method in ("bigan", "cogan")
+    assert ("BtoA" in result) == both
+    assert np.isfinite(list(result["AtoB"].values())).all()
+    translator = Translator(restore.load(parts), "AtoB")
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (30, 27, 3), dtype=np.uint8)
+    assert translator(picture).shape == (30, 27, 3)
+    if not both:
+        with pytest.raises(UserError, match=r"no generator BtoA \(it has AtoB\)"):
+            Translator(restore.load(parts), "BtoA")
+    if method == "cogan":
+        with pytest.raises(UserError, match=r"32x32 pixels and cannot .*64x64"):
+            translator(np.zeros((50, 40, 3), np.uint8))
+        with pytest.raises(UserError, match="only ResNet"):
+            Translator(restore.load(parts), size="tile")
+
+
+# Translations.
+
+
+def drawn(shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def variables_of(state):
+    return steps.variables_of(state.params, state.ema_params, state.norm_stats)
+
+
+def test_pix2pix_translates_with_noise_and_the_statistics_of_the_image():
+    method = make("pix2pix")
+    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+
+    def translate(images, **changes):
+        changed = dataclasses.replace(method, **changes)
+        return np.asarray(steps.translate(state, changed, "AtoB", images))
+
+    photos = drawn((3, SIZE, SIZE, 3))
+    noisy = translate(photos)
+    np.testing.assert_allclose(translate(photos[1:2]), noisy[1:2], atol=1e-5)
+    calm = translate(photos, test_dropout=False)
+    assert np.abs(noisy - calm).max() > 0.01
+    running = translate(photos, test_dropout=False, test_statistics="running")
+    assert np.abs(running - calm).max() > 0.01
+    plain = method.generator.apply(variables_of(state)["g_ab"], photos)
+    np.testing.assert_allclose(running, plain, atol=1e-6)
+    # The statistics of one image are what training with it alone would use.
+    alone = method.generator.clone(axis_name=None)
+    for image, expected in zip(photos, calm, strict=True):
+        y, _ = alone.apply(
+            variables_of(state)["g_ab"],
+            image[None],
+            train=True,
+            mutable=["batch_stats"],
+        )
+        np.testing.assert_allclose(y[0], expected, atol=1e-5)
+
+
+def test_cogan_translates_what_it_drew_itself():
+    """The other image of the same latent vector is the translation."""
+    method = make("cogan")
+    method = dataclasses.replace(method, inversion_steps=400)
+    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+    variables = variables_of(state)
+    latent = 0.5 * drawn((3, 5))
+    image_a, image_b = method.generator.apply(variables["g"], latent)
+    found = method.invert(variables, image_a, 0)
+    np.testing.assert_allclose(found, latent, atol=0.02)
+    for direction, given, expected in (
+        ("AtoB", image_a, image_b),
+        ("BtoA", image_b, image_a),
+    ):
+        translated = steps.translate(state, method, direction, given)
+        scale = np.std(expected)
+        assert np.abs(translated - expected).max() < 0.05 * scale, direction
+        alone = steps.translate(state, method, direction, given[1:2])
+        np.testing.assert_allclose(alone[0], translated[1], atol=1e-3 * scale)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        (
+            "pix2pix",
+            {"data.paired": False},
+            "learns from pairs: set config.data.paired",
+        ),
+        ("cyclegan", {"data.paired": True}, "cyclegan learns without pairs"),
+        ("bigan", {"data.paired": True}, "bigan learns without pairs"),
+        ("pix2pix", {"loss.gan": 0.0, "loss.l1": 0.0}, "nothing to train"),
+        ("pix2pix", {"test_statistics": "batch"}, "image, running"),
+        ("pix2pix", {"direction": "both"}, "AtoB, BtoA"),
+        ("simgan", {"data.channels_b": 1}, "to be the same"),
+        ("feature_gan", {"loss.vgg": ""}, "needs the weights of VGG-16: .*397923af"),
+        ("feature_gan", {"loss.vgg": "/nowhere.pth"}, "there is no file /nowhere"),
+        ("feature_gan", {"data.channels_a": 4}, "1 or 3 channels"),
+        ("cogan", {"generator.name": "resnet_9blocks"}, "coupled_<size>"),
+        ("cogan", {"generator.name": "coupled_48"}, "coupled_<size>"),
+        ("cogan", {"data.crop_size": 16}, "set data.crop_size=32"),
+        ("cogan", {"loss.gan_mode": "wgangp"}, "no gradient penalty"),
+        ("cogan", {"generator.norm": "instance"}, "norm batch"),
+        ("cyclegan", {"generator.name": "coupled_32"}, "resnet_<n>blocks"),
+        ("gan", {}, "cyclegan, pix2pix, simgan, feature_gan, bigan, cogan"),
+    ],
+)
+def test_mistakes(method, changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        loop.train(smoke(method, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_vgg(tmp_path):
+    """Read as torchvision names them; the checksum is part of the setting."""
+    module, file = vgg.VGG16(), tmp_path / "vgg16.pth"
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19)
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for number, (_, layer) in zip(numbers, shapes["params"].items(), strict=True):
+        height, width, channels, features = layer["kernel"].shape
+        weight = rng.normal(size=(features, channels, height, width))
+        tensors[f"features.{number}.weight"] = weight.astype(np.float32)
+        tensors[f"features.{number}.bias"] = np.zeros(features, np.float32)
+    tensors["classifier.0.bias"] = np.zeros(7, np.float32)
+    torch_files.write(file, tensors)
+    config = smoke("feature_gan", **{"loss.vgg": str(file)})
+    with pytest.raises(UserError, match="does not begin with 397923af"):
+        builders.pretrained_parameters(config)
+    config.loss.vgg_sha256 = pretrained.file_sha256(file)[:8].upper()
+    params = builders.pretrained_parameters(config)["vgg"]
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(
+        jnp.shape, dict(shapes["params"])
+    )
+    ours, theirs = params["conv4_2"]["kernel"], tensors["features.19.weight"]
+    np.testing.assert_array_equal(ours[1, 2, 3, 4], theirs[4, 3, 1, 2])
+    method = experiment.build_method(config)
+    state = steps.create_state(
+        method, optax.sgd(0.1), (32, 32), 0, given={"vgg": params}
+    )
+    assert state.params["vgg"] is params
+    assert "vgg" not in state.opt_state
+    del tensors["features.19.weight"]
+    torch_files.write(file, tensors)
+    config.loss.vgg_sha256 = ""
+    with pytest.raises(UserError, match=r"features\.19\.weight"):
+        builders.pretrained_parameters(config)
