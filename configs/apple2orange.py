@@ -1,4 +1,4 @@
-"""Apples and oranges, 256x256: object transfiguration (Zhu et al. 2017, section 5.2).
+"""Apples and oranges, 256x256: object transfiguration (Zhu et al. 2017, figure 13).
 
 An epoch is a pass over the larger of the two domains.
 

@@ -1,4 +1,4 @@
-"""Cezanne's paintings and photographs, 256x256: style transfer (Zhu et al. 2017, 5.2).
+"""Cezanne's paintings and photographs, 256x256 (Zhu et al. 2017, figures 10 and 11).
 
 The identity loss keeps the colours of paintings turned into photographs.
 

@@ -4,6 +4,9 @@ Other config files change only what differs. Any setting can also be changed on 
 command line: `--config.batch_size=4`, `--config.data.path=/data/horse2zebra`.
 """
 
+import importlib
+from collections.abc import Sequence
+
 import ml_collections
 
 
@@ -52,6 +55,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     generator.name = "resnet_9blocks"  # resnet_<n>blocks or unet_<size>.
     generator.width = 64  # Channels after the first convolution.
     generator.norm = "instance"  # Or instance_affine, batch, none.
+    generator.reflect = True  # ResNet: mirrored padding; or zeros.
+    generator.outer_kernel = 7  # ResNet: size of the first and last convolution,
+    generator.down_kernel = 3  # and of those that halve the image: 3 or 4.
     generator.dropout = False  # Half of the values, where the reference has it.
     generator.init_type = "normal"  # Or xavier, kaiming, orthogonal.
     generator.init_gain = 0.02  # Deviation (normal) or factor (xavier, orthogonal).
@@ -60,6 +66,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     discriminator.name = "basic"  # 70x70 patches; or n_layers, pixel.
     discriminator.n_layers = 3  # With name=n_layers: 1 to 6.
     discriminator.width = 64  # Channels after the first convolution.
+    discriminator.stem_kernel = 0  # Size of one more convolution at the start; 0: none.
+    discriminator.score_kernel = 4  # Of the last convolution; or 1, for a finer map.
     discriminator.norm = "instance"
     discriminator.init_type = "normal"
     discriminator.init_gain = 0.02
@@ -123,12 +131,13 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.data.max_images = 8
     config.data.streets_size = 32
     config.data.streets_train, config.data.streets_test = 8, 4
-    if config.generator.name.startswith("unet"):
-        config.generator.name = "unet_32"
+    kind, _, _ = config.generator.name.partition("_")
+    if kind in ("unet", "coupled"):
+        config.generator.name = f"{kind}_32"
     else:
         config.generator.name = "resnet_1blocks"
     config.generator.width = config.discriminator.width = 8
-    if config.discriminator.name != "pixel":
+    if config.discriminator.name not in ("pixel", "coupled"):
         config.discriminator.name, config.discriminator.n_layers = "n_layers", 2
     config.optimizer.constant_epochs = config.optimizer.decay_epochs = 1
     config.max_steps = 8
@@ -137,7 +146,50 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     if config.evaluate_every_steps:
         config.evaluate_every_steps = 4
     config.num_samples = 2
-    config.loss.vgg, config.loss.vgg_size = config.loss.vgg and "random", 32
+    if config.method == "feature_gan":
+        config.loss.vgg, config.loss.vgg_size = "random", 16
+    config.cogan.inversion_steps = 8
+    config.batch_size = min(config.batch_size, 2)
+    return config
+
+
+def choose(variant: str, *kinds: Sequence[str]) -> list[str]:
+    """Divides a variant such as `facades+BtoA+smoke` into a choice of each kind.
+
+    Args:
+      variant: choices in any order, with plus signs between them.
+      *kinds: what can be chosen; the first of a kind is what counts if none is.
+
+    Raises:
+      ValueError: a part of it cannot be chosen, or two exclude each other.
+    """
+    parts = set(filter(None, variant.split("+")))
+    chosen = []
+    for kind in kinds:
+        found = parts & set(kind)
+        if len(found) > 1:
+            raise ValueError(f"variant {variant!r}: choose one of {', '.join(found)}")
+        chosen.append(found.pop() if found else kind[0])
+    if unknown := parts.difference(*kinds):
+        known = ", ".join(name for kind in kinds for name in kind if name)
+        raise ValueError(
+            f"unknown variant {', '.join(sorted(unknown))!r}; there are {known}, and"
+            " combinations with a plus sign"
+        )
+    return chosen
+
+
+def of_data(name: str, direction: str = "AtoB") -> ml_collections.ConfigDict:
+    """Returns the config of a data set, for another method to be trained on it.
+
+    Args:
+      name: of a config file, such as streets.
+      direction: which a method with one direction is to learn.
+    """
+    config = importlib.import_module(f"configs.{name}").get_config()
+    config.direction = direction
+    if not config.best_metric.startswith(direction):
+        config.best_metric = ""  # It would not be measured.
     return config
 
 

@@ -1,6 +1,7 @@
-"""Facades and their label maps, 256x256 (Zhu et al. 2017, section 5.1).
+"""Facades and their label maps, 256x256 (Zhu et al. 2017, figure 8).
 
-Trained without the pairs, which the test split keeps.
+Trained without the pairs, which the test split keeps; `configs/pix2pix.py:facades`
+trains with them.
 
     python train.py --config=configs/facades.py
 

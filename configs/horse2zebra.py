@@ -1,4 +1,4 @@
-"""Horses and zebras, 256x256: object transfiguration (Zhu et al. 2017, section 5.2).
+"""Horses and zebras, 256x256: object transfiguration (Zhu et al. 2017, figure 13).
 
 An epoch has 1334 steps, the whole run 266,800.
 

@@ -1,4 +1,4 @@
-"""Flowers by phone and by camera, 256x256: photo enhancement (Zhu et al. 2017, 5.2).
+"""Flowers by phone and by camera, 256x256: enhancement (Zhu et al. 2017, figure 14).
 
 An epoch is a pass over the larger of the two domains.
 

@@ -1,6 +1,7 @@
-"""Aerial photographs and maps, 256x256 (Zhu et al. 2017, section 5.1, table 1).
+"""Aerial photographs and maps, 256x256 (Zhu et al. 2017, table 1 and figure 6).
 
-Trained without the pairs, which the test split keeps.
+Trained without the pairs, which the test split keeps; `configs/pix2pix.py:maps` trains
+with them.
 
     python train.py --config=configs/maps.py
 

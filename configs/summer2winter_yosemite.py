@@ -1,4 +1,4 @@
-"""Summer and winter in Yosemite, 256x256: season transfer (Zhu et al. 2017, 5.2).
+"""Summer and winter in Yosemite, 256x256: season transfer (Zhu et al. 2017, figure 13).
 
 An epoch is a pass over the larger of the two domains.
 

@@ -1,4 +1,4 @@
-"""Ukiyo-e prints and photographs, 256x256: style transfer (Zhu et al. 2017, 5.2).
+"""Ukiyo-e prints and photographs, 256x256 (Zhu et al. 2017, figures 10 and 11).
 
 The identity loss keeps the colours of prints turned into photographs.
 

@@ -86,6 +86,11 @@ class TiledGenerator:
                 "only ResNet generators can work in tiles: a U-Net sees the whole"
                 " picture in every pixel; use --size=keep or resize."
             )
+        if (module.outer_kernel, module.down_kernel) != (7, 3):
+            raise UserError(
+                "tiles are for generators with the published kernels, outer_kernel 7"
+                " and down_kernel 3; use --size=keep or resize."
+            )
         # Recomputing blocks serves gradients only, and would hide what they find.
         self._module, self._size = module.clone(remat=False), tile_size
         self._margin = halo(module.blocks)

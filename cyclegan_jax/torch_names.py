@@ -13,6 +13,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.networks import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -21,6 +22,14 @@ from cyclegan_jax.networks import (
 )
 
 Path = tuple[str, ...]
+# Settings of ours that are fixed there.
+_PUBLISHED = {
+    "reflect": True,
+    "outer_kernel": 7,
+    "down_kernel": 3,
+    "stem_kernel": 0,
+    "score_kernel": 4,
+}
 
 
 def layer_names(module: nn.Module) -> dict[str, Path]:
@@ -31,7 +40,15 @@ def layer_names(module: nn.Module) -> dict[str, Path]:
 
     Returns:
       Such as {"model.10.conv_block.1": ("block_0", "conv_0")}, in PyTorch's order.
+
+    Raises:
+      UserError: PyTorch's code has no such network.
     """
+    if not all(getattr(module, k, v) == v for k, v in _PUBLISHED.items()):
+        raise UserError(
+            "the authors' PyTorch code has no network with other settings than"
+            f" {', '.join(f'{k}={v}' for k, v in _PUBLISHED.items())}."
+        )
     if isinstance(module, ResNetGenerator):
         return _resnet(module)
     if isinstance(module, UNetGenerator):

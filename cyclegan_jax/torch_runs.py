@@ -133,9 +133,14 @@ def export_weights(run: restore.Run, output: epath.PathLike) -> list[epath.Path]
       The files written.
 
     Raises:
-      UserError: a file cannot be written.
+      UserError: a file cannot be written, or PyTorch's code has no such networks.
     """
     output, written = epath.Path(output), []
+    if not set(run.variables) & set(THEIR_NAMES):
+        raise UserError(
+            f"{run.workdir} has no networks that the authors' PyTorch code knows: its"
+            f" method is {run.config.method}."
+        )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

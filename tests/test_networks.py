@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from cyclegan_jax import networks
+from cyclegan_jax import networks, torch_names
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.networks import layers
 
@@ -222,3 +222,73 @@ def test_initial_scale_of_batch_norms(build):
 def test_bad_settings_are_named(build, message):
     with pytest.raises(UserError, match=message):
         build()
+
+
+def test_discriminator_of_the_lecture():
+    """A stem, contractions to 1/8, and a 1x1 convolution: 32x32 scores."""
+    module = networks.discriminator("basic", stem_kernel=7, score_kernel=1)
+    x = jnp.zeros((1, 256, 256, 3))
+    out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+    assert out.shape == (1, 32, 32, 1)
+    kernels = {k: v["kernel"].shape for k, v in variables["params"].items()}
+    assert kernels == {
+        "stem": (7, 7, 3, 64),
+        "conv_0": (4, 4, 64, 128),
+        "conv_1": (4, 4, 128, 256),
+        "conv_2": (4, 4, 256, 512),
+        "conv_out": (1, 1, 512, 1),
+    }
+    smallest = jnp.zeros((1, module.smallest_size, module.smallest_size, 3))
+    out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), smallest)
+    assert out.shape == (1, 2, 2, 1)
+
+
+def test_zero_padding_and_larger_kernels():
+    """Zeros reach in from the border; 4x4 convolutions halve as 3x3 do."""
+    x = jnp.ones((1, 32, 32, 3))
+    settings = {"width": 2, "norm": "none", "init_gain": 0.3}
+    outputs = {}
+    for reflect in (True, False):
+        module = networks.generator(
+            "resnet_0blocks", reflect=reflect, down_kernel=4, outer_kernel=5, **settings
+        )
+        variables = module.init(jax.random.key(0), x)
+        assert variables["params"]["down_0"]["kernel"].shape == (4, 4, 2, 4)
+        assert variables["params"]["conv_in"]["kernel"].shape == (5, 5, 3, 2)
+        outputs[reflect] = module.apply(variables, x)
+        assert outputs[reflect].shape == x.shape
+    difference = np.abs(outputs[True] - outputs[False]).max(axis=-1)[0]
+    assert difference[0, 16] > 1e-3  # At the border,
+    np.testing.assert_allclose(difference[16, 16], 0, atol=1e-7)  # not in the middle.
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: networks.generator("unet_32", reflect=False), "a U-Net"),
+        (
+            lambda: networks.generator("resnet_1blocks", down_kernel=5),
+            "use one of 3, 4",
+        ),
+        (
+            lambda: networks.discriminator("pixel", stem_kernel=7),
+            "stem_kernel .* pixel has none",
+        ),
+        (lambda: networks.discriminator("basic", score_kernel=2), "use one of 1, 4"),
+    ],
+)
+def test_settings_of_other_networks(build, message):
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        networks.generator("resnet_1blocks", reflect=False),
+        networks.discriminator("basic", score_kernel=1),
+    ],
+)
+def test_pytorch_has_no_such_network(module):
+    with pytest.raises(UserError, match="PyTorch code has no network"):
+        torch_names.layer_names(module)

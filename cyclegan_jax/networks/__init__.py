@@ -33,8 +33,7 @@ def generator(name: str, **settings) -> nn.Module:
                 f"generator name {name!r}: the number must be a power of two from 4 on,"
                 " like unet_128 or unet_256."
             )
-        if settings.pop("remat", False):
-            raise UserError("remat recomputes residual blocks; a U-Net has none.")
+        settings = _without(ResNetGenerator, _RESNET, settings, "a U-Net")
         module, settings = UNetGenerator, {"downs": downs, **settings}
     else:
         raise UserError(
@@ -65,6 +64,7 @@ def discriminator(name: str, **settings) -> nn.Module:
     elif name == "pixel":
         module = PixelDiscriminator
         settings.pop("n_layers", None)
+        settings = _without(PatchDiscriminator, _PATCH, settings, "network pixel")
     else:
         raise UserError(
             f"discriminator name {name!r} is not known; use basic, n_layers or pixel."
@@ -72,12 +72,32 @@ def discriminator(name: str, **settings) -> nn.Module:
     return _build(module, name, settings)
 
 
+_KNOWN = {
+    "norm": layers.NORMS,
+    "init_type": layers.INITS,
+    "outer_kernel": (3, 5, 7, 9),
+    "down_kernel": (3, 4),
+    "stem_kernel": (0, 3, 5, 7, 9),
+    "score_kernel": (1, 4),
+}
+_RESNET = ("remat", "reflect", "outer_kernel", "down_kernel")
+_PATCH = ("stem_kernel", "score_kernel")
+
+
+def _without(other, names, settings, what):
+    """Takes out settings that only another network has, if they are its defaults."""
+    for name in names:
+        if settings.get(name, getattr(other, name)) != getattr(other, name):
+            raise UserError(f"{name} is a setting of other networks; {what} has none.")
+    return {key: value for key, value in settings.items() if key not in names}
+
+
 def _build(module, name, settings):
-    for key, known in (("norm", layers.NORMS), ("init_type", layers.INITS)):
+    for key, known in _KNOWN.items():
         if key in settings and settings[key] not in known:
             raise UserError(
                 f"{key} {settings[key]!r} of network {name} is not known;"
-                f" use one of {', '.join(known)}."
+                f" use one of {', '.join(map(str, known))}."
             )
     return module(**settings)
 

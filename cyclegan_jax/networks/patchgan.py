@@ -16,6 +16,10 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       n_layers: strided convolutions, 1 to 6; 3 judges 70x70 patches, the published one.
       width: channels after the first convolution; doubles up to 8 times that.
+      stem_kernel: odd size of one more convolution at the start, to `width` channels
+        with mirrored padding and nothing after it; 0 for none, as published.
+      score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
+        the convolution with stride 1 before it: 32x32 scores for 256x256.
       norm: see `layers.NORMS`.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
@@ -25,6 +29,8 @@ class PatchDiscriminator(nn.Module):
 
     n_layers: int = 3
     width: int = 64
+    stem_kernel: int = 0
+    score_kernel: int = 4
     norm: str = "instance"
     init_type: str = "normal"
     init_gain: float = 0.02
@@ -34,6 +40,8 @@ class PatchDiscriminator(nn.Module):
     @property
     def smallest_size(self) -> int:
         """The smallest height and width that give a score."""
+        if self.score_kernel == 1:
+            return max(2 ** (self.n_layers + 1), self.stem_kernel)
         return 2 ** (self.n_layers + 1) + 2**self.n_layers
 
     @nn.compact
@@ -49,28 +57,33 @@ class PatchDiscriminator(nn.Module):
         """
         conv = functools.partial(
             layers.Conv,
-            kernel_size=4,
             padding=1,
             init_type=self.init_type,
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
         bias = layers.norm_wants_bias(self.norm)
-        x = nn.leaky_relu(conv(self.width, stride=2, name="conv_0")(images), 0.2)
-        for i in range(1, self.n_layers + 1):
-            features = self.width * min(2**i, 8)
+        x, doublings = images, 0
+        if self.stem_kernel:
+            pad = {"padding": self.stem_kernel // 2, "reflect": True}
+            x = conv(self.width, self.stem_kernel, **pad, name="stem")(x)
+            doublings = 1
+        patches = self.score_kernel == 4
+        for i in range(self.n_layers + patches):
+            features = self.width * min(2 ** (i + doublings), 8)
             stride = 2 if i < self.n_layers else 1
-            x = conv(features, stride=stride, use_bias=bias, name=f"conv_{i}")(x)
-            x = layers.normalise(
-                x,
-                self.norm,
-                train=train,
-                axis_name=self.axis_name,
-                init_gain=self.init_gain,
-                name=f"norm_{i}",
-            )
+            x = conv(features, 4, stride, use_bias=bias or not i, name=f"conv_{i}")(x)
+            if i:
+                x = layers.normalise(
+                    x,
+                    self.norm,
+                    train=train,
+                    axis_name=self.axis_name,
+                    init_gain=self.init_gain,
+                    name=f"norm_{i}",
+                )
             x = nn.leaky_relu(x, 0.2)
-        x = conv(1, name="conv_out")(x)
+        x = conv(1, self.score_kernel, padding=int(patches), name="conv_out")(x)
         return x.astype(jnp.float32)
 
 

@@ -1,0 +1,22 @@
+"""BiGAN (Donahue et al. 2017) and ALI (Dumoulin et al. 2017): a row of tables 2 and 3.
+
+    python train.py --config=configs/bigan.py                       # streets
+    python train.py --config=configs/bigan.py:cityscapes --config.data.path=/data/...
+
+Architecture and details are those of CycleGAN on the same data. `smoke` tries an
+installation in seconds.
+"""
+
+import ml_collections
+
+from configs import default
+
+DATA = ("streets", "cityscapes", "facades", "maps", "folder")
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting; variants are data and `smoke`."""
+    data, smoke = default.choose(variant, DATA, ("", "smoke"))
+    config = default.of_data(data)
+    config.method = "bigan"
+    return default.variant_of(config, smoke)

@@ -1,0 +1,27 @@
+"""Feature loss + GAN: features relu4_2 of VGG-16; a row of tables 2 and 3.
+
+    python train.py --config=configs/feature_gan.py --config.loss.vgg=vgg16-397923af.pth
+
+Architecture and details are those of CycleGAN on the same data; variants: a data set
+(`cityscapes`, ...), `BtoA` for the other direction, `smoke`. VGG-16 is torchvision's,
+from https://download.pytorch.org/models/vgg16-397923af.pth; the paper took Caffe's. As
+released, the gradient through the features is 16,256 times too small: see
+`config.loss.vgg_lua_gradient`.
+"""
+
+import ml_collections
+
+from configs import default
+
+DATA = ("streets", "cityscapes", "facades", "maps", "folder")
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting; variants are data, direction and `smoke`."""
+    data, direction, smoke = default.choose(
+        variant, DATA, ("AtoB", "BtoA"), ("", "smoke")
+    )
+    config = default.of_data(data, direction)
+    config.method = "feature_gan"
+    config.optimizer.policy = "constant"
+    return default.variant_of(config, smoke)

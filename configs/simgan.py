@@ -1,0 +1,25 @@
+"""Pixel loss + GAN, after SimGAN (Shrivastava et al. 2017): a row of tables 2 and 3.
+
+    python train.py --config=configs/simgan.py                      # streets
+    python train.py --config=configs/simgan.py:cityscapes --config.data.path=/data/...
+
+Architecture and details are those of CycleGAN on the same data; variants: `BtoA` for
+the other direction, `smoke`. The released code leaves the learning rate where it is.
+"""
+
+import ml_collections
+
+from configs import default
+
+DATA = ("streets", "cityscapes", "facades", "maps", "folder")
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Returns the published setting; variants are data, direction and `smoke`."""
+    data, direction, smoke = default.choose(
+        variant, DATA, ("AtoB", "BtoA"), ("", "smoke")
+    )
+    config = default.of_data(data, direction)
+    config.method = "simgan"
+    config.optimizer.policy = "constant"
+    return default.variant_of(config, smoke)

@@ -1,0 +1,103 @@
+"""Every variant of every config describes something that can be built."""
+
+import importlib
+import itertools
+
+import pytest
+
+from configs import ablations, cogan, default, pix2pix
+from cyclegan_jax import experiment
+
+METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "ablations")
+
+
+def variants(name):
+    module = importlib.import_module(f"configs.{name}")
+    for data in module.DATA:
+        if name == "ablations":
+            yield from (f"{data}+{ablation}" for ablation in ablations.ABLATIONS)
+        elif name in ("bigan", "cogan"):
+            yield data
+        else:
+            yield from (f"{data}+{direction}" for direction in ("AtoB", "BtoA"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_variant_can_be_built(name):
+    module = importlib.import_module(f"configs.{name}")
+    for variant, smoke in itertools.product(variants(name), ("", "+smoke")):
+        config = module.get_config(variant + smoke)
+        if name == "feature_gan":
+            config.loss.vgg = "random"
+        method = experiment.build_method(config)
+        experiment.build_preprocess(config, method)
+        expected = "cyclegan" if name == "ablations" else name
+        assert config.method == expected
+        assert (config.max_steps == 8) == bool(smoke)
+        if "BtoA" in variant:
+            assert set(method.translations) == {"BtoA"}
+            assert not config.best_metric.startswith("AtoB")
+
+
+def test_ablations_are_what_they_say():
+    def losses(variant):
+        method = experiment.build_method(ablations.get_config(variant))
+        w = method.weights
+        return bool(w.gan), bool(w.cycle_a), bool(w.cycle_b), bool(w.identity)
+
+    assert losses("full") == (True, True, True, False)
+    assert losses("cycle_alone") == (False, True, True, False)
+    assert losses("gan_alone") == (True, False, False, False)
+    assert losses("gan_forward") == (True, True, False, False)
+    assert losses("gan_backward") == (True, False, True, False)
+    assert losses("identity") == (True, True, True, True)
+    assert ablations.get_config("no_pool").pool_size == 0
+    assert ablations.get_config("vanilla").loss.gan_mode == "vanilla"
+    assert ablations.get_config("unet").generator.name == "unet_64"
+    assert ablations.get_config("cityscapes+unet").generator.name == "unet_128"
+
+
+def test_settings_of_the_papers_rows():
+    config = pix2pix.get_config("facades+BtoA")
+    assert config.data.dataset == "cycle_gan/facades"
+    assert config.data.paired
+    assert config.generator.name == "unet_256"
+    assert pix2pix.get_config("cityscapes").generator.name == "unet_128"
+    config = cogan.get_config("cityscapes")
+    assert (config.batch_size, config.max_steps) == (128, 100_000)
+    assert config.generator.name == "coupled_128"
+    assert config.optimizer.weight_decay == 1e-4
+
+
+def test_two_courses():
+    from configs import lecture, walkthrough
+
+    config = lecture.get_config()
+    assert config.loss.identity * config.loss.cycle_a == pytest.approx(0.1)
+    method = experiment.build_method(config)
+    assert method.discriminator_a.score_kernel == 1
+    assert method.generator_ab.down_kernel == 4
+    method = experiment.build_method(walkthrough.get_config())
+    assert method.gan_mode == "vanilla"
+    assert not method.generator_ba.reflect
+    assert method.generator_ba.blocks == 6
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ("horses", "unknown variant 'horses'; there are streets, facades"),
+        ("facades+maps", "choose one of"),
+        ("facades+smok", "'smok'"),
+    ],
+)
+def test_unknown_variants(variant, message):
+    with pytest.raises(ValueError, match=message):
+        pix2pix.get_config(variant)
+
+
+def test_choices_come_in_any_order():
+    kinds = (("a", "b"), ("", "smoke"))
+    assert default.choose("smoke+b", *kinds) == ["b", "smoke"]
+    assert default.choose("b+smoke", *kinds) == ["b", "smoke"]
+    assert default.choose("", *kinds) == ["a", ""]
