@@ -37,6 +37,7 @@ class Trainer:
         self.better = None
         if config.best_metric:
             self.better = experiment.check_metric("best_metric", config.best_metric)
+            _check_direction(config, self.method)
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
         _check_accumulate(config.accumulate, self.devices.per_device)
@@ -218,6 +219,15 @@ def _has_checkpoints(folder):
 def _all_finite(tree):
     leaves = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
     return jax.numpy.stack(leaves).all()
+
+
+def _check_direction(config, method):
+    known = method.translations
+    if config.best_metric.partition("/")[0] not in known:
+        raise UserError(
+            f"best_metric is {config.best_metric}, but this {config.method} translates"
+            f" {', '.join(known)} only."
+        )
 
 
 def _check_accumulate(parts, per_device):
