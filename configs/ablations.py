@@ -9,12 +9,15 @@
 | `full` | adversarial and both cycle losses: the paper's CycleGAN (the default) |
 | `cycle_alone` | no adversarial loss, no discriminators |
 | `gan_alone` | no cycle loss |
-| `gan_forward` | only the cycle A to B to A |
-| `gan_backward` | only the cycle B to A to B |
+| `gan_forward` | only the cycle labels to photo to labels (B to A to B) |
+| `gan_backward` | only the cycle photo to labels to photo |
 | `identity` | and the identity loss, half the cycle's weight |
 | `vanilla` | cross entropy instead of least squares |
 | `no_pool` | discriminators see the newest images only |
 | `unet` | U-Nets instead of ResNets |
+
+(Photographs are A here. The paper does not name X: its figure 7 lets "GAN + forward"
+collapse from photo to labels, the way whose cycle is missing; so X are the labels.)
 
 Data: `streets` or `cityscapes`, with their own settings but for the identity loss,
 which tables 4 and 5 do without. `smoke` tries an installation in seconds.
@@ -29,8 +32,8 @@ ABLATIONS = {
     "full": {},
     "cycle_alone": {"loss.gan": 0.0},
     "gan_alone": {"loss.cycle_a": 0.0, "loss.cycle_b": 0.0},
-    "gan_forward": {"loss.cycle_b": 0.0},
-    "gan_backward": {"loss.cycle_a": 0.0},
+    "gan_forward": {"loss.cycle_a": 0.0},
+    "gan_backward": {"loss.cycle_b": 0.0},
     "identity": {"loss.identity": 0.5},
     "vanilla": {"loss.gan_mode": "vanilla"},
     "no_pool": {"pool_size": 0},

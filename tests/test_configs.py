@@ -48,8 +48,8 @@ def test_ablations_are_what_they_say():
     assert losses("full") == (True, True, True, False)
     assert losses("cycle_alone") == (False, True, True, False)
     assert losses("gan_alone") == (True, False, False, False)
-    assert losses("gan_forward") == (True, True, False, False)
-    assert losses("gan_backward") == (True, False, True, False)
+    assert losses("gan_forward") == (True, False, True, False)
+    assert losses("gan_backward") == (True, True, False, False)
     assert losses("identity") == (True, True, True, True)
     assert ablations.get_config("no_pool").pool_size == 0
     assert ablations.get_config("vanilla").loss.gan_mode == "vanilla"

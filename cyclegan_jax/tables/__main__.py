@@ -1,0 +1,136 @@
+r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
+
+    python -m cyclegan_jax.tables --data=streets            # half an hour on two cores
+    python -m cyclegan_jax.tables --data=streets --setting=full
+    python -m cyclegan_jax.tables --data=cityscapes --data_path=/data/cityscapes \
+        --setting=full --vgg=vgg16-397923af.pth
+
+Every training is a process of its own; the same command goes on where it stopped.
+"""
+
+import os
+
+from absl import flags
+from etils import epath
+
+from cyclegan_jax import cli
+from cyclegan_jax.errors import UserError
+
+# Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
+SECONDS = {
+    "cyclegan": 100,
+    "cogan": 100,
+    "bigan": 60,
+    "simgan": 60,
+    "feature_gan": 60,
+    "pix2pix": 60,
+    "cycle_alone": 80,
+    "gan_alone": 80,
+    "gan_forward": 80,
+    "gan_backward": 80,
+}
+_MANY_EPOCHS = "--config.optimizer.constant_epochs=1000"  # `max_steps` is the end.
+# What the settings change: flags of train.py for all rows, and for some.
+_SETTINGS = {
+    "quick": (
+        (
+            "--config.optimizer.constant_epochs=1",
+            "--config.optimizer.decay_epochs=1",
+            "--config.sample_every_steps=0",
+            "--config.evaluate_every_steps=0",
+        ),
+        {
+            "cogan": (
+                "--config.optimizer.constant_epochs=1000",
+                "--config.max_steps=400",
+            )
+        },
+        1,
+    ),
+    "full": ((), {}, 3),
+}
+
+_DATA = flags.DEFINE_enum("data", "streets", ["streets", "cityscapes"], "The data.")
+_DATA_PATH = flags.DEFINE_string("data_path", "", "Where Cityscapes lies.")
+_SETTING = flags.DEFINE_enum("setting", "quick", list(_SETTINGS), "How long to train.")
+_SEEDS = flags.DEFINE_integer("seeds", None, "Trainings a row.", lower_bound=1)
+_ROWS = flags.DEFINE_list("rows", "", "Only these rows, such as cyclegan,pix2pix.")
+_OUTPUT = flags.DEFINE_string("output", "runs/tables", "Folder for all of it.")
+_VGG = flags.DEFINE_string(
+    "vgg", "random", "VGG-16 of the feature loss: torchvision's file, or random."
+)
+_FCN_STEPS = flags.DEFINE_integer(
+    "fcn_steps", 600, "Training of the network that judges photographs.", lower_bound=1
+)
+_PLAN = flags.DEFINE_bool("plan", False, "Only say what would be done.")
+
+
+def main() -> int:
+    """Does what is not done yet, and writes the tables."""
+    from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
+    from cyclegan_jax.tables.rows import ROWS
+
+    if not (work.ROOT / "train.py").exists():
+        raise UserError("tables needs train.py and configs/: run it in a clone.")
+    if unknown := [key for key in _ROWS.value if key not in ROWS]:
+        raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
+    common, row_flags, seeds = _SETTINGS[_SETTING.value]
+    row_flags = row_flags | {"feature_gan": (f"--config.loss.vgg={_VGG.value}",)}
+    output = epath.Path(os.path.abspath(_OUTPUT.value))
+    data_path = os.path.abspath(_DATA_PATH.value) if _DATA_PATH.value else ""
+    jobs = work.jobs(
+        [ROWS[key] for key in (_ROWS.value or ROWS)],
+        output,
+        data=_DATA.value,
+        seeds=_SEEDS.value or seeds,
+        flags=common,
+        row_flags=row_flags,
+    )
+    clock = _Clock(jobs, known=_DATA.value == "streets" and _SETTING.value == "quick")
+    clock.plan()
+    if _PLAN.value:
+        return 0
+    fcn = output / "fcn.safetensors"
+    for number, job in enumerate(jobs, 1):
+        if job.result():
+            continue
+        print(f"{number}/{len(jobs)} {job.name}: {clock.left()}", flush=True)
+        if not fcn.exists():
+            work.train_fcn(fcn, _DATA.value, data_path, _FCN_STEPS.value)
+        clock.took(job, work.run(job, fcn, data_path))
+        pages.write(output, jobs, {"data": _DATA.value, "setting": _SETTING.value})
+    print(pages.write(output, jobs, {"data": _DATA.value, "setting": _SETTING.value}))
+    print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
+    return 0
+
+
+class _Clock:
+    """Expects how long the rest takes, from what rows have taken so far."""
+
+    def __init__(self, jobs, *, known):
+        self._jobs, self._known = jobs, known
+        done = [job for job in jobs if job.result()]
+        self._expected = sum(SECONDS[job.row.key] for job in done)
+        self._taken = sum(job.result()["seconds"] for job in done)
+
+    def took(self, job, seconds):
+        self._expected += SECONDS[job.row.key]
+        self._taken += seconds
+
+    def left(self):
+        rest = sum(SECONDS[job.row.key] for job in self._jobs if not job.result())
+        if self._expected:
+            rest *= self._taken / self._expected
+        elif not self._known:
+            return "how long it takes is known after the first one"
+        return f"about {rest / 60:.0f} minutes to go"
+
+    def plan(self):
+        done = sum(1 for job in self._jobs if job.result())
+        print(f"{len(self._jobs)} trainings, {done} of them done: {self.left()}")
+        for job in self._jobs:
+            print(f"  {'done' if job.result() else '    '} {job.name}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

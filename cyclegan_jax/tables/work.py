@@ -1,0 +1,143 @@
+"""Trains and scores the rows, a process each; what is done is not done again."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from etils import epath
+
+from cyclegan_jax import run_folder
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.tables.rows import Row
+
+ROOT = pathlib.Path(__file__).parent.parent.parent  # Of train.py and configs/.
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training and its evaluation.
+
+    Attributes:
+      row: the row of the tables that it is for.
+      seed: of the training.
+      direction: of methods that have one only; "" for both.
+      folder: the run's; its result and logs lie beside it, with its name.
+      config: config file and variant.
+      flags: more flags for train.py.
+    """
+
+    row: Row
+    seed: int
+    direction: str
+    folder: epath.Path
+    config: str
+    flags: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        way = f", {self.direction}" if self.direction else ""
+        return f"{self.row.title}{way}, seed {self.seed}"
+
+    def result(self) -> dict | None:
+        """Returns what its evaluation measured; None before that."""
+        path = self.beside(".json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def beside(self, ending: str) -> epath.Path:
+        """Returns the path of a file that belongs to the run's folder."""
+        return self.folder.with_name(self.folder.name + ending)
+
+
+def jobs(
+    rows: Sequence[Row],
+    output: epath.PathLike,
+    *,
+    data: str,
+    seeds: int,
+    flags: Sequence[str],
+    row_flags: dict[str, Sequence[str]],
+) -> list[Job]:
+    """Lists all trainings.
+
+    Args:
+      rows: of the tables.
+      output: the folder that gets a folder for each.
+      data: the variant of the configs that names the data.
+      seeds: trainings of each row, from seed 0 on.
+      flags: for all of train.py's calls.
+      row_flags: row key -> more flags.
+    """
+    found = []
+    for seed in range(seeds):
+        for row in rows:
+            for direction in ("BtoA", "AtoB") if row.one_way else ("",):
+                ending = f"_{direction}" if direction else ""
+                config = row.config.format(data=data)
+                config += f"+{direction}" if direction else ""
+                folder = epath.Path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
+                more = (*flags, *row_flags.get(row.key, ()), f"--config.seed={seed}")
+                found.append(Job(row, seed, direction, folder, config, more))
+    return found
+
+
+def run(job: Job, fcn: epath.PathLike, data_path: str = "") -> float:
+    """Trains (or goes on), evaluates, and keeps the result; returns the seconds.
+
+    Args:
+      job: what to do.
+      fcn: of `train_fcn`, to judge photographs.
+      data_path: where the data lie.
+
+    Raises:
+      UserError: one of the processes failed; its output is in the run's folder.
+    """
+    start = time.monotonic()
+    path = [f"--config.data.path={data_path}"] if data_path else []
+    arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
+    call(["train.py", *arguments, *job.flags, *path], job.beside(".train.log"))
+    judged = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
+    call(["evaluate.py", *judged], job.beside(".evaluate.log"))
+    step = max(int(path.name) for path in (job.folder / "evaluation").iterdir())
+    measured = job.folder / "evaluation" / str(step) / "metrics.json"
+    seconds = time.monotonic() - start
+    result = json.loads(measured.read_text()) | {"seconds": seconds}
+    run_folder.write_json(job.beside(".json"), result)
+    return seconds
+
+
+def train_fcn(output: epath.Path, data: str, data_path: str, steps: int) -> None:
+    """Trains the network that judges the photographs of all rows; see `fcn`.
+
+    Raises:
+      UserError: it failed.
+    """
+    path = [f"--data_path={data_path}"] if data_path else []
+    arguments = [f"--config=configs/{data}.py", f"--output={output}", *path]
+    program = ["-m", "cyclegan_jax.train_fcn", f"--steps={steps}"]
+    call([*program, *arguments], output.with_name("train_fcn.log"))
+
+
+def call(arguments: Sequence[str], log: epath.Path) -> None:
+    """Runs one of our programs in the repository's root, its output in a file.
+
+    Raises:
+      UserError: it failed; shows the last line of what it said.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, stdout=file, stderr=file
+        )
+    if done.returncode:
+        said = [line for line in log.read_text().splitlines() if line.strip()]
+        last = said[-1].removeprefix("error: ") if said else "it said nothing"
+        raise UserError(
+            f"{shlex.join(arguments[:2])} ended with status {done.returncode}: {last}"
+            f" (all of it is in {log}). The same command goes on from here."
+        )

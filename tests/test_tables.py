@@ -1,0 +1,98 @@
+"""The tables' rows: what they are, how they are run, what is made of the results."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan_jax.data import load_dataset
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics import fcn, fcn_training
+from cyclegan_jax.tables import pages, rows, work
+
+
+def made_jobs(output, seeds=1, data="streets", only=rows.ROWS):
+    chosen = [rows.ROWS[key] for key in only]
+    return work.jobs(
+        chosen, output, data=data, seeds=seeds, flags=("--x=1",), row_flags={}
+    )
+
+
+def test_every_row_of_the_paper_is_trained_once(tmp_path):
+    jobs = made_jobs(tmp_path, seeds=2)
+    assert len({job.folder for job in jobs}) == len(jobs) == 2 * 13
+    simgan = [job for job in jobs if job.row.key == "simgan" and job.seed == 1]
+    assert [job.config for job in simgan] == [
+        "configs/simgan.py:streets+BtoA",
+        "configs/simgan.py:streets+AtoB",
+    ]
+    assert simgan[0].flags == ("--x=1", "--config.seed=1")
+    for number, _, direction, table in rows.TABLES:
+        best = max(table, key=lambda row: row.paper[direction][0]).title
+        assert best == {2: "pix2pix", 3: "pix2pix", 4: "GAN + forward cycle"}.get(
+            number, "CycleGAN"
+        )
+
+
+def result(seed, **scores):
+    return {
+        "step": 8,
+        "seconds": 1.0,
+        "AtoB": {
+            f"{name}{ending}": value + seed
+            for name, value in scores.items()
+            for ending in ("", "_of_real", "_by_chance")
+        },
+    }
+
+
+def test_means_and_deviations(tmp_path):
+    jobs = made_jobs(tmp_path, seeds=2, only=["cyclegan", "gan_alone"])
+    scores = {"per_pixel": 0.5, "per_class": 0.25, "class_iou": 0.125}
+    (tmp_path / "runs").mkdir()
+    for job in jobs:
+        if job.row.key == "cyclegan":
+            path = job.beside(".json")
+            path.write_text(json.dumps(result(job.seed / 10, **scores)))
+    found = pages.collect(jobs)
+    assert set(found) == {"cyclegan"}
+    text = pages._table(found, *rows.TABLES[3])
+    assert "Table 5" in text
+    deviation = np.std([0.5, 0.6], ddof=1)
+    assert f"| CycleGAN | 0.550 ± {deviation:.3f} |" in text
+    assert "| GAN alone | not run | not run | not run | 0.53 / 0.11 / 0.07 |" in text
+    assert "| *chance* | 0.500 | 0.250 | 0.125 | |" in text
+
+
+def test_a_failed_process_says_where_and_why(tmp_path):
+    job = made_jobs(tmp_path, only=["cyclegan"])[0]
+    with pytest.raises(UserError, match=r"train\.py .* status 2: .* flag 'x'"):
+        work.run(job, tmp_path / "fcn")
+    assert not job.result()
+    assert job.beside(".train.log").exists()
+
+
+@pytest.mark.slow
+def test_rows_from_training_to_the_grid(tmp_path):
+    dataset = load_dataset("streets", streets_size=32, streets_train_count=4)
+    judge = fcn_training.fit(dataset, 32, steps=1, batch_size=1, seed=0)
+    judge.save(tmp_path / fcn.FILE_NAME)
+    chosen = [rows.ROWS[key] for key in ("cyclegan", "simgan")]
+    jobs = work.jobs(
+        chosen,
+        tmp_path / "out",
+        data="streets+smoke",
+        seeds=1,
+        flags=("--config.max_steps=1",),
+        row_flags={},
+    )
+    for job in jobs[:2]:  # CycleGAN, and SimGAN from labels to photos.
+        assert work.run(job, tmp_path / fcn.FILE_NAME) > 0
+    text = pages.write(tmp_path / "out", jobs, {"data": "streets"})
+    missing = [line for line in text.splitlines() if "not run" in line]
+    assert len(missing) == 4 + 5 + 4 + 4  # SimGAN has one direction so far.
+    grid = Image.open(tmp_path / "out/grid_BtoA.png")
+    columns = 4  # Input, CycleGAN, SimGAN, truth.
+    assert grid.width == 4 + columns * 132
+    assert json.loads((tmp_path / "out/tables.json").read_text())["data"] == "streets"
