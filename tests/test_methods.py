@@ -1,6 +1,7 @@
 """The other systems: what a step moves, exact resumption, translations, errors."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ from cyclegan_jax.methods.content_gan import ContentGAN
 from cyclegan_jax.methods.pix2pix import Pix2Pix
 from cyclegan_jax.networks import vgg
 from cyclegan_jax.translator import Translator
-from tests.test_steps import SIZE, assert_close, moved, run
+from tests.test_steps import SIZE, assert_close, make_batch, moved, run, start
 
 COMMON = {"width": 4, "init_gain": 0.2, "axis_name": "batch"}
 
@@ -91,6 +92,24 @@ def test_samples(name):
     found = jax.eval_shape(columns, photos)
     assert {"real A", "real B"} < set(found)
     assert {image.shape for image in found.values()} == {photos.shape}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_have_noise_of_their_own(name):
+    """A batch in parts: keys and latent vectors are divided like images."""
+    method = make(name)
+    state, pools = jax.eval_shape(lambda: start(method))
+    step = functools.partial(
+        steps.train_step,
+        method=method,
+        optimizer=optax.sgd(1e-3),
+        axis_name="batch",
+        accumulate=2,
+    )
+    trace = jax.make_jaxpr(step, axis_env=[("batch", 1)], return_shape=True)
+    _, (after, _, metrics) = trace(state, pools, make_batch(), np.uint32(0))
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert all(value.shape == () for value in metrics.values())
 
 
 class Spy(phases.Networks):
