@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import ml_collections
+from etils import epath
 from flax import linen as nn
 
 from cyclegan_jax import networks, pretrained, torch_files
@@ -60,6 +61,13 @@ def _cyclegan_weights(config):
     return LossWeights(**weights)
 
 
+def _needs_gan(config):
+    if not config.loss.gan:
+        raise UserError(
+            f"loss.gan is 0, but method {config.method} is nothing without it."
+        )
+
+
 def _one_way(config):
     """What methods with one direction have in common."""
     channels = [config.data.channels_a, config.data.channels_b]
@@ -89,6 +97,7 @@ def _pix2pix(config):
 
 
 def _simgan(config):
+    _needs_gan(config)
     a, b = config.data.channels_a, config.data.channels_b
     if a != b:
         raise UserError(
@@ -99,6 +108,7 @@ def _simgan(config):
 
 
 def _feature_gan(config):
+    _needs_gan(config)
     loss, d = config.loss, config.data
     if {d.channels_a, d.channels_b} - {1, 3}:
         raise UserError(
@@ -120,6 +130,7 @@ def _feature_gan(config):
 
 
 def _bigan(config):
+    _needs_gan(config)
     d = config.data
     return BiGAN(
         generator_ab=_generator(config, d.channels_b),
@@ -133,6 +144,7 @@ def _bigan(config):
 
 
 def _cogan(config):
+    _needs_gan(config)
     d, norms = config.data, {config.generator.norm, config.discriminator.norm}
     match = re.fullmatch(r"coupled_(\d+)", config.generator.name)
     size = int(match[1]) if match else 0
@@ -192,8 +204,9 @@ def pretrained_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
     loss = config.loss
     if config.method != "feature_gan" or loss.vgg == "random":
         return {}
-    state_dict = torch_files.read(loss.vgg)
-    found = pretrained.file_sha256(loss.vgg)
+    path = epath.Path(loss.vgg).expanduser()
+    state_dict = torch_files.read(path)
+    found = pretrained.file_sha256(path)
     if not found.startswith(loss.vgg_sha256.lower()):
         raise UserError(
             f"{loss.vgg} has the SHA-256 {found}, which does not begin with"

@@ -26,7 +26,8 @@ class Model:
       url: where the authors keep it. They publish no checksums, and a transfer over
         plain HTTP proves nothing: the SHA-256 of what came is printed and kept in the
         run's run.json, and `--sha256` demands a certain one.
-      config: the config file of its data set, without ".py".
+      config: the config file of its data set, without ".py", and a variant after a
+        colon.
       generator: our name of it in that config: `g_ab` or `g_ba`.
     """
 
@@ -57,11 +58,11 @@ def _models():
         "iphone2dslr_flower": ("iphone2dslr_flower", "g_ab"),
     }
     paired = {
-        "pix2pix_edges2shoes": ("folder", "g_ab"),
-        "pix2pix_sat2map": ("maps", "g_ab"),
-        "pix2pix_map2sat": ("maps", "g_ba"),
-        "pix2pix_facades_label2photo": ("facades", "g_ba"),
-        "pix2pix_day2night": ("folder", "g_ab"),
+        "pix2pix_edges2shoes": ("pix2pix:folder", "g_ab"),
+        "pix2pix_sat2map": ("pix2pix:maps", "g_ab"),
+        "pix2pix_map2sat": ("pix2pix:maps+BtoA", "g_ba"),
+        "pix2pix_facades_label2photo": ("pix2pix:facades+BtoA", "g_ba"),
+        "pix2pix_day2night": ("pix2pix:folder", "g_ab"),
     }
     models = {n: Model(f"{_CYCLEGAN}/{n}.pth", *rest) for n, rest in both_ways.items()}
     for name, rest in paired.items():

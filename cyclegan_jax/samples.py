@@ -1,9 +1,5 @@
 """What a generator makes of a few test images, as training goes on."""
 
-import collections
-import functools
-
-import jax
 import numpy as np
 from etils import epath
 
@@ -41,21 +37,16 @@ class Sampler:
 
         Moving averages of the generators are used where the state has them.
         """
-        columns = jax.device_get(self._columns(state))
-        return images.sample_grid({k: images.to_uint8(v) for k, v in columns.items()})
 
-    @functools.cached_property
-    def _columns(self):
-        def columns(state):
-            def translate(direction, photos):
-                return steps.translate(state, self._method, direction, photos)
+        def translate(direction, photos):
+            return steps.translate(state, self._method, direction, photos)
 
-            found = self._method.samples(
-                translate, self._photos["a"], self._photos["b"]
-            )
-            return collections.OrderedDict(found)  # jit would sort a plain dict.
-
-        return jax.jit(columns)
+        real_a, real_b = self._photos["a"], self._photos["b"]
+        columns = self._method.samples(translate, real_a, real_b)
+        # One by one: `jax.device_get` would sort the titles.
+        return images.sample_grid(
+            {title: images.to_uint8(np.asarray(v)) for title, v in columns.items()}
+        )
 
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:

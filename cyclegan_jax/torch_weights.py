@@ -107,8 +107,9 @@ def _check_sum(path, expected):
 
 
 def _read_config(name) -> ml_collections.ConfigDict:
+    name, _, variant = name.partition(":")
     try:
-        return importlib.import_module(f"configs.{name}").get_config()
+        return importlib.import_module(f"configs.{name}").get_config(variant)
     except ModuleNotFoundError as error:  # Not called from the project's folder.
         raise UserError("--config is missing, such as configs/folder.py.") from error
 

@@ -28,6 +28,7 @@ class Translator:
       direction: AtoB or BtoA.
       channels_in: channels of the pictures it takes; others are converted.
       channels_out: channels of those it gives.
+      is_network: whether it is one pass through a generator, not a search, say.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Translator:
         self.channels_out = run.config.data[f"channels_{domain_out}"]
         self._multiple = run.method.size_multiple
         self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-        self._apply = jax.jit(translation.apply)
-        self._networks = translation.networks
+        self._apply, self._networks = translation.apply, translation.networks
+        self.is_network = translation.generator is not None
         self.use(run.variables)
         self._tiled = None
         if size == "tile":

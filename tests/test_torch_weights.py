@@ -15,6 +15,7 @@ import pytest
 
 from configs import default, folder, streets
 from cyclegan_jax import (
+    experiment,
     loop,
     pretrained,
     restore,
@@ -237,7 +238,10 @@ def test_download(tmp_path):
 def test_published_models_have_configs():
     assert len(pretrained.MODELS) == 23
     for model in pretrained.MODELS.values():
-        assert (ROOT / "configs" / f"{model.config}.py").exists()
+        config = torch_weights._read_config(model.config)
+        directions = experiment.build_method(config).translations
+        assert any(model.generator in t.networks for t in directions.values())
+        assert (config.method == "pix2pix") == ("pix2pix" in model.url)
         assert model.generator in ("g_ab", "g_ba")
 
 

@@ -146,6 +146,8 @@ class TestSplit:
         a, b = ("a", "b") if forth.direction == "AtoB" else ("b", "a")
         source = getattr(self.dataset, f"test_{a}")
         target = getattr(self.dataset, f"test_{b}")
+        if back is not None and not back.is_network:
+            back = None  # Cycle and identity are properties of generators.
         same = back is not None and forth.channels_in == forth.channels_out
         done = 0
         with tqdm(

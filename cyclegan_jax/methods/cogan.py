@@ -5,6 +5,7 @@ image of one domain is nearest to the given one; its other image is the translat
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -136,28 +137,21 @@ class CoGAN:
                 f" one of {images.shape[2]}x{images.shape[1]}: use --size=resize."
             )
 
-        def distance(latent):
-            drawn = self.generator.apply(variables["g"], latent)[domain]
-            # A sum over images: each has a latent vector, and a gradient, of its own.
-            return jnp.sum(jnp.mean(jnp.square(drawn - images), axis=(1, 2, 3)))
-
-        adam = optax.adam(self.inversion_rate)
-
-        def improve(_, carry):
-            latent, state = carry
-            updates, state = adam.update(jax.grad(distance)(latent), state)
-            latent = optax.apply_updates(latent, updates)
-            return jnp.clip(latent, -1.0, 1.0), state
-
-        start = jnp.zeros((len(images), self.latent_size))
-        steps = self.inversion_steps
-        return jax.lax.fori_loop(0, steps, improve, (start, adam.init(start)))[0]
+        latent = jnp.zeros((len(images), self.latent_size))
+        state = optax.adam(self.inversion_rate).init(latent)
+        settings = {"generator": self.generator, "rate": self.inversion_rate}
+        # Not a loop on the device: XLA's convolutions are slow in one on CPUs.
+        for _ in range(self.inversion_steps):
+            latent, state = _improve(
+                latent, state, variables["g"], images, domain=domain, **settings
+            )
+        return latent
 
     def _translation(self, source, target):
         def apply(variables, images, key):
             del key
             latent = self.invert(variables, images, source)
-            return self.generator.apply(variables["g"], latent)[target]
+            return _draw(variables["g"], latent, generator=self.generator)[target]
 
         return Translation(("g",), apply)
 
@@ -184,3 +178,22 @@ class CoGAN:
     def description(self) -> str:
         """The losses in a few words."""
         return f"{self.gan_mode}, of images of both domains from one latent vector"
+
+
+@functools.partial(jax.jit, static_argnames="generator")
+def _draw(variables, latent, *, generator):
+    return generator.apply(variables, latent)
+
+
+@functools.partial(jax.jit, static_argnames=("generator", "domain", "rate"))
+def _improve(latent, state, variables, images, *, generator, domain, rate):
+    """One step of Adam towards the latent vectors of images."""
+
+    def distance(latent):
+        drawn = generator.apply(variables, latent)[domain]
+        # A sum over images: each has a latent vector, and a gradient, of its own.
+        return jnp.sum(jnp.mean(jnp.square(drawn - images), axis=(1, 2, 3)))
+
+    updates, state = optax.adam(rate).update(jax.grad(distance)(latent), state)
+    latent = optax.apply_updates(latent, updates)
+    return jnp.clip(latent, -1.0, 1.0), state

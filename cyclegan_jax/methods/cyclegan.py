@@ -61,6 +61,8 @@ class CycleGAN:
     weights: LossWeights = LossWeights()
     gan_mode: str = "lsgan"
 
+    paired = False
+
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name; without adversarial loss there are no judges."""
@@ -68,8 +70,6 @@ class CycleGAN:
         if not self.weights.gan:
             return generators
         return generators | {"d_a": self.discriminator_a, "d_b": self.discriminator_b}
-
-    paired = False
 
     @property
     def size_multiple(self) -> int:

@@ -5,6 +5,7 @@ networks begin with "g" if they make images (these may get moving averages) and 
 if they judge them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -22,9 +23,9 @@ class Translation(NamedTuple):
 
     Attributes:
       networks: names of the networks that it needs.
-      apply: (variables by network name, images [B, H, W, C] in [-1, 1], key) -> images.
-        Where it draws random numbers, all images get the same ones, so that a
-        translation depends on the picture alone.
+      apply: (variables by network name, images [B, H, W, C] in [-1, 1], key) -> images;
+        compiled. Where it draws random numbers, all images get the same ones, so that
+        a translation depends on the picture alone.
       generator: the network, if the translation is one plain application of it.
     """
 
@@ -38,9 +39,14 @@ class Translation(NamedTuple):
 
         def apply(variables, images, key):
             del key
-            return module.apply(variables[name], images)
+            return _generate(variables[name], images, module=module)
 
         return cls((name,), apply, module)
+
+
+@functools.partial(jax.jit, static_argnames="module")
+def _generate(variables, images, *, module):
+    return module.apply(variables, images)
 
 
 class Method(Protocol):

@@ -5,6 +5,7 @@ one. Noise enters as dropout, in training and in translation.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -148,20 +149,14 @@ class Pix2Pix:
         statistics = self.generator.norm == "batch" and self.test_statistics == "image"
         if not statistics and not (self.test_dropout and self.generator.dropout):
             return {self.direction: Translation.by(name, self.generator)}
-        module = self.generator.clone(axis_name=None)  # Each image by itself.
+        settings = {
+            "module": self.generator.clone(axis_name=None),  # Each image by itself.
+            "train": statistics,
+            "dropout": self.test_dropout,
+        }
 
         def apply(variables, images, key):
-            def one(image):
-                y, _ = module.apply(
-                    variables[name],
-                    image[None],
-                    train=statistics,
-                    dropout_keys=key[None] if self.test_dropout else None,
-                    mutable=["batch_stats"],
-                )
-                return y[0]
-
-            return jax.vmap(one)(images)
+            return _generate(variables[name], images, key, **settings)
 
         return {self.direction: Translation((name,), apply)}
 
@@ -178,6 +173,23 @@ class Pix2Pix:
     def description(self) -> str:
         """The losses in a few words."""
         return f"{self.direction}: {self.gan_mode} {self.gan:g}, L1 {self.l1:g}"
+
+
+@functools.partial(jax.jit, static_argnames=("module", "train", "dropout"))
+def _generate(variables, images, key, *, module, train, dropout):
+    """Translates each image as a batch of its own, all with the same noise."""
+
+    def translate(image):
+        y, _ = module.apply(
+            variables,
+            image[None],
+            train=train,
+            dropout_keys=key[None] if dropout else None,
+            mutable=["batch_stats"],
+        )
+        return y[0]
+
+    return jax.vmap(translate)(images)
 
 
 def _pair(given, other):
