@@ -1,8 +1,9 @@
 """Measures programs in turn, each in a process of its own.
 
-Two programs in one process would share threads and allocators, and two that are measured
-one after the other would see different moods of the machine. So every contestant is a
-process that waits, without using the processor, until it is told to run.
+Two programs in one process would share threads and allocators, and two that are
+measured one after the other would see different moods of the machine. So every
+contestant is a process that waits, without using the processor, until it is told to
+run.
 """
 
 import json
@@ -20,9 +21,9 @@ class Contestant(NamedTuple):
 
     Attributes:
       name: for people.
-      build: makes the program in the contestant's own process, from `arguments`: a pair
-        `(run, facts)`. `run()` does the work once and returns when it is done; `facts()`
-        returns what there is to say afterwards, a dict for JSON.
+      build: makes the program in the contestant's own process, from `arguments`: a
+        pair `(run, facts)`. `run()` does the work once and returns when it is done;
+        `facts()` returns what there is to say afterwards, a dict for JSON.
       arguments: of `build`, keywords.
     """
 

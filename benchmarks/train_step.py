@@ -53,9 +53,7 @@ def main() -> None:
         from benchmarks import peer
 
         build = peer.training_step
-        contestants.append(
-            Contestant(f"PyTorch {name}", build, setting | PEERS[name])
-        )
+        contestants.append(Contestant(f"PyTorch {name}", build, setting | PEERS[name]))
     ceiling = Contestant("matrix product", flops.matrix_product, {"dtype": args.dtype})
     results = alternate([*contestants, ceiling], args.rounds)
 
