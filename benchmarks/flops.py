@@ -45,6 +45,9 @@ def matrix_product(
     dtype: str,
 ) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
     """The largest rate that XLA reaches: a product of large square matrices."""
+    from cyclegan_jax import runtime
+
+    runtime.configure()
     import jax
     import jax.numpy as jnp
 

@@ -37,6 +37,9 @@ def training_step(
     Args:
       **setting: of `make_config`.
     """
+    from cyclegan_jax import runtime
+
+    runtime.configure()
     import jax
 
     from cyclegan_jax import experiment, steps

@@ -42,6 +42,16 @@ def default_cache() -> str:
     return f"{root}/cyclegan_jax/programs"
 
 
+def describe_cache() -> str:
+    """Says where compiled programs are kept."""
+    import jax
+
+    folder = jax.config.jax_compilation_cache_dir
+    if not folder:
+        return "compiled for this run alone"
+    return f"compiled ones are kept in {folder}"
+
+
 def _use_cache(folder):
     import jax  # Takes a second, which a program that only prints help can spare.
 
