@@ -29,23 +29,19 @@ def random_images(size: int, batch: int, seed: int) -> np.ndarray:
     return rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
 
 
-def training_step(
-    **setting: Any,
-) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
-    """Our real step, pmapped over all devices, from uint8 images on the host on.
+def build(config):
+    """Returns the real step, pmapped over all devices, and its arguments' makers.
 
-    Args:
-      **setting: of `make_config`.
+    Returns:
+      `devices, step, make_state, make_batch`: `make_state()` gives the first two
+      arguments of `step`, `make_batch()` the others, from uint8 images on the host.
     """
     from cyclegan_jax import runtime
 
     runtime.configure()
-    import jax
-
     from cyclegan_jax import experiment, steps
     from cyclegan_jax.devices import AXIS, Devices
 
-    config = make_config(**setting)
     size, batch = config.data.crop_size, config.batch_size
     method = experiment.build_method(config)
     devices = Devices(batch)
@@ -54,24 +50,41 @@ def training_step(
     )
     step = devices.pmap(
         functools.partial(
-            steps.train_step, method=method, optimizer=optimizer, axis_name=AXIS
+            steps.train_step,
+            method=method,
+            optimizer=optimizer,
+            axis_name=AXIS,
+            accumulate=config.accumulate,
         )
     )
-    image_size = (size, size)
-    state = steps.create_state(method, optimizer, image_size, seed=0)
-    pools = steps.create_pools(method, batch, config.pool_size, image_size)
-    kept = {"state": devices.replicate(state), "pools": devices.split(pools)}
-    slots = np.arange(batch, dtype=np.int32)
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
+    images["slot"] = np.arange(batch, dtype=np.int32)
+    seed = devices.replicate(np.uint32(0))
+
+    def make_state():
+        state = steps.create_state(method, optimizer, (size, size), seed=0)
+        pools = steps.create_pools(method, batch, config.pool_size, (size, size))
+        return devices.replicate(state), devices.split(pools)
+
+    return devices, step, make_state, lambda: (devices.split(images), seed)
+
+
+def training_step(
+    **setting: Any,
+) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
+    """Our real step from uint8 images on the host on; waits for it to end.
+
+    Args:
+      **setting: of `make_config`.
+    """
+    devices, step, make_state, make_batch = build(make_config(**setting))
+    import jax
+
+    kept = list(make_state())
 
     def run():
-        kept["state"], kept["pools"], metrics = step(
-            kept["state"],
-            kept["pools"],
-            devices.split({**images, "slot": slots}),
-            np.uint32(0),
-        )
-        kept["metrics"] = jax.block_until_ready(metrics)
+        *kept[:], metrics = step(*kept, *make_batch())
+        jax.block_until_ready(metrics)
 
     def facts():
         stats = jax.local_devices()[0].memory_stats() or {}
@@ -81,3 +94,11 @@ def training_step(
         }
 
     return run, facts
+
+
+def compile_step(config):
+    """Returns the compiled step, with the compiler's account of its memory."""
+    import jax
+
+    _, step, make_state, make_batch = build(config)
+    return step.lower(*jax.eval_shape(make_state), *make_batch()).compile()
