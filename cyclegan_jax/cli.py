@@ -8,8 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
+from cyclegan_jax import runtime
 from cyclegan_jax.errors import UserError
 
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    runtime.default_cache(),
+    "Folder that keeps compiled programs, so that the next start is quick; '': none.",
+)
 _BAD_FLAGS = (
     flags.Error,
     *(AttributeError, KeyError, TypeError, OSError, SyntaxError, ImportError),
@@ -36,6 +42,7 @@ def run(
     app.define_help_flags()
     try:
         rest = _parse(sys.argv, required, positional)
+        runtime.configure(_COMPILATION_CACHE.value)
         status = main(*([rest] if positional else []))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ import ml_collections
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import report, run_folder, samples
+from cyclegan_jax import report, run_folder, runtime, samples
 from cyclegan_jax.charts import TEST
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
@@ -56,7 +56,8 @@ class Loop:
         if run.step >= run.total_steps:
             print(f"Already finished: {run.workdir} is at step {run.step}.")
             return 0
-        print("\n".join(f"{k:9s} {text}" for k, text in summary(run).items()))
+        told = summary(run) | {"programs": runtime.describe_cache()}
+        print("\n".join(f"{k:9s} {text}" for k, text in told.items()))
         resumed_at = run.step
         with (
             MetricsWriter(run.workdir, resume_step=run.step) as writer,

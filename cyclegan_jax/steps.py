@@ -4,6 +4,7 @@ B is a device's share of the global batch here. A *slot* is a place in the globa
 all randomness is folded from the seed, the step and the slot, never from the device.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def create_state(
             continue
         number = int.from_bytes(name.encode(), "big") % 2**32
         key = jax.random.fold_in(jax.random.key(seed), number)
-        variables = jax.jit(module.init)(key, blanks[name])  # Drops the forward pass.
+        variables = _initialise(module, key, blanks[name])
         params[name] = variables["params"]
         if "batch_stats" in variables:
             norm_stats[name] = variables["batch_stats"]
@@ -78,6 +79,12 @@ def create_state(
         norm_stats=norm_stats,
         ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _initialise(module, key, blank):
+    """Compiled, which drops the forward pass; once for networks that are alike."""
+    return module.init(key, blank)
 
 
 def create_pools(

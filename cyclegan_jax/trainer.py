@@ -122,6 +122,7 @@ class Trainer:
             self.method, config.batch_size, config.pool_size, self.image_size
         )
         self.step, self.pending = 0, []
+        self._seed = devices.replicate(np.uint32(config.seed))
         found = self.checkpoints.steps()
         if self.initial and not found:
             state = restore.start_from(self.initial, state)
@@ -146,7 +147,7 @@ class Trainer:
             self.state,
             self.pools,
             self.devices.split({**batch, "slot": slots}),
-            np.uint32(self.config.seed),
+            self._seed,
         )
         self._count(metrics)
 

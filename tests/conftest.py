@@ -1,6 +1,7 @@
 """Two CPU devices, so that every test of parallel code runs anywhere."""
 
 import gc
+import os
 import pathlib
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ jax.config.update("jax_disable_most_optimizations", True)  # Compiles faster.
 
 # Many tests compile the same step: each compiles it once in a session.
 _CACHE = tempfile.TemporaryDirectory(prefix="cyclegan_jax_tests_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name  # For programs that tests start.
 jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

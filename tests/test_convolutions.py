@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.networks import convolutions
+from cyclegan_jax.networks import convolutions, winograd
+from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
 # (kernel size, stride, padding, channels in, channels out, height, width)
 CONVS = [
@@ -20,6 +21,9 @@ CONVS = [
     (4, 1, 1, 16, 32, 6, 8),
     (4, 1, 1, 32, 1, 6, 8),
     (1, 1, 0, 8, 16, 5, 4),
+    (3, 1, 0, 64, 72, 8, 6),  # Winograd from 64 channels and even sizes on.
+    (3, 1, 1, 72, 64, 6, 8),
+    (3, 1, 0, 64, 64, 7, 6),
 ]
 
 
@@ -48,7 +52,7 @@ def arrays(k, channels, out, height, width):
 def test_conv_equals_xla(k, stride, padding, i, o, h, w):
     assert_equal_with_gradients(
         lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
-        lambda x, kernel: convolutions._conv_xla(stride, padding, x, kernel),
+        lambda x, kernel: conv_xla(stride, padding, x, kernel),
         *arrays(k, i, o, h, w),
     )
 
@@ -57,7 +61,7 @@ def test_conv_equals_xla(k, stride, padding, i, o, h, w):
 def test_conv_transpose_equals_xla(k):
     assert_equal_with_gradients(
         lambda x, kernel: convolutions.conv_transpose(x, kernel),
-        lambda x, kernel: convolutions._conv_transpose_xla(2, 1, x, kernel),
+        lambda x, kernel: conv_transpose_xla(2, 1, x, kernel),
         *arrays(k, 6, 10, 5, 7),
     )
 
@@ -77,9 +81,61 @@ def test_conv_transpose_by_definition(k):
     assert_close(y, expected)
 
 
-def test_second_derivative_of_the_fast_forms():
+@pytest.mark.parametrize(
+    ("channels", "dtype", "size", "expected"),
+    [
+        (64, jnp.float32, 8, True),
+        (32, jnp.float32, 8, False),  # Too few channels to pay.
+        (64, jnp.bfloat16, 8, False),  # Its differences would lose half of the digits.
+        (64, jnp.float32, 7, False),  # Tiles are 2x2.
+    ],
+)
+def test_where_winograd_is_used(channels, dtype, size, expected, monkeypatch):
+    calls = []
+    convolve = winograd.convolve
+
+    def counting(*args):
+        calls.append(args)
+        return convolve(*args)
+
+    monkeypatch.setattr(winograd, "convolve", counting)
+    x = jax.ShapeDtypeStruct((1, size, size, channels), dtype)
+    kernel = jax.ShapeDtypeStruct((3, 3, channels, channels), dtype)
+    jax.eval_shape(lambda x, kernel: convolutions.conv(x, kernel), x, kernel)
+    assert bool(calls) == expected
+
+
+@pytest.mark.parametrize("form", ["convolve", "input_gradient", "kernel_gradient"])
+def test_winograd_by_definition(form):
+    """In double precision, so that only a wrong formula can differ."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 6, 8, 3)), rng.normal(size=(2, 4, 6, 5))
+    kernel = rng.normal(size=(3, 3, 3, 5))
+    y, dx, dkernel = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(kernel)
+    for i in range(3):
+        for j in range(3):
+            window = np.s_[:, i : i + 4, j : j + 6]
+            y += np.einsum("bhwi,io->bhwo", x[window], kernel[i, j])
+            dx[window] += np.einsum("bhwo,io->bhwi", dy, kernel[i, j])
+            dkernel[i, j] = np.einsum("bhwi,bhwo->io", x[window], dy)
+    expected = {"convolve": y, "input_gradient": dx, "kernel_gradient": dkernel}[form]
+    arguments = {
+        "convolve": (x, kernel),
+        "input_gradient": (dy, kernel),
+        "kernel_gradient": (x, dy),
+    }[form]
+    with jax.enable_x64(True):
+        actual = getattr(winograd, form)(*(jnp.asarray(a) for a in arguments))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("k", "stride", "channels", "out"), [(4, 2, 3, 8), (3, 1, 64, 64)]
+)
+def test_second_derivative_of_the_fast_forms(k, stride, channels, out):
     """The gradient penalty differentiates a gradient: compare with plain XLA."""
-    x, kernel = arrays(4, 3, 8, 8, 8)
+    x, kernel = arrays(k, channels, out, 8, 8)
+    kernel /= k * channels**0.5  # Sines of large numbers would blow up rounding.
 
     def penalty(conv):
         def norm(kernel):
@@ -88,6 +144,6 @@ def test_second_derivative_of_the_fast_forms():
 
         return jax.grad(norm)(kernel)
 
-    fast = penalty(lambda x, k: convolutions.conv(x, k, stride=2, padding=1))
-    plain = penalty(lambda x, k: convolutions._conv_xla(2, 1, x, k))
+    fast = penalty(lambda x, k: convolutions.conv(x, k, stride=stride, padding=1))
+    plain = penalty(lambda x, k: conv_xla(stride, 1, x, k))
     assert_close(fast, plain)

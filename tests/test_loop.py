@@ -352,3 +352,36 @@ def test_step_is_traced_once(tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "train_step", counting)
     assert loop.train(smoke(max_steps=6), tmp_path / "run") == 0
     assert len(calls) == 1
+
+
+def test_steps_neither_compile_again_nor_wait(tmp_path, monkeypatch):
+    """Only a report may fetch an array, and only the first step compiles."""
+    traced, fetched = [], []
+    step, advance = steps.train_step, loop.Trainer.advance
+    array = type(jax.numpy.zeros(()))
+    value = array._value
+
+    def tracing(*args, **kwargs):
+        traced.append(len(fetched))
+        return step(*args, **kwargs)
+
+    def fetching(self):
+        fetched.append(self.shape)
+        return value.fget(self)
+
+    def guarded(self, batch):
+        before = len(fetched)
+        if self.step:
+            with jax.transfer_guard("disallow"):
+                advance(self, batch)
+        else:
+            advance(self, batch)
+        assert len(fetched) == before
+
+    monkeypatch.setattr(steps, "train_step", tracing)
+    monkeypatch.setattr(array, "_value", property(fetching))
+    monkeypatch.setattr(loop.Trainer, "advance", guarded)
+    config = smoke(log_every_steps=4, sample_every_steps=0, checkpoint_every_steps=0)
+    assert loop.train(config, tmp_path / "run") == 0
+    assert len(traced) == 1
+    assert fetched  # By the reports: the trap works.

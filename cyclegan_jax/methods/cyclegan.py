@@ -113,6 +113,10 @@ class CycleGAN:
         """Adversarial, cycle and identity terms of both generators."""
         w = self.weights
         real_a, real_b = images["real_a"], images["real_b"]
+        if w.identity and w.cycle_b:
+            net.announce("g_ab", real_a, real_b)
+        if w.identity and w.cycle_a:
+            net.announce("g_ba", real_b, real_a)
         fake_b = net("g_ab", real_a)
         cycle_a = net("g_ba", fake_b) if w.cycle_a else None
         fake_a = net("g_ba", real_b)
@@ -147,6 +151,7 @@ class CycleGAN:
         terms = {}
         for judge, domain in (("d_b", "b"), ("d_a", "a")):
             real, fake = images[f"real_{domain}"], images[f"fake_{domain}"]
+            net.announce(judge, real, fake)
             terms[judge] = discriminator_loss(
                 net, judge, real, fake, self.gan_mode, self.weights.gradient_penalty
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Arrays = dict[str, jax.Array]
 
@@ -49,6 +50,24 @@ class Networks:
         self._params = params
         self._keys = keys
         self._calls = 0
+        self._known: list[tuple[str, jax.Array, jax.Array]] = []
+
+    def announce(self, name: str, *inputs: jax.Array) -> None:
+        """Says what a network will be called with, so that it may do it all at once.
+
+        Only where no image has an influence on another; calls return the same numbers
+        with and without. One pass over twice the images is faster than two.
+
+        Args:
+          name: of the network.
+          *inputs: [B, H, W, C] each, to be passed to later calls as they are.
+        """
+        module = self._modules[name]
+        if name in self.norm_stats or getattr(module, "dropout", False):
+            return
+        outputs = self._apply(name, jnp.concatenate(inputs))
+        for x, y in zip(inputs, jnp.split(outputs, len(inputs)), strict=True):
+            self._known.append((name, x, y))
 
     def keys(self) -> jax.Array:
         """Returns [B] fresh PRNG keys, one a slot of the batch."""
@@ -73,6 +92,12 @@ class Networks:
           keep_stats: whether the running statistics move; not inside a gradient of a
             loss's own, such as a penalty's.
         """
+        for known, x, y in self._known:
+            if known == name and x is images:
+                return y
+        return self._apply(name, images, keep_stats)
+
+    def _apply(self, name, images, keep_stats=True):
         module = self._modules[name]
         kwargs = {"train": True}
         if getattr(module, "dropout", False):

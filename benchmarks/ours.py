@@ -1,0 +1,104 @@
+"""The programs of cyclegan_jax, ready to be measured."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from configs import default
+
+
+def make_config(
+    size: int, blocks: int, batch: int = 1, identity: bool = True, dtype="float32"
+):
+    """The published setting at another size."""
+    config = default.get_config()
+    config.data.load_size = config.data.crop_size = size
+    config.generator.name = f"resnet_{blocks}blocks"
+    config.batch_size = batch
+    config.compute_dtype = dtype
+    if not identity:
+        config.loss.identity = 0.0
+    return config
+
+
+def random_images(size: int, batch: int, seed: int) -> np.ndarray:
+    """uint8 [batch, size, size, 3]."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+
+
+def build(config):
+    """Returns the real step, pmapped over all devices, and its arguments' makers.
+
+    Returns:
+      `devices, step, make_state, make_batch`: `make_state()` gives the first two
+      arguments of `step`, `make_batch()` the others, from uint8 images on the host.
+    """
+    from cyclegan_jax import runtime
+
+    runtime.configure()
+    from cyclegan_jax import experiment, steps
+    from cyclegan_jax.devices import AXIS, Devices
+
+    size, batch = config.data.crop_size, config.batch_size
+    method = experiment.build_method(config)
+    devices = Devices(batch)
+    optimizer = experiment.build_optimizer(
+        config, experiment.build_schedule(config, steps_per_epoch=1000)
+    )
+    step = devices.pmap(
+        functools.partial(
+            steps.train_step,
+            method=method,
+            optimizer=optimizer,
+            axis_name=AXIS,
+            accumulate=config.accumulate,
+        )
+    )
+    images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
+    images["slot"] = np.arange(batch, dtype=np.int32)
+    seed = devices.replicate(np.uint32(0))
+
+    def make_state():
+        state = steps.create_state(method, optimizer, (size, size), seed=0)
+        pools = steps.create_pools(method, batch, config.pool_size, (size, size))
+        return devices.replicate(state), devices.split(pools)
+
+    return devices, step, make_state, lambda: (devices.split(images), seed)
+
+
+def training_step(
+    **setting: Any,
+) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
+    """Our real step from uint8 images on the host on; waits for it to end.
+
+    Args:
+      **setting: of `make_config`.
+    """
+    devices, step, make_state, make_batch = build(make_config(**setting))
+    import jax
+
+    kept = list(make_state())
+
+    def run():
+        *kept[:], metrics = step(*kept, *make_batch())
+        jax.block_until_ready(metrics)
+
+    def facts():
+        stats = jax.local_devices()[0].memory_stats() or {}
+        return {
+            "device": devices.describe(),
+            "device_peak_mib": stats.get("peak_bytes_in_use", 0) / 2**20 or None,
+        }
+
+    return run, facts
+
+
+def compile_step(config):
+    """Returns the compiled step, with the compiler's account of its memory."""
+    import jax
+
+    _, step, make_state, make_batch = build(config)
+    return step.lower(*jax.eval_shape(make_state), *make_batch()).compile()

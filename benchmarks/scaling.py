@@ -1,0 +1,89 @@
+"""What the step costs as images, batch and devices grow, and what remat saves.
+
+    python -m benchmarks.scaling                  # size, batch and devices, 6 blocks
+    python -m benchmarks.scaling --memory         # 512x512, 9 blocks: remat, accumulate
+
+Devices are XLA's pretended ones, which share the processor: their cost per image shows
+what the parallel program adds, not a speed-up. Memory is what the compiler plans.
+"""
+
+import argparse
+import os
+
+from benchmarks import ours, records
+from benchmarks.alternation import Contestant, alternate
+
+
+def with_devices(devices: int, **setting):
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = (
+        f"{flags} --xla_force_host_platform_device_count={devices}"
+    )
+    return ours.training_step(**setting)
+
+
+def measure_time(args) -> None:
+    small = {"size": 64, "blocks": args.blocks, "batch": 1, "devices": 1}
+    settings = [small | {"size": size} for size in (64, 128, 256, 512)]
+    settings += [small | {"batch": batch} for batch in (2, 4, 8)]
+    settings += [small | {"batch": 4, "devices": n} for n in (2, 4)]
+    rows, kept = [], []
+    for setting in settings:  # One at a time: together they would not fit in memory.
+        result = alternate([Contestant("", with_devices, setting)], args.rounds)[""]
+        pixels = setting["batch"] * setting["size"] ** 2
+        kept.append(setting | {"seconds": result.seconds})
+        rows.append(
+            [
+                str(setting["size"]),
+                str(setting["batch"]),
+                str(setting["devices"]),
+                f"{result.median:.3f} ± {result.spread:.0%}",
+                f"{1e6 * result.median / pixels:.2f}",
+            ]
+        )
+    header = ["size", "batch", "devices", "s/step", "µs a pixel"]
+    records.print_table(header, rows)
+    records.append(args.output, records.environment("cpu") | {"settings": kept})
+
+
+def measure_memory(args) -> None:
+    from cyclegan_jax import runtime
+
+    runtime.configure()
+    rows, kept = [], []
+    for name, change in (
+        ("plain", {}),
+        ("remat", {"remat": True}),
+    ):
+        config = ours.make_config(args.size, args.blocks)
+        config.update(change)
+        plan = ours.compile_step(config).memory_analysis()
+        kept.append({"name": name, "temporary": plan.temp_size_in_bytes})
+        rows.append(
+            [
+                name,
+                f"{plan.temp_size_in_bytes / 2**20:,.0f}",
+                f"{plan.argument_size_in_bytes / 2**20:,.0f}",
+            ]
+        )
+    print(f"{args.size}x{args.size}, {args.blocks} blocks, batch 1, float32")
+    records.print_table(["program", "temporary MiB", "state and pools MiB"], rows)
+    record = records.environment("cpu") | {"size": args.size, "memory": kept}
+    records.append(args.output, record)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--size", type=int, default=512, help="with --memory")
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", default="benchmarks/results/scaling.jsonl")
+    args = parser.parse_args()
+    (measure_memory if args.memory else measure_time)(args)
+
+
+if __name__ == "__main__":
+    main()

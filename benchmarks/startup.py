@@ -1,0 +1,98 @@
+"""Time from the command to the end of the first step, cold and with the cache.
+
+    python -m benchmarks.startup                          # the published setting
+    python -m benchmarks.startup --size=128 --blocks=6
+
+Runs the real `train.py` for one step on a few drawn images in the published setting,
+with everything that belongs to a start: imports, checks, images, networks, compilation.
+Its samples and the checkpoint, which follow the first step, are not counted.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import records
+
+ROOT = pathlib.Path(__file__).parent.parent
+# train.py, ended as soon as the first step's losses are there.
+PROGRAM = """
+import os, runpy
+from cyclegan_jax.trainer import Trainer
+
+advance = Trainer.advance
+
+def first(self, batch):
+    import jax
+    advance(self, batch)
+    jax.block_until_ready(self.pending)
+    os._exit(0)
+
+Trainer.advance = first
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def draw_images(folder: pathlib.Path, count: int, size: int) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
+            image = Image.fromarray(pixels).resize((size, size))
+            image.save(folder / split / f"{i}.png")
+
+
+def start(folder: pathlib.Path, name: str, arguments: list[str]) -> float:
+    """Seconds until the first step has ended."""
+    command = [
+        *(sys.executable, "-c", PROGRAM, "--config=configs/folder.py"),
+        f"--config.data.path={folder / 'images'}",
+        f"--workdir={folder / name}",
+        f"--compilation_cache={folder / 'cache'}",
+        "--config.sample_every_steps=0",
+        *arguments,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    started = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=256, help="pixels")
+    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--output", default="benchmarks/results/startup.jsonl")
+    args = parser.parse_args()
+    arguments = [
+        f"--config.data.load_size={args.size * 286 // 256}",
+        f"--config.data.crop_size={args.size}",
+        f"--config.generator.name=resnet_{args.blocks}blocks",
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        draw_images(folder / "images", 4, args.size)
+        seconds = {kind: start(folder, kind, arguments) for kind in ("cold", "cached")}
+        cache = sum(f.stat().st_size for f in folder.glob("cache/**/*") if f.is_file())
+    rows = [[kind, f"{value:.1f}"] for kind, value in seconds.items()]
+    print(
+        f"{args.size}x{args.size}, {args.blocks} blocks; cache {cache / 2**20:.1f} MiB"
+    )
+    records.print_table(["start", "s to the end of step 1"], rows)
+    record = records.environment("cpu") | {"size": args.size, "blocks": args.blocks}
+    records.append(args.output, record | {"seconds": seconds, "cache_bytes": cache})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The convolutions of `convolutions` in the forms that XLA:CPU runs fastest.
+
+XLA:CPU's convolution is about as fast as its matrix product where there are many
+channels on both sides, and up to 100 times slower elsewhere: where an image of three
+channels comes in or goes out, and for kernel gradients with a stride. There the same
+numbers are computed in other forms; and 3x3 convolutions between many channels, most
+of a generator's work, with fewer products (`winograd`). docs/performance.md has the
+measurements.
+
+A form is a function of (x, kernel); the backward pass differentiates, for each
+argument, whichever form has the fast gradient.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from cyclegan_jax.networks import winograd
+from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
+
+_FEW = 8  # Channels; below this, XLA:CPU's convolution leaves most of a vector empty.
+_MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
+_LARGE = 5  # Side of a kernel.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """See `convolutions.conv`."""
+    if _suits_winograd(stride, padding, x, kernel):
+        return winograd.convolve(_zero_pad(x, padding), kernel)
+    kh, _, _, out = kernel.shape
+    if stride == 1 and kh >= _LARGE and out <= _FEW:
+        return _conv_rows(padding, x, kernel)
+    return conv_xla(stride, padding, x, kernel)
+
+
+def _conv_fwd(stride, padding, x, kernel):
+    return conv(stride, padding, x, kernel), (x, kernel)
+
+
+def _conv_bwd(stride, padding, saved, dy):
+    x, kernel = saved
+    if _suits_winograd(stride, padding, x, kernel):
+        dx = winograd.input_gradient(dy, kernel)
+        if padding:
+            dx = dx[:, padding:-padding, padding:-padding]
+        return dx, winograd.kernel_gradient(_zero_pad(x, padding), dy)
+    kh, _, channels, out = kernel.shape
+    xla = functools.partial(conv_xla, stride, padding)
+    patches = functools.partial(_conv_patches, stride, padding)
+    rows = functools.partial(_conv_rows, padding)
+    image_in = stride == 1 and kh >= _LARGE and channels <= _FEW
+    image_out = stride == 1 and kh >= _LARGE and out <= _FEW
+    dx_form = patches if image_in else xla
+    dkernel_form = rows if image_out else patches if stride > 1 or kh == 4 else xla
+    (dx,) = jax.vjp(lambda x: dx_form(x, kernel), x)[1](dy)
+    (dkernel,) = jax.vjp(lambda kernel: dkernel_form(x, kernel), kernel)[1](dy)
+    return dx, dkernel
+
+
+conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+def _suits_winograd(stride, padding, x, kernel):
+    """Whether it is applicable, precise and fast."""
+    kh, kw, *channels = kernel.shape
+    height, width = (side + 2 * padding for side in x.shape[1:3])
+    return (
+        (kh, kw, stride) == (3, 3, 1)
+        and height % 2 == width % 2 == 0
+        and min(channels) >= _MANY
+        and x.dtype == jnp.float32
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def conv_transpose(
+    stride: int, padding: int, x: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    """See `convolutions.conv_transpose`."""
+    return conv_transpose_xla(stride, padding, x, kernel)
+
+
+def _conv_transpose_fwd(stride, padding, x, kernel):
+    return conv_transpose(stride, padding, x, kernel), (x, kernel)
+
+
+def _conv_transpose_bwd(stride, padding, saved, dy):
+    x, kernel = saved
+    kh, kw, channels, out = kernel.shape
+    xla = functools.partial(conv_transpose_xla, stride, padding)
+    (dx,) = jax.vjp(lambda x: xla(x, kernel), x)[1](dy)
+    # A strided convolution maps dy to dx, so the kernel's gradient is a product of
+    # x with the patches of dy that such a convolution reads.
+    patches = jnp.concatenate(_shifted(dy, kh, kw, stride, padding), axis=-1)
+    product = patches.reshape(-1, patches.shape[-1]).T @ x.reshape(-1, channels)
+    dkernel = product.reshape(kh, kw, out, channels)[::-1, ::-1].swapaxes(2, 3)
+    return dx, dkernel
+
+
+conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _zero_pad(x, padding):
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+
+def _shifted(x, kh, kw, stride, padding):
+    """Lists x as seen by each of the kh kw taps, each [B, H', W', I]."""
+    x = _zero_pad(x, padding)
+    rows = (x.shape[1] - kh) // stride * stride + 1
+    columns = (x.shape[2] - kw) // stride * stride + 1
+    return [
+        x[:, i : i + rows : stride, j : j + columns : stride, :]
+        for i in range(kh)
+        for j in range(kw)
+    ]
+
+
+def _conv_patches(stride, padding, x, kernel):
+    """The convolution as one product of a matrix of patches (im2col) and the kernel."""
+    kh, kw, _, out = kernel.shape
+    patches = jnp.concatenate(_shifted(x, kh, kw, stride, padding), axis=-1)
+    product = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, out)
+    return product.reshape(*patches.shape[:3], out)
+
+
+def _conv_rows(padding, x, kernel):
+    """A stride-1 convolution whose horizontal taps become output channels.
+
+    A kh x kw convolution to O channels is a kh x 1 convolution to kw O channels whose
+    results are shifted and added: for O of 3 it fills the vector units.
+    """
+    kh, kw, channels, out = kernel.shape
+    x = _zero_pad(x, padding)
+    taps = kernel.transpose(0, 2, 1, 3).reshape(kh, 1, channels, kw * out)
+    y = conv_xla(1, 0, x, taps)  # [B, H', W, kw O]
+    width = x.shape[2] - kw + 1
+    return sum(
+        y[:, :, j : j + width, j * out : (j + 1) * out] for j in range(kw)
+    )  # [B, H', W', O]

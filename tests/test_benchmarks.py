@@ -1,0 +1,56 @@
+"""The benchmarks count and measure what they say."""
+
+import json
+import time
+
+import pytest
+
+from benchmarks import alternation, flops, records
+
+
+def test_work_of_the_published_networks():
+    """Against the published 49.55 and 3.15 billion multiply-adds at 256x256."""
+    assert flops.generator(256, 9) == pytest.approx(2 * 49.55e9, rel=1e-3)
+    assert flops.discriminator(256) == pytest.approx(2 * 3.15e9, rel=2e-3)
+
+
+def sleeper(seconds):
+    runs = []
+
+    def run():
+        runs.append(seconds)
+        time.sleep(seconds)
+
+    return run, lambda: {"runs": len(runs)}
+
+
+def test_contestants_take_turns(monkeypatch):
+    monkeypatch.setattr(alternation, "SETTLE", 0.0)
+    contestants = [
+        alternation.Contestant(name, sleeper, {"seconds": seconds})
+        for name, seconds in (("fast", 0.01), ("slow", 0.1))
+    ]
+    results = alternation.alternate(contestants, rounds=3, warmup=1)
+    assert results["fast"].median < results["slow"].median
+    assert 0.1 <= results["slow"].median < 0.5
+    assert results["fast"].facts["runs"] == 4
+    assert len(results["slow"].seconds) == 3
+
+
+def failing():
+    raise ValueError("no such thing")
+
+
+def test_a_contestant_that_fails_ends_the_benchmark():
+    contestant = alternation.Contestant("broken", failing, {})
+    with pytest.raises(SystemExit, match="broken ended early"):
+        alternation.alternate([contestant], rounds=1)
+
+
+def test_records(tmp_path):
+    path = tmp_path / "results" / "x.jsonl"
+    for value in (1, 2):
+        records.append(path, records.environment("cpu") | {"value": value})
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["value"] for line in lines] == [1, 2]
+    assert lines[0]["versions"]["jax"]

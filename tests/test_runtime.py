@@ -1,0 +1,94 @@
+"""How a process is set up: options, and the cache of compiled programs."""
+
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from cyclegan_jax import runtime
+
+PROGRAM = """
+import sys
+from cyclegan_jax import runtime
+runtime.configure(sys.argv[1])
+import jax
+hits = []
+jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))
+jax.jit(lambda x: x * 2 + 1)(3.0)
+print("hit" if "/jax/compilation_cache/cache_hits" in hits else "miss")
+"""
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Lets a test change the environment and JAX's settings."""
+    folder = jax.config.jax_compilation_cache_dir
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    yield monkeypatch
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+
+
+def test_a_program_is_compiled_once(tmp_path):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "cache")]
+    said = [
+        subprocess.check_output(command, env=environment, text=True).strip()
+        for _ in range(2)
+    ]
+    assert said == ["miss", "hit"]
+
+
+def test_options_of_the_user_stay(settings):
+    runtime.configure()
+    assert "--xla_cpu_experimental_ynn_fusion_type=reduce" in os.environ["XLA_FLAGS"]
+    own = "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=dot"
+    settings.setenv("XLA_FLAGS", own)
+    runtime.configure()
+    assert os.environ["XLA_FLAGS"] == own
+
+
+def test_cache_folder(settings, tmp_path):
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert runtime.default_cache() == f"{tmp_path}/cyclegan_jax/programs"
+    runtime.configure(runtime.default_cache())
+    assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path))
+    assert str(tmp_path) in runtime.describe_cache()
+
+
+@pytest.mark.parametrize("cache", [None, ""])
+def test_no_cache(settings, cache):
+    jax.config.update("jax_compilation_cache_dir", None)
+    runtime.configure(cache)
+    assert jax.config.jax_compilation_cache_dir is None
+    assert runtime.describe_cache() == "compiled for this run alone"
+
+
+def test_jax_own_variable_comes_first(settings, tmp_path):
+    settings.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    runtime.configure(str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written(settings, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", None)
+    (tmp_path / "file").touch()
+    runtime.configure(str(tmp_path / "file" / "cache"))
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_old_programs_are_removed(settings, tmp_path):
+    runtime.configure(str(tmp_path))
+    folder = tmp_path / runtime._processor()
+    for name, days in (("old", 61), ("new", 59)):
+        (folder / name).touch()
+        then = time.time() - days * 86400
+        os.utime(folder / name, (then, then))
+    runtime.configure(str(tmp_path))
+    assert [file.name for file in folder.iterdir()] == ["new"]
