@@ -95,9 +95,9 @@ class Networks:
         for known, x, y in self._known:
             if known == name and x is images:
                 return y
-        return self._apply(name, images, keep_stats)
+        return self._apply(name, images, dropout_keys, keep_stats)
 
-    def _apply(self, name, images, keep_stats=True):
+    def _apply(self, name, images, dropout_keys=None, keep_stats=True):
         module = self._modules[name]
         kwargs = {"train": True}
         if getattr(module, "dropout", False):
