@@ -343,15 +343,14 @@ def test_shapes_that_libtpu_refuses():
 
 
 def compile_for(name, rows):
-    """Costs of a small step: gradients of [rows, 128] numbers in a loop of 3."""
+    """Costs of a small step: three times an average of [rows, 128] numbers."""
 
     def step(w, x):
-        def body(total, part):
+        def body(w, part):
             grad = jax.grad(lambda w: jnp.sum((part @ w) ** 2))(w)
-            return total + jax.lax.pmean(grad, devices.AXIS), None
+            return w - jax.lax.pmean(grad, devices.AXIS), None
 
-        total, _ = jax.lax.scan(body, jnp.zeros_like(w), x)
-        return w - total
+        return jax.lax.scan(body, w, x)[0]
 
     where = program.slice_devices(chips.Slice.parse(name))
     mapped = jax.pmap(
@@ -366,7 +365,10 @@ def compile_for(name, rows):
 @needs_libtpu
 def test_a_chip_does_the_same_in_every_slice():
     small, large = compile_for("v5e:2x2", 256), compile_for("v5e:16x16", 256)
-    assert dataclasses.replace(large, seconds=small.seconds) == small
+    # But for the instructions themselves, which lie in memory too.
+    assert abs(large.memory - small.memory) < 2**20
+    same = {"seconds": small.seconds, "memory": small.memory}
+    assert dataclasses.replace(large, **same) == small
     assert small.collective == 3 * 4 * 256 * 128
     assert small.fits
 

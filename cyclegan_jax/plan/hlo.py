@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from absl import logging
+
 _BITS = {"pred": 8, "token": 0, "opaque": 0}
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
@@ -20,6 +22,8 @@ _CALLED = re.compile(
 _CALLS = ("while", "conditional", "call", "async-start")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
 _TILE = re.compile(r"T\(([\d,]+)\)")
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_CONSTANT = re.compile(r" constant\((\d+)\)")
 _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
@@ -84,8 +88,8 @@ class Program:
     def running(self) -> Iterator[tuple[dict[str, Instruction], Instruction, int]]:
         """Yields computation, instruction and how often it runs in one call.
 
-        Loops whose number of turns XLA does not know count once; of a conditional's
-        branches all count.
+        A loop whose number of turns the text does not tell counts once, with a warning;
+        of a conditional's branches all count.
         """
         yield from self._running(self.entry, 1)
 
@@ -94,10 +98,24 @@ class Program:
         for instruction in computation.values():
             yield computation, instruction, times
             if instruction.opcode in _CALLS:
-                turns = _TURNS.search(instruction.text)
-                inside = times * (int(turns[1]) if turns else 1)
+                inside = times * self._turns(instruction)
                 for other in called(instruction):
                     yield from self._running(other, inside)
+
+    def _turns(self, instruction):
+        if instruction.opcode != "while":
+            return 1
+        if known := _TURNS.search(instruction.text):
+            return int(known[1])
+        # Texts for TPUs have no such remark. JAX's loops count from 0 up to a constant.
+        condition = _CONDITION.search(instruction.text)
+        for test in self.computations[condition[1]].values():
+            if test.opcode == "compare" and "direction=LT" in test.text:
+                limit = self.computations[condition[1]][test.operands[1]]
+                if number := _CONSTANT.search(limit.text):
+                    return int(number[1])
+        logging.warning("loop %s: unknown number of turns", instruction.name)
+        return 1
 
 
 def _parse(name, text):
