@@ -63,7 +63,7 @@ def main() -> int:
         f"\nEach of {len(devices)} devices ({target}), {memory / 2**30:.4g} GiB of"
         f" memory, {usable / 2**30:.4g} for a program; one step:\n"
     )
-    print(tables.counts(settings, memory, usable))
+    print(tables.counts(settings, memory, usable) + "\n")
     for remat in sorted({setting.remat for setting in settings}):
         _print_largest([s for s in settings if s.remat == remat], usable, remat)
     if where:
@@ -101,12 +101,9 @@ def _plan(batch, remat, devices, target):
 def _print_largest(settings, usable, remat):
     from cyclegan_jax.plan import tables
 
-    how = "with" if remat else "without"
     largest = tables.largest_batch(settings, usable)
-    if largest is None:
-        print(f"Largest batch {how} remat: plan two that fit to learn it.")
-    else:
-        print(f"Largest batch {how} remat: about {largest} (on the line through two).")
+    shown = "none of these" if largest is None else f"{largest} (derived)"
+    print(f"Largest batch that fits, with{'' if remat else 'out'} remat: {shown}")
 
 
 def _print_times(settings, where):

@@ -38,7 +38,7 @@ class Cost:
     Attributes:
       fits: whether the compiler found place for it; if not, all but `memory` is 0.
       memory: bytes held at once: arguments, results, temporary arrays, and code.
-      arguments: bytes of that held between steps: state, pools, a batch.
+      temporary: bytes of that for arrays that live within a step.
       flops: operations, as XLA counts them (a multiply-add is two).
       moved: bytes read from and written to main memory; see `traffic`.
       collective: bytes that are averaged over all devices.
@@ -47,7 +47,7 @@ class Cost:
 
     fits: bool
     memory: float
-    arguments: float = 0
+    temporary: float = 0
     flops: float = 0
     moved: float = 0
     collective: float = 0
@@ -131,7 +131,7 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
         - memory.alias_size_in_bytes
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes,
-        arguments=memory.argument_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
         flops=loops * _flops(lowered, compiled),
         moved=traffic.main_memory_bytes(program),
         collective=traffic.collective_bytes(program),

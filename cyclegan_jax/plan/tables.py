@@ -87,17 +87,22 @@ def scaling(settings: Sequence[Setting], where: Slice) -> str:
 
 
 def largest_batch(settings: Sequence[Setting], usable: float) -> int | None:
-    """The largest batch that fits a device, by a straight line through two that do.
+    """Derives the largest batch that fits a device; None if no setting does.
 
-    Memory grows by as much for every image, so the line through the two largest
-    batches that fit tells, below any that does not. None if there are not two.
+    Memory grows by as much for every image, so that the line through the two largest
+    batches that fit tells; with a single one, the line that starts from all but its
+    temporary arrays. What did not fit is not exceeded.
     """
-    fitting = sorted((s.per_device, s.cost.memory) for s in settings if s.cost.fits)
-    if len(fitting) < 2:
+    fitting = sorted(
+        ((s.per_device, s.cost) for s in settings if s.cost.fits),
+        key=lambda pair: pair[0],
+    )
+    if not fitting:
         return None
-    (small, low), (large, high) = fitting[-2:]
-    if high <= low:
-        return None
+    first = fitting[0][1]
+    points = [(0, first.memory - first.temporary)]
+    points += [(batch, cost.memory) for batch, cost in fitting]
+    (small, low), (large, high) = points[-2:]
     derived = int(large + (usable - high) / ((high - low) / (large - small)))
     refused = [s.per_device for s in settings if not s.cost.fits]
     return min([derived, *(batch - 1 for batch in refused)])
