@@ -30,6 +30,7 @@ _FREE = {
     "partition-id",
     "replica-id",
 }
+_UPDATE = "dynamic-update-slice"
 _SLICES = {"slice", "dynamic-slice", "gather"}
 
 
@@ -65,34 +66,48 @@ def _moved(program, computation, instruction):
     opcode = instruction.opcode
     if opcode in _FREE or opcode.endswith("-done"):
         return 0
+    if opcode == "fusion":
+        return _moved_by_fusion(program, computation, instruction)
     made = _made(computation, instruction)
-    if opcode == "dynamic-update-slice":  # In place: the rest stays as it is.
+    if opcode == _UPDATE:  # In place: the rest stays as it is.
         update = computation[instruction.operands[1]].outputs
         return 2 * _size(update) if made[0].stored else 0
-    moved = _stored(made)
-    for number, name in enumerate(instruction.operands):
-        stored = _stored(computation[name].outputs)
-        if opcode.removesuffix("-start") in _SLICES:
-            stored = min(stored, _size(made))
-        elif opcode == "fusion" and stored:
-            stored = _read_by_fusion(program, instruction, number, stored)
+    read = [_stored(computation[name].outputs) for name in instruction.operands]
+    if opcode.removesuffix("-start") in _SLICES:
+        read = [min(stored, _size(made)) for stored in read]
+    return sum(read) + _stored(made)
+
+
+def _moved_by_fusion(program, computation, fusion):
+    (name,) = called(fusion)
+    body = program.computations[name]
+    written = [leaf.stored for leaf in fusion.outputs]
+    moved = sum(written)
+    for number, operand in enumerate(fusion.operands):
+        stored = _stored(computation[operand].outputs)
+        users = _users(body, number) if stored else []
+        if users and all(user.opcode in _SLICES for user in users):
+            stored = min(stored, sum(_size(user.outputs) for user in users))
+        elif (
+            len(users) == 1
+            and users[0].opcode == _UPDATE
+            and users[0].operands[0] not in users[0].operands[1:]
+            and stored in written
+        ):  # In place: of this operand, which is the result, only a part is written.
+            moved -= stored - _size(body[users[0].operands[1]].outputs)
+            stored = 0
         moved += stored
     return moved
 
 
-def _read_by_fusion(program, fusion, number, stored):
-    """Bytes that a fusion reads of an operand: less than all if it slices it."""
-    (name,) = called(fusion)
-    body = program.computations[name]
+def _users(body, number):
+    """Instructions of a fusion that take its operand of that number."""
     names = {
         i.name
         for i in body.values()
         if i.opcode == "parameter" and f"parameter({number})" in i.text
     }
-    users = [i for i in body.values() if names & set(i.operands)]
-    if users and all(user.opcode in _SLICES for user in users):
-        return min(stored, sum(_size(user.outputs) for user in users))
-    return stored
+    return [i for i in body.values() if names & set(i.operands)]
 
 
 def _operands(computation, instruction):
