@@ -91,10 +91,9 @@ def _plan(batch, remat, devices, target):
 
     config = _CONFIG.value.copy_and_resolve_references()
     config.remat = remat
-    print(f"batch {batch} a device{', remat' if remat else ''} ...", flush=True)
+    print(f"Compiling for batch {batch}{', remat' if remat else ''} ...", flush=True)
     lowered = program.lower(config, devices, batch)
     found = cost.cached(lowered, target, config.accumulate, _CACHE.value or None)
-    print(f"  compiled in {found.seconds} s", flush=True)
     return tables.Setting(batch, remat, found)
 
 
