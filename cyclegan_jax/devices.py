@@ -5,7 +5,7 @@ The training state is replicated; batches and pools carry a leading device axis.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -74,24 +74,29 @@ class Devices:
 
         return jax.jit(merge, out_shardings=sharding)
 
-    def pmap(self, step: Callable) -> Callable:
-        """Compiles `step(state, pools, batch, seed)` for all devices.
-
-        State and metrics are replicated, pools and batches split. The arguments `state`
-        and `pools` are donated: their memory becomes the results', so do not use them
-        again.
-        """
-        return jax.pmap(
-            step,
-            axis_name=AXIS,
-            in_axes=(None, 0, 0, None),
-            out_axes=(None, 0, None),
-            donate_argnums=(0, 1),
-        )
-
     def describe(self) -> str:
         """Names the devices in a few words."""
         kind = self._local[0].device_kind
         hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
         plural = "s" if self.count > 1 else ""
         return f"{self.count} {jax.default_backend()} device{plural} ({kind}){hosts}"
+
+
+def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
+    """Compiles `step(state, pools, batch, seed)` for all devices of a run.
+
+    State and metrics are replicated, pools and batches split. The arguments `state` and
+    `pools` are donated: their memory becomes the results', so do not use them again.
+
+    Args:
+      step: what one device does; it may use the axis `AXIS`.
+      devices: by default all that there are; to compile only, a topology's will do.
+    """
+    return jax.pmap(
+        step,
+        axis_name=AXIS,
+        in_axes=(None, 0, 0, None),
+        out_axes=(None, 0, None),
+        donate_argnums=(0, 1),
+        devices=devices,
+    )

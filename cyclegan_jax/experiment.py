@@ -7,7 +7,8 @@ from collections.abc import Callable
 import ml_collections
 import optax
 
-from cyclegan_jax import builders, data, losses, schedules
+from cyclegan_jax import builders, data, losses, schedules, steps
+from cyclegan_jax.devices import AXIS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods import pix2pix
 from cyclegan_jax.methods.interface import DIRECTIONS, Method
@@ -102,6 +103,22 @@ def build_optimizer(
     if not o.weight_decay:
         return adam
     return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
+
+
+def build_step(
+    config: ml_collections.ConfigDict,
+    method: Method,
+    optimizer: optax.GradientTransformation,
+) -> Callable:
+    """Returns what one device does in a step: (state, pools, batch, seed) -> ..."""
+    return functools.partial(
+        steps.train_step,
+        method=method,
+        optimizer=optimizer,
+        axis_name=AXIS,
+        accumulate=config.accumulate,
+        ema_decay=config.ema_decay,
+    )
 
 
 def check_metric(setting: str, metric: str) -> Callable:

@@ -10,8 +10,9 @@ from etils import epath
 
 from cyclegan_jax import builders, data, experiment, restore, run_folder, samples, steps
 from cyclegan_jax.checkpoints import Checkpoints
-from cyclegan_jax.devices import AXIS, Devices
+from cyclegan_jax.devices import Devices, pmap
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.methods.interface import Method
 
 
 class Trainer:
@@ -40,7 +41,7 @@ class Trainer:
             _check_direction(config, self.method)
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
-        _check_accumulate(config.accumulate, self.devices.per_device)
+        check_accumulate(config.accumulate, self.devices.per_device)
         run_folder.check(workdir, config.to_dict())
         started = _has_checkpoints(self.workdir / "checkpoints")
         self.initial = None if started else self._load_initial()
@@ -65,20 +66,11 @@ class Trainer:
         self.optimizer = experiment.build_optimizer(config, self.schedule)
         self.total_steps = experiment.total_steps(config, self.batches.steps_per_epoch)
         self.image_size = self.batches[0]["a"].shape[1:3]
-        _check_image_size(self.method, self.image_size)
+        check_image_size(self.method, self.image_size)
         self.sampler = samples.Sampler(
             self.method, self.dataset, transform, config.num_samples
         )
-        self.step_fn = self.devices.pmap(
-            functools.partial(
-                steps.train_step,
-                method=self.method,
-                optimizer=self.optimizer,
-                axis_name=AXIS,
-                accumulate=config.accumulate,
-                ema_decay=config.ema_decay,
-            )
-        )
+        self.step_fn = pmap(experiment.build_step(config, self.method, self.optimizer))
 
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
@@ -231,7 +223,12 @@ def _check_direction(config, method):
         )
 
 
-def _check_accumulate(parts, per_device):
+def check_accumulate(parts: int, per_device: int) -> None:
+    """Checks that a device's share of a batch can be split into `parts`.
+
+    Raises:
+      UserError: it cannot.
+    """
     if parts < 1 or per_device % parts:
         raise UserError(
             f"accumulate is {parts}, but each device has {per_device} images of a"
@@ -239,7 +236,12 @@ def _check_accumulate(parts, per_device):
         )
 
 
-def _check_image_size(method, image_size):
+def check_image_size(method: Method, image_size: tuple[int, int]) -> None:
+    """Checks that images of this height and width are large enough for the networks.
+
+    Raises:
+      UserError: they are not.
+    """
     if min(image_size) < method.smallest_size:
         raise UserError(
             f"the images have {image_size[1]}x{image_size[0]} pixels, but these"

@@ -1,0 +1,1 @@
+"""What a training step costs on devices that one does not have: `python -m` this."""

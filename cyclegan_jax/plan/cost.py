@@ -1,0 +1,148 @@
+"""What a compiled step costs each device; measured once, then remembered.
+
+Compiling for a TPU takes minutes, so costs are kept in a folder of the user's. A file's
+name is a digest of all that they depend on: the program itself (so any change of the
+config or of this library that changes the step), where it is to run, and versions and
+flags of the compiler.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import time
+from importlib import metadata
+from typing import Any
+
+import jax
+from absl import logging
+from etils import epath
+
+from cyclegan_jax import run_folder
+from cyclegan_jax.plan import hlo, traffic
+
+_FORMAT = 1  # To be raised when what a file says changes its meaning.
+_FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_REFUSED = re.compile(
+    r"(?:memory required[^(]*\(|Used )([\d.]+)([KMG]?).*?"
+    r"(?:HBM \(|of )([\d.]+)([KMG]?)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one device does in a step, and holds.
+
+    Attributes:
+      fits: whether the compiler found place for it; if not, all but `memory` is 0.
+      memory: bytes held at once: arguments, results, temporary arrays, and code.
+      temporary: bytes of that for arrays that live within a step.
+      flops: operations, as XLA counts them (a multiply-add is two).
+      moved: bytes read from and written to main memory; see `traffic`.
+      collective: bytes that are averaged over all devices.
+      seconds: the compilation took.
+    """
+
+    fits: bool
+    memory: float
+    temporary: float = 0
+    flops: float = 0
+    moved: float = 0
+    collective: float = 0
+    seconds: float = 0
+
+
+def cached(
+    lowered: jax.stages.Lowered,
+    where: str,
+    loops: int,
+    folder: epath.PathLike | None = None,
+) -> Cost:
+    """Returns what a program costs, compiling it only if nobody has before.
+
+    Args:
+      lowered: the program.
+      where: what it is compiled for, such as v5e:4x4, or a description of this machine.
+      loops: see `measure`.
+      folder: of the remembered costs; by default ~/.cache/cyclegan_jax/plan, or under
+        XDG_CACHE_HOME.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = epath.Path(folder or f"{home}/cyclegan_jax/plan").expanduser()
+    folder.mkdir(parents=True, exist_ok=True)  # Before minutes of work.
+    path = folder / f"{key(lowered, where)}.json"
+    try:
+        return Cost(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        pass
+    except (ValueError, TypeError) as error:
+        logging.warning("%s is damaged (%s) and is made anew", path, error)
+    cost = measure(lowered, loops)
+    run_folder.write_json(path, dataclasses.asdict(cost))
+    return cost
+
+
+def key(lowered: jax.stages.Lowered, where: str) -> str:
+    """Returns a digest of a program, where it is to run, and of what compiles it."""
+    parts = {
+        "format": _FORMAT,
+        "program": lowered.as_text(),
+        "where": where,
+        "packages": {name: _version(name) for name in ("jax", "jaxlib", "libtpu")},
+        "flags": {name: os.environ.get(name, "") for name in _FLAGS},
+        "optimised": not jax.config.read("jax_disable_most_optimizations"),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
+    """Compiles a program and counts.
+
+    Args:
+      lowered: the program.
+      loops: turns of the loop that has all the networks' work in it (`accumulate`), of
+        which XLA counts the operations of one. What is outside, the optimiser's
+        arithmetic, is counted as often: under a thousandth.
+    """
+    start = time.monotonic()
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        refused = _REFUSED.search(str(error))
+        if "RESOURCE_EXHAUSTED" not in str(error) or not refused:
+            raise
+        return Cost(fits=False, memory=float(refused[1]) * _UNITS[refused[2]])
+    seconds = time.monotonic() - start
+    memory = compiled.memory_analysis()
+    program = hlo.Program(compiled.as_text())
+    return Cost(
+        fits=True,
+        memory=memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
+        flops=loops * _flops(lowered, compiled),
+        moved=traffic.main_memory_bytes(program),
+        collective=traffic.collective_bytes(program),
+        seconds=round(seconds, 1),
+    )
+
+
+def _flops(lowered: Any, compiled: Any) -> float:
+    """Of the program as written, where XLA tells, or else as compiled.
+
+    Compiled for a CPU or GPU, convolutions become calls of libraries, which XLA cannot
+    look into; for a topology it only tells of compiled programs.
+    """
+    return (lowered.cost_analysis() or compiled.cost_analysis())["flops"]

@@ -1,0 +1,122 @@
+"""The planned settings as text, for a person."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from cyclegan_jax.plan.chips import GIB, Slice
+from cyclegan_jax.plan.cost import Cost
+from cyclegan_jax.plan.roofline import Bounds, bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One way to run the step, and what it costs each device.
+
+    Attributes:
+      per_device: images of each domain on a device, in a step.
+      remat: whether residual blocks are computed again in the backward pass.
+      cost: of the step.
+    """
+
+    per_device: int
+    remat: bool
+    cost: Cost
+
+    def bounds(self, where: Slice) -> Bounds:
+        """The least times on a slice."""
+        cost = self.cost
+        return bounds(
+            where, flops=cost.flops, moved=cost.moved, collective=cost.collective
+        )
+
+
+def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
+    """What each setting needs of a device.
+
+    Args:
+      settings: the rows.
+      memory: bytes that a device has.
+      usable: bytes of it that a program may use.
+    """
+    rows = [
+        ("batch", "remat", "GiB held", "of memory", "GFLOP", "MB moved", "MB averaged")
+    ]
+    for s in settings:
+        c = s.cost
+        if c.fits:
+            share = f"{c.memory / memory:.0%}"
+            if c.memory > usable:
+                share += ", too much"
+            rest = (f"{c.flops / 1e9:,.2f}", f"{c.moved / 1e6:,.1f}")
+            rest = (share, *rest, f"{c.collective / 1e6:.1f}")
+        else:
+            rest = ("does not fit", "", "", "")
+        rows.append((s.per_device, _yes(s.remat), f"{c.memory / GIB:.2f}", *rest))
+    return align(rows)
+
+
+def times(settings: Sequence[Setting], where: Slice) -> str:
+    """The least times of each setting that fits, and the most images a second."""
+    rows = [
+        ("batch", "remat", "compute", "memory", "averaging", "step", "by", "images/s")
+    ]
+    for s in settings:
+        if s.cost.fits:
+            b = s.bounds(where)
+            parts = (b.compute, b.memory, b.collectives, b.step)
+            shown = (f"{1e3 * seconds:.3f} ms" for seconds in parts)
+            rate = f"{s.per_device * where.count / b.step:,.0f}"
+            rows.append((s.per_device, _yes(s.remat), *shown, b.limit, rate))
+    return align(rows)
+
+
+def scaling(settings: Sequence[Setting], where: Slice) -> str:
+    """Weak scaling of each setting that fits over the slices of that kind of chip."""
+    shown = [s for s in settings if s.cost.fits]
+    heads = [f"{s.per_device}{' remat' if s.remat else ''}" for s in shown]
+    rows = [("slice", "chips", *heads)]
+    for shape in where.chip.slices:
+        other = Slice.parse(f"{where.chip.name}:{shape}")
+        cells = []
+        for s in shown:
+            b = s.bounds(other)
+            rate = s.per_device * other.count / (b.local + b.collectives)
+            cells.append(f"{rate:,.0f} ({b.efficiency:.1%})")
+        rows.append((other.name, other.count, *cells))
+    return align(rows)
+
+
+def largest_batch(settings: Sequence[Setting], usable: float) -> int | None:
+    """Derives the largest batch that fits a device; None if no setting does.
+
+    Memory grows by as much for every image, so that the line through the two largest
+    batches that fit tells; with a single one, the line that starts from all but its
+    temporary arrays. What did not fit is not exceeded.
+    """
+    fitting = sorted(
+        ((s.per_device, s.cost) for s in settings if s.cost.fits),
+        key=lambda pair: pair[0],
+    )
+    if not fitting:
+        return None
+    first = fitting[0][1]
+    points = [(0, first.memory - first.temporary)]
+    points += [(batch, cost.memory) for batch, cost in fitting]
+    (small, low), (large, high) = points[-2:]
+    derived = int(large + (usable - high) / ((high - low) / (large - small)))
+    refused = [s.per_device for s in settings if not s.cost.fits]
+    return min([derived, *(batch - 1 for batch in refused)])
+
+
+def align(rows: Sequence[Sequence[object]]) -> str:
+    """Lays out rows of cells as right-aligned columns, two spaces apart."""
+    columns = zip(*rows, strict=True)
+    widths = [max(len(str(cell)) for cell in column) for column in columns]
+    return "\n".join(
+        "  ".join(f"{cell!s:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def _yes(value):
+    return "yes" if value else "no"
