@@ -3,22 +3,35 @@
 A checkpoint holds everything that a run needs to go on exactly: the training state, the
 image pools by slot (so that any number of devices can resume), and the losses that were
 not logged yet. Orbax writes in the background, into a temporary folder that it renames
-at the end: a checkpoint that is visible is complete.
+at the end: a checkpoint that is visible is complete. Checksums of all arrays, taken
+before they are written, tell whether it still is what was saved.
 """
 
 import contextlib
+import hashlib
+import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
+from cyclegan_jax import hosts
 from cyclegan_jax.errors import UserError
+
+# What Orbax and TensorStore raise on files with holes or flipped bits.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
 
 # What fails in Orbax's threads is raised here as well, without a page of tracebacks.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that cannot be read, or holds other bits than were saved."""
 
 
 class Checkpoints:
@@ -98,12 +111,14 @@ class Checkpoints:
           UserError: this or the previous checkpoint could not be written.
         """
         self.wait()
+        described = {"extra": extra, "checksums": checksums(tree)}
+        described["digest"] = _digest(described)
         try:
             self._response = self._checkpointer.save_async(
                 step,
                 tree,
                 metrics=None if score is None else {"score": score},
-                custom_metadata=extra,
+                custom_metadata=described,
             )
         except (OSError, ValueError) as error:
             raise self._cannot_write(error) from error
@@ -136,8 +151,9 @@ class Checkpoints:
         try:
             metadata = self._checkpointer.metadata(step)
             self._check_shapes(step, metadata.metadata, abstract)
-            return self._checkpointer.load(step, abstract), metadata.custom_metadata
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            tree = self._checkpointer.load(step, abstract)
+            return tree, self._check_bits(tree, metadata.custom_metadata)
+        except _UNREADABLE as error:
             raise self._cannot_read(step, error) from error
 
     def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
@@ -154,29 +170,63 @@ class Checkpoints:
           UserError: the checkpoint cannot be read.
         """
         try:
-            saved = self._checkpointer.metadata(step).metadata["state"]
+            metadata = self._checkpointer.metadata(step)
+            saved = metadata.metadata["state"]
             abstract = {
-                key: jax.tree.map(
-                    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-                    saved[key],
-                )
+                key: _abstract(saved[key], sharding)
                 for key in ("params", "ema_params", "norm_stats")
                 if saved.get(key)
             }
             context = ocp.Context()
             context.pytree.loading.partial_load = True
             with context:
-                loaded = self._checkpointer.load(step, {"state": abstract})["state"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                loaded = self._checkpointer.load(step, {"state": abstract})
+            self._check_bits(loaded, metadata.custom_metadata)
+        except _UNREADABLE as error:
             raise self._cannot_read(step, error) from error
-        return {"ema_params": {}, "norm_stats": {}, **loaded}
+        return {"ema_params": {}, "norm_stats": {}, **loaded["state"]}
+
+    def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Loads everything as NumPy arrays, whatever devices it was saved from.
+
+        Args:
+          step: one of `steps()`.
+
+        Returns:
+          The tree, {"state": ..., "pools": ...}, and the extra values.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        try:
+            metadata = self._checkpointer.metadata(step)
+            abstract = _abstract(metadata.metadata, device)
+            tree = self._checkpointer.load(step, abstract)
+            extra = self._check_bits(tree, metadata.custom_metadata)
+        except _UNREADABLE as error:
+            raise self._cannot_read(step, error) from error
+        return jax.device_get(tree), extra
 
     def _cannot_read(self, step, error):
         reason = str(error).strip().split("\n")[0][:200]
-        return UserError(
+        return DamagedCheckpoint(
             f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
             " delete that folder to go on from the checkpoint before."
         )
+
+    def _check_bits(self, tree, saved):
+        """Returns the extra values, if they and the tree are what was saved.
+
+        Raises:
+          ValueError: they are not.
+        """
+        if not saved or saved.get("digest") != _digest(saved):
+            raise ValueError("its description is damaged or missing")
+        for name, found in checksums(tree).items():
+            if saved["checksums"].get(name) != found:
+                raise ValueError(f"{name} has other bits than were saved")
+        return saved["extra"]
 
     def _check_shapes(self, step, saved, abstract):
         def shapes(tree):
@@ -225,6 +275,89 @@ class Checkpoints:
             return self.close()
         with contextlib.suppress(UserError):  # The first error counts.
             self.close()
+
+
+def checksums(tree: Any) -> dict[str, int]:
+    """Returns path -> sum of an array's bits, which any single change changes.
+
+    The same for any number of devices and processes that the arrays are spread over.
+    """
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = [_path_name(path) for path, _ in flat]
+    sums = jax.device_get(_sums([leaf for _, leaf in flat]))
+    return {name: int(value) for name, value in zip(names, sums, strict=True)}
+
+
+def _digest(described):
+    content = json.dumps([described["extra"], described["checksums"]], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@jax.jit
+def _sums(leaves):
+    return [_sum(leaf) for leaf in leaves]
+
+
+def _sum(array):
+    """The sum, modulo 2^32, of every value's bits times an odd number of its own."""
+    width = array.dtype.itemsize * 8
+    bits = jax.lax.bitcast_convert_type(array, f"uint{width}").astype(jnp.uint32)
+    index, stride = jnp.uint32(0), 1
+    for axis in reversed(range(array.ndim)):  # No reshaping: it would move data.
+        place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
+        index, stride = index + place * jnp.uint32(stride), stride * array.shape[axis]
+    return jnp.sum(bits * (index * jnp.uint32(2 * 0x9E3779B1 % 2**32) + 1))
+
+
+def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:
+    """Moves damaged checkpoints that are newer than the newest sound one.
+
+    To be called on all processes, each of which reads that one in full.
+
+    Args:
+      folder: of the checkpoints.
+      aside: folder that they are moved to.
+
+    Returns:
+      Sentences that name them.
+
+    Raises:
+      UserError: all of them are damaged; none is moved then.
+    """
+    folder, aside, found = epath.Path(folder), epath.Path(aside), []
+    # Asked by one: another process may be about to make the folder.
+    if not hosts.from_main(folder.exists()):
+        return []
+    checkpoints = Checkpoints(folder, read_only=True)
+    try:
+        for step in reversed(checkpoints.steps()):
+            try:
+                checkpoints.load_arrays(step)
+            except DamagedCheckpoint as error:
+                found.append((step, error))
+            else:
+                break
+        else:
+            if found:
+                raise found[0][1]
+    finally:
+        checkpoints.close()
+    sentences = []
+    for step, error in found:
+        what = str(error).partition("; delete")[0]
+        sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
+        if hosts.is_main():
+            aside.mkdir(parents=True, exist_ok=True)
+            target = aside / f"{step}_{time.time_ns()}"
+            (folder / str(step)).rename(target)
+    hosts.barrier("damaged checkpoints")
+    return sentences
+
+
+def _abstract(tree, sharding):
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
 
 
 def _path_name(path):
