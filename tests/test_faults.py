@@ -318,7 +318,7 @@ def test_nan_in_a_gradient(undisturbed, tmp_path, monkeypatch):
 
 
 def test_clock_going_backwards(short, tmp_path, monkeypatch):
-    now = iter(range(2 * 10**9, 0, -1000))
+    now = iter(range(2 * 10**9, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
     config = run_folder.load_config(short)
     config.max_steps = 4
