@@ -8,19 +8,15 @@ before they are written, tell whether it still is what was saved.
 """
 
 import contextlib
-import hashlib
-import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from cyclegan_jax import hosts
+from cyclegan_jax import checksums
 from cyclegan_jax.errors import UserError
 
 # What Orbax and TensorStore raise on files with holes or flipped bits.
@@ -111,8 +107,8 @@ class Checkpoints:
           UserError: this or the previous checkpoint could not be written.
         """
         self.wait()
-        described = {"extra": extra, "checksums": checksums(tree)}
-        described["digest"] = _digest(described)
+        described = {"extra": extra, "checksums": checksums.of_arrays(tree)}
+        described["digest"] = checksums.of_json(extra, described["checksums"])
         try:
             self._response = self._checkpointer.save_async(
                 step,
@@ -221,9 +217,11 @@ class Checkpoints:
         Raises:
           ValueError: they are not.
         """
-        if not saved or saved.get("digest") != _digest(saved):
+        saved = saved or {}
+        whole = checksums.of_json(saved.get("extra"), saved.get("checksums"))
+        if saved.get("digest") != whole:
             raise ValueError("its description is damaged or missing")
-        for name, found in checksums(tree).items():
+        for name, found in checksums.of_arrays(tree).items():
             if saved["checksums"].get(name) != found:
                 raise ValueError(f"{name} has other bits than were saved")
         return saved["extra"]
@@ -231,7 +229,7 @@ class Checkpoints:
     def _check_shapes(self, step, saved, abstract):
         def shapes(tree):
             flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-            return {_path_name(path): tuple(leaf.shape) for path, leaf in flat}
+            return {checksums.path_name(path): tuple(leaf.shape) for path, leaf in flat}
 
         saved, expected = shapes(saved), shapes(abstract)
         if missing := sorted(set(expected) - set(saved)):  # The config is the same.
@@ -277,89 +275,7 @@ class Checkpoints:
             self.close()
 
 
-def checksums(tree: Any) -> dict[str, int]:
-    """Returns path -> sum of an array's bits, which any single change changes.
-
-    The same for any number of devices and processes that the arrays are spread over.
-    """
-    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-    names = [_path_name(path) for path, _ in flat]
-    sums = jax.device_get(_sums([leaf for _, leaf in flat]))
-    return {name: int(value) for name, value in zip(names, sums, strict=True)}
-
-
-def _digest(described):
-    content = json.dumps([described["extra"], described["checksums"]], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-@jax.jit
-def _sums(leaves):
-    return [_sum(leaf) for leaf in leaves]
-
-
-def _sum(array):
-    """The sum, modulo 2^32, of every value's bits times an odd number of its own."""
-    width = array.dtype.itemsize * 8
-    bits = jax.lax.bitcast_convert_type(array, f"uint{width}").astype(jnp.uint32)
-    index, stride = jnp.uint32(0), 1
-    for axis in reversed(range(array.ndim)):  # No reshaping: it would move data.
-        place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
-        index, stride = index + place * jnp.uint32(stride), stride * array.shape[axis]
-    return jnp.sum(bits * (index * jnp.uint32(2 * 0x9E3779B1 % 2**32) + 1))
-
-
-def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:
-    """Moves damaged checkpoints that are newer than the newest sound one.
-
-    To be called on all processes, each of which reads that one in full.
-
-    Args:
-      folder: of the checkpoints.
-      aside: folder that they are moved to.
-
-    Returns:
-      Sentences that name them.
-
-    Raises:
-      UserError: all of them are damaged; none is moved then.
-    """
-    folder, aside, found = epath.Path(folder), epath.Path(aside), []
-    # Asked by one: another process may be about to make the folder.
-    if not hosts.from_main(folder.exists()):
-        return []
-    checkpoints = Checkpoints(folder, read_only=True)
-    try:
-        for step in reversed(checkpoints.steps()):
-            try:
-                checkpoints.load_arrays(step)
-            except DamagedCheckpoint as error:
-                found.append((step, error))
-            else:
-                break
-        else:
-            if found:
-                raise found[0][1]
-    finally:
-        checkpoints.close()
-    sentences = []
-    for step, error in found:
-        what = str(error).partition("; delete")[0]
-        sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
-        if hosts.is_main():
-            aside.mkdir(parents=True, exist_ok=True)
-            target = aside / f"{step}_{time.time_ns()}"
-            (folder / str(step)).rename(target)
-    hosts.barrier("damaged checkpoints")
-    return sentences
-
-
 def _abstract(tree, sharding):
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
     )
-
-
-def _path_name(path):
-    keys = (getattr(p, "key", getattr(p, "name", getattr(p, "idx", p))) for p in path)
-    return "/".join(str(key) for key in keys)

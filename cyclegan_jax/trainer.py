@@ -19,10 +19,11 @@ from cyclegan_jax import (
     samples,
     steps,
 )
-from cyclegan_jax.checkpoints import Checkpoints, set_damaged_aside
+from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.devices import AXIS, Devices
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.recovery import set_damaged_aside
 
 
 class Trainer:

@@ -17,9 +17,10 @@ import optax
 import pytest
 
 from cyclegan_jax import experiment, fingerprint, loop, run_folder, trainer
-from cyclegan_jax.checkpoints import Checkpoints, set_damaged_aside
+from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.images import save_png
+from cyclegan_jax.recovery import set_damaged_aside
 from tests import processes
 
 pytestmark = pytest.mark.faults
