@@ -6,7 +6,7 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test lint lock
+.PHONY: demo test faults lint lock
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -14,7 +14,10 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile
+	$(RUN) -m pytest -n auto --dist loadfile -m "not faults"
+
+faults: $(VENV)/.installed
+	$(RUN) -m pytest -n auto -m faults
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

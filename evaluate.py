@@ -40,7 +40,8 @@ _LPIPS = flags.DEFINE_list(
 
 def main() -> int:
     """Evaluates the run that the flags name."""
-    from cyclegan_jax import evaluation, restore  # After the flags: JAX takes seconds.
+    # After the flags: importing JAX takes seconds.
+    from cyclegan_jax import evaluation, hosts, restore
 
     workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value
     restore.steps(workdir)  # Whether there is anything to evaluate.
@@ -60,6 +61,8 @@ def main() -> int:
         results = evaluation.evaluate_all(workdir, **options)
     else:
         results = [evaluation.evaluate(workdir, step, **options)]
+    if not hosts.is_main():
+        return 0
     print(evaluation.describe(results))
     for result in results:
         print(f"Look at {workdir}/evaluation/{result['step']}/index.html")
@@ -69,4 +72,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("workdir",))
+    cli.run(main, required=("workdir",), several_hosts=True)

@@ -3,6 +3,7 @@ r"""Trains CycleGAN; run again with the same arguments to resume.
     python train.py --config=configs/horse2zebra.py
     python train.py --config=configs/streets.py --workdir=runs/mine \
         --config.seed=1 --config.loss.identity=0
+    python train.py --reproduce=runs/mine/run.json
 """
 
 import pathlib
@@ -12,11 +13,18 @@ from etils import epath
 from ml_collections import config_flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
     "Settings, such as configs/horse2zebra.py, or configs/horse2zebra.py:smoke.",
+)
+_REPRODUCE = flags.DEFINE_string(
+    "reproduce",
+    None,
+    "Instead of --config: run.json of a run that is to be done again, in a folder of"
+    " its own, <that run's>-again by default.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -29,11 +37,27 @@ def main() -> int:
     """Trains the run that the flags describe."""
     from cyclegan_jax import loop  # After the flags: importing JAX takes seconds.
 
+    if _REPRODUCE.value:
+        return _reproduce(epath.Path(_REPRODUCE.value).expanduser())
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; see train.py --help.")
     path, _, variant = flags.FLAGS["config"].config_filename.partition(":")
     name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
     workdir = epath.Path(_WORKDIR.value or f"runs/{name}").expanduser()
     return loop.train(_CONFIG.value, workdir)
 
 
+def _reproduce(path: epath.Path) -> int:
+    """Says what is different now, and does the run again."""
+    from cyclegan_jax import reproduce
+
+    if _CONFIG.value is not None:
+        raise UserError("--reproduce takes the config of that run; leave out --config.")
+    folder = path.parent
+    again = folder.with_name(f"{folder.name}-again")
+    workdir = epath.Path(_WORKDIR.value).expanduser() if _WORKDIR.value else again
+    return reproduce.reproduce(path, workdir)
+
+
 if __name__ == "__main__":
-    cli.run(main, required=("config",))
+    cli.run(main, several_hosts=True)

@@ -48,4 +48,4 @@ def main(inputs: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("workdir", "output"), positional=True)
+    cli.run(main, required=("workdir", "output"), positional=True, several_hosts=True)

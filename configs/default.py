@@ -19,6 +19,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.init_from = ""  # Folder of a run whose newest networks this one starts from.
     config.batch_size = 1  # Images of each domain in a step, over all devices.
     config.pool_size = 50  # Generated images remembered, over all slots; 0: none.
+    config.deterministic = True  # The same bits every time; on GPU some speed less.
     config.compute_dtype = "float32"  # Or bfloat16; parameters are always float32.
     config.remat = False  # Recompute residual blocks in the backward pass: less memory.
     config.accumulate = 1  # Parts a device's batch is split into: less memory.
@@ -45,6 +46,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     data.max_images = 0  # Use at most so many of each split; 0: all.
     data.palette = ""  # File of class colours, if B's images are label maps.
     data.cache_gib = 8.0  # Decoded images kept in memory, GiB; 0: decode every time.
+    data.fingerprint = True  # Read all images once at the start, for run.json.
     data.on_corrupt = "stop"  # Or skip: leave unreadable images out, with a warning.
     data.streets_size = 64  # With dataset=streets: side of the images, 32 to 512,
     data.streets_train = 400  # images in each training split,

@@ -3,7 +3,8 @@
 A checkpoint holds everything that a run needs to go on exactly: the training state, the
 image pools by slot (so that any number of devices can resume), and the losses that were
 not logged yet. Orbax writes in the background, into a temporary folder that it renames
-at the end: a checkpoint that is visible is complete.
+at the end: a checkpoint that is visible is complete. Checksums of all arrays, taken
+before they are written, tell whether it still is what was saved.
 """
 
 import contextlib
@@ -15,10 +16,18 @@ import jax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
+from cyclegan_jax import checksums
 from cyclegan_jax.errors import UserError
+
+# What Orbax and TensorStore raise on files with holes or flipped bits.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
 
 # What fails in Orbax's threads is raised here as well, without a page of tracebacks.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that cannot be read, or holds other bits than were saved."""
 
 
 class Checkpoints:
@@ -98,12 +107,14 @@ class Checkpoints:
           UserError: this or the previous checkpoint could not be written.
         """
         self.wait()
+        described = {"extra": extra, "checksums": checksums.of_arrays(tree)}
+        described["digest"] = checksums.of_json(extra, described["checksums"])
         try:
             self._response = self._checkpointer.save_async(
                 step,
                 tree,
                 metrics=None if score is None else {"score": score},
-                custom_metadata=extra,
+                custom_metadata=described,
             )
         except (OSError, ValueError) as error:
             raise self._cannot_write(error) from error
@@ -136,8 +147,9 @@ class Checkpoints:
         try:
             metadata = self._checkpointer.metadata(step)
             self._check_shapes(step, metadata.metadata, abstract)
-            return self._checkpointer.load(step, abstract), metadata.custom_metadata
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            tree = self._checkpointer.load(step, abstract)
+            return tree, self._check_bits(tree, metadata.custom_metadata)
+        except _UNREADABLE as error:
             raise self._cannot_read(step, error) from error
 
     def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
@@ -154,34 +166,70 @@ class Checkpoints:
           UserError: the checkpoint cannot be read.
         """
         try:
-            saved = self._checkpointer.metadata(step).metadata["state"]
+            metadata = self._checkpointer.metadata(step)
+            saved = metadata.metadata["state"]
             abstract = {
-                key: jax.tree.map(
-                    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-                    saved[key],
-                )
+                key: _abstract(saved[key], sharding)
                 for key in ("params", "ema_params", "norm_stats")
                 if saved.get(key)
             }
             context = ocp.Context()
             context.pytree.loading.partial_load = True
             with context:
-                loaded = self._checkpointer.load(step, {"state": abstract})["state"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                loaded = self._checkpointer.load(step, {"state": abstract})
+            self._check_bits(loaded, metadata.custom_metadata)
+        except _UNREADABLE as error:
             raise self._cannot_read(step, error) from error
-        return {"ema_params": {}, "norm_stats": {}, **loaded}
+        return {"ema_params": {}, "norm_stats": {}, **loaded["state"]}
+
+    def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Loads everything as NumPy arrays, whatever devices it was saved from.
+
+        Args:
+          step: one of `steps()`.
+
+        Returns:
+          The tree, {"state": ..., "pools": ...}, and the extra values.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        try:
+            metadata = self._checkpointer.metadata(step)
+            abstract = _abstract(metadata.metadata, device)
+            tree = self._checkpointer.load(step, abstract)
+            extra = self._check_bits(tree, metadata.custom_metadata)
+        except _UNREADABLE as error:
+            raise self._cannot_read(step, error) from error
+        return jax.device_get(tree), extra
 
     def _cannot_read(self, step, error):
         reason = str(error).strip().split("\n")[0][:200]
-        return UserError(
+        return DamagedCheckpoint(
             f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
             " delete that folder to go on from the checkpoint before."
         )
 
+    def _check_bits(self, tree, saved):
+        """Returns the extra values, if they and the tree are what was saved.
+
+        Raises:
+          ValueError: they are not.
+        """
+        saved = saved or {}
+        whole = checksums.of_json(saved.get("extra"), saved.get("checksums"))
+        if saved.get("digest") != whole:
+            raise ValueError("its description is damaged or missing")
+        for name, found in checksums.of_arrays(tree).items():
+            if saved["checksums"].get(name) != found:
+                raise ValueError(f"{name} has other bits than were saved")
+        return saved["extra"]
+
     def _check_shapes(self, step, saved, abstract):
         def shapes(tree):
             flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-            return {_path_name(path): tuple(leaf.shape) for path, leaf in flat}
+            return {checksums.path_name(path): tuple(leaf.shape) for path, leaf in flat}
 
         saved, expected = shapes(saved), shapes(abstract)
         if missing := sorted(set(expected) - set(saved)):  # The config is the same.
@@ -227,6 +275,7 @@ class Checkpoints:
             self.close()
 
 
-def _path_name(path):
-    keys = (getattr(p, "key", getattr(p, "name", getattr(p, "idx", p))) for p in path)
-    return "/".join(str(key) for key in keys)
+def _abstract(tree, sharding):
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )

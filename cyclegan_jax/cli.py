@@ -28,7 +28,11 @@ _OUT_OF_MEMORY = (
 
 
 def run(
-    main: Callable[..., int], *, required: Sequence[str] = (), positional: bool = False
+    main: Callable[..., int],
+    *,
+    required: Sequence[str] = (),
+    positional: bool = False,
+    several_hosts: bool = False,
 ) -> None:
     """Parses the flags, runs `main`, and exits with its status.
 
@@ -37,13 +41,17 @@ def run(
         error and status 2.
       required: flags that must be given.
       positional: whether there may be arguments without a flag; `main` gets them.
+      several_hosts: whether `main` may run as one process on each of several hosts.
     """
     logging.use_absl_handler()
     app.define_help_flags()
+    if several_hosts:
+        _define_host_flags()
     try:
         rest = _parse(sys.argv, required, positional)
         runtime.configure(_COMPILATION_CACHE.value)
-        status = main(*([rest] if positional else []))
+        arguments = [rest] if positional else []
+        status = _on_all_hosts(main, *arguments) if several_hosts else main(*arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -82,6 +90,32 @@ def check_command(command: str, own_flags: Mapping[str, Sequence[str]]) -> None:
         for name in names:
             if other != command and flags.FLAGS[name].present:
                 raise UserError(f"--{name} belongs to {other}, not to {command}.")
+
+
+def _define_host_flags():
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0 of several.")
+    flags.DEFINE_integer("num_processes", None, "With --coordinator: of the job.")
+    flags.DEFINE_integer("process_id", None, "With --coordinator: this one's, from 0.")
+    flags.DEFINE_bool(
+        "detect_hosts", True, "Look for Cloud TPU, GKE, Slurm or Open MPI."
+    )
+    flags.DEFINE_float(
+        "lost_after_seconds", 60.0, "Silence after which a process counts as lost."
+    )
+
+
+def _on_all_hosts(main, *arguments):
+    from cyclegan_jax import hosts  # After the flags: importing JAX takes seconds.
+
+    values = flags.FLAGS
+    hosts.connect(
+        coordinator=values.coordinator,
+        num_processes=values.num_processes,
+        process_id=values.process_id,
+        detect=values.detect_hosts,
+    )
+    with hosts.together(values.lost_after_seconds):
+        return main(*arguments)
 
 
 def _parse(arguments, required, positional):

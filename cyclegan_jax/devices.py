@@ -1,7 +1,12 @@
 """The only file that knows devices: placement, the pmapped step, several hosts.
 
 The training state is replicated; batches and pools carry a leading device axis. A
-*slot* is a place in the global batch; slots are dealt out to devices in order.
+*slot* is a place in the global batch; slots are dealt out to processes, and there to
+devices, in order.
+
+Over several processes, what the pmapped step takes and gives are arrays of this
+process alone (*local* ones). Checkpoints and evaluations want *global* arrays, which
+span all processes; the two are views of the same memory.
 """
 
 import functools
@@ -44,6 +49,7 @@ class Devices:
         first = jax.process_index() * local
         self.local_slots = range(first, first + local)
         self._mesh = Mesh(np.array(self._local), (AXIS,))
+        self._global_mesh = Mesh(_all_devices(), (AXIS,))
 
     def replicate(self, tree: Any) -> Any:
         """Copies arrays to every local device.
@@ -64,6 +70,21 @@ class Devices:
     def merge(self, tree: Any) -> Any:
         """The inverse of `split`, without moving data: [local slots, ...]."""
         return self._merge(tree)
+
+    def to_global(self, tree: Any, *, by_slot: bool) -> Any:
+        """Views local arrays as parts of global ones.
+
+        Args:
+          tree: of arrays; replicated ones, or with `by_slot` [local slots, ...] ones.
+          by_slot: the global ones are [batch size, ...].
+        """
+        sharding = NamedSharding(self._global_mesh, _spec(by_slot))
+        return jax.tree.map(functools.partial(_view, sharding, self.count), tree)
+
+    def to_local(self, tree: Any, *, by_slot: bool) -> Any:
+        """The inverse of `to_global`."""
+        sharding = NamedSharding(self._mesh, _spec(by_slot))
+        return jax.tree.map(functools.partial(_view, sharding, len(self._local)), tree)
 
     @functools.cached_property
     def _merge(self):
@@ -100,3 +121,64 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
         donate_argnums=(0, 1),
         devices=devices,
     )
+
+
+def _all_devices():
+    """All devices, process by process."""
+    return np.array(sorted(jax.devices(), key=lambda d: (d.process_index, d.id)))
+
+
+def _spec(by_slot):
+    return PartitionSpec(AXIS) if by_slot else PartitionSpec()
+
+
+def _view(sharding, devices, array):
+    """The array that this process's shards of `array` are part of by `sharding`."""
+    shards = [shard.data for shard in array.addressable_shards]
+    shape = array.shape
+    if sharding.spec:
+        shape = (shards[0].shape[0] * devices, *shape[1:])
+    return jax.make_array_from_single_device_arrays(shape, sharding, shards)
+
+
+class Spread:
+    """Applies a function to batches whose images are spread over devices.
+
+    Attributes:
+      count: devices used.
+    """
+
+    def __init__(self, function: Callable, *, all_processes: bool = False):
+        """Says what to apply, and where.
+
+        Args:
+          function: called with variables and a batch [B, ...]; gives arrays [B, ...].
+          all_processes: use the devices of all processes, which must then make the
+            same calls with the same batches; otherwise only this one's.
+        """
+        devices = _all_devices() if all_processes else np.array(jax.local_devices())
+        mesh = Mesh(devices, (AXIS,))
+        self.count = devices.size
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._function = jax.jit(function, out_shardings=self._everywhere)
+
+    def place(self, variables: Any) -> Any:
+        """Copies variables to all devices, as the call wants them."""
+        return jax.tree.map(functools.partial(_put, self._everywhere), variables)
+
+    def __call__(self, variables: Any, batch: np.ndarray) -> np.ndarray:
+        """Returns the whole result for [B, ...], with any B from 1 on.
+
+        Every device gets as many images; the last one is repeated to fill up.
+        """
+        missing = -len(batch) % self.count
+        full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        result = self._function(variables, _put(self._split, full))
+        return np.asarray(result)[: len(batch)]
+
+
+def _put(sharding, value):
+    """Places what every process has in full; each one puts its devices' part."""
+    value = np.asarray(value)
+    return jax.make_array_from_callback(value.shape, sharding, lambda part: value[part])

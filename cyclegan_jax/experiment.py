@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import ml_collections
 import optax
+from etils import epath
 
 from cyclegan_jax import builders, data, losses, schedules, steps
 from cyclegan_jax.devices import AXIS
@@ -77,6 +78,23 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " config.data.paired=False, or another config.method."
         )
     return method
+
+
+def build_saved_method(
+    config: ml_collections.ConfigDict, workdir: epath.PathLike
+) -> Method:
+    """Builds the networks of a run's config.json, which may come from a stranger.
+
+    Raises:
+      UserError: settings are missing, of another kind, or out of range.
+    """
+    try:
+        return build_method(config)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as e:
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise UserError(
+            f"{workdir}/config.json describes no networks that can be built ({reason})."
+        ) from e
 
 
 def build_schedule(

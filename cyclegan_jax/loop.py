@@ -7,7 +7,7 @@ import ml_collections
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import report, run_folder, runtime, samples
+from cyclegan_jax import environment, hosts, report, run_folder, runtime, samples
 from cyclegan_jax.charts import TEST
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
@@ -31,8 +31,10 @@ def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
     Raises:
       UserError: bad input, or a loss that is not finite.
     """
+    environment.make_deterministic(config.deterministic)
     trainer = Trainer(config, workdir)  # Writes nothing yet.
-    with run_folder.lock(workdir), Interrupts() as interrupts:
+    own = run_folder.lock(workdir) if hosts.is_main() else contextlib.nullcontext()
+    with own, Interrupts() as interrupts:
         trainer.open()
         with trainer.checkpoints:
             return Loop(trainer).run(interrupts)
@@ -54,19 +56,20 @@ class Loop:
         """Trains until the end or an interrupt; returns the exit status."""
         run = self._trainer
         if run.step >= run.total_steps:
-            print(f"Already finished: {run.workdir} is at step {run.step}.")
+            self._say(f"Already finished: {run.workdir} is at step {run.step}.")
             return 0
         told = summary(run) | {"programs": runtime.describe_cache()}
-        print("\n".join(f"{k:9s} {text}" for k, text in told.items()))
+        self._say("\n".join(f"{k:9s} {text}" for k, text in told.items()))
         resumed_at = run.step
         with (
-            MetricsWriter(run.workdir, resume_step=run.step) as writer,
+            self._open_writer() as writer,
             tqdm(
                 total=run.total_steps,
                 initial=run.step,
                 unit="step",
                 mininterval=0.5,
                 dynamic_ncols=True,
+                disable=not hosts.is_main(),
             ) as bar,
         ):
             if run.step == 0:
@@ -79,17 +82,29 @@ class Loop:
                     if self._report(writer, bar, clock, interrupts):
                         break
             except UserError:  # An image that cannot be read, say.
-                with contextlib.suppress(UserError):  # Or a loss that is not finite.
-                    run.save()
+                if hosts.count() == 1:  # Else the others do not take part.
+                    with contextlib.suppress(UserError):  # A loss is not finite, say.
+                        run.save()
                 raise
         run.checkpoints.wait()
         return self._finish(interrupts, resumed_at)
+
+    def _open_writer(self):
+        """One process writes; on the others there is None."""
+        run = self._trainer
+        if not hosts.is_main():
+            return contextlib.nullcontext()
+        return MetricsWriter(run.workdir, resume_step=run.step)
+
+    def _say(self, text):
+        if hosts.is_main():
+            print(text)
 
     def _report(self, writer, bar, clock, interrupts):
         """Does whatever is due after a step; returns whether it was the last."""
         run, config = self._trainer, self._trainer.config
         done = run.step == run.total_steps
-        last = done or interrupts.signal
+        last = interrupts.stop_after(run.step) or done
         score, save = None, due(run.step, config.checkpoint_every_steps) or last
         if due(run.step, config.log_every_steps) or done:
             self._log(writer, bar, clock)
@@ -107,6 +122,8 @@ class Loop:
         """Writes the mean of each loss since the last time."""
         run = self._trainer
         means = run.take_losses()
+        if writer is None:
+            return
         rate = clock.rate(run.step) * run.config.batch_size
         learning_rate = float(run.schedule(run.step - 1))
         writer.write(run.step, means | {"learning_rate": learning_rate})
@@ -118,7 +135,8 @@ class Loop:
         """Measures the test split; returns the value of `best_metric`, if there is."""
         run, metric = self._trainer, self._trainer.config.best_metric
         self._scores = self._measure(run.state, run.step)
-        writer.write(run.step, self._scores)
+        if writer is not None:
+            writer.write(run.step, self._scores)
         if metric and TEST + metric not in self._scores:
             known = sorted(name.removeprefix(TEST) for name in self._scores)
             raise UserError(
@@ -142,6 +160,8 @@ class Loop:
         """Writes a sample grid and the run's page."""
         run = self._trainer
         run.check_finite()
+        if writer is None:
+            return
         try:
             if run.config.sample_every_steps:
                 grid = run.sampler.grid(run.state)
@@ -160,13 +180,13 @@ class Loop:
         run = self._trainer
         done = f"steps {resumed_at + 1} to {run.step}, saved in {run.workdir}"
         if interrupts.signal and run.step < run.total_steps:
-            print(f"Stopped by {interrupts.name} after {done}; run again to go on.")
+            self._say(f"Stopped by {interrupts.name} after {done}; run again to go on.")
             return 128 + interrupts.signal
-        print(f"Finished {done}.")
+        self._say(f"Finished {done}.")
         labels = [f"{TEST}AtoB/{k}" for k in ("per_pixel", "per_class", "class_iou")]
         if labels[0] in self._scores:
             scores = {name.rpartition("/")[2]: self._scores[name] for name in labels}
             shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-            print(f"Photo to labels on the test pairs: {shown}")
-        print(f"Look at {run.workdir / 'index.html'}")
+            self._say(f"Photo to labels on the test pairs: {shown}")
+        self._say(f"Look at {run.workdir / 'index.html'}")
         return 0

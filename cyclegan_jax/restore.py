@@ -158,7 +158,7 @@ def load(
         raise UserError(f"{workdir} has no checkpoint of step {step}, but of {known}.")
     workdir = epath.Path(workdir)
     config = run_folder.load_config(workdir)
-    method = experiment.build_method(config)
+    method = experiment.build_saved_method(config, workdir)
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     try:
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

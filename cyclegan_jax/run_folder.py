@@ -4,18 +4,13 @@ import contextlib
 import fcntl
 import json
 import os
-import pathlib
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from typing import Any
 
-import jax
 import ml_collections
 from etils import epath
 
+from cyclegan_jax import environment
 from cyclegan_jax.errors import UserError
 
 # Settings that change what a run writes or when it ends, not what it computes.
@@ -35,17 +30,7 @@ REPORTING = (
     "data.test_a",
     "data.test_b",
     "data.cache_gib",
-)
-_PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "grain",
-    "tensorflow-datasets",
-    "numpy",
-    "pillow",
+    "data.fingerprint",
 )
 
 
@@ -88,13 +73,17 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
             f"{workdir} holds no run (there is no config.json in it);"
             " name the folder that train.py wrote to."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 
 def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     """Reads the config of a run, with its settings as attributes; see `read_config`."""
-    return ml_collections.ConfigDict(read_config(workdir))
+    try:
+        return ml_collections.ConfigDict(read_config(workdir))
+    except (ValueError, TypeError) as error:  # A dot in a name, say.
+        path = epath.Path(workdir) / "config.json"
+        raise UserError(f"{path} holds no settings: {error}.") from error
 
 
 def check(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
@@ -121,17 +110,21 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
     Args:
       workdir: the folder; made if needed.
       config: of the run.
-      **about: what else run.json is to say, besides `environment()`.
+      **about: what else run.json is to say, besides the config and the environment;
+        `data` (their fingerprint) must be the same in a run that goes on.
 
     Raises:
-      UserError: the folder cannot be written to.
+      UserError: the folder cannot be written to, or its run had other data.
     """
     workdir = epath.Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        if (workdir / "run.json").exists():
+            _check_data(workdir, about.get("data"))
+        else:
+            about = {"config": dict(config), "seed": config.get("seed")} | about
+            write_json(workdir / "run.json", about | environment.describe())
         write_json(workdir / "config.json", dict(config))
-        if not (workdir / "run.json").exists():
-            write_json(workdir / "run.json", environment() | about)
     except OSError as error:
         raise _cannot_write(workdir, error) from error
 
@@ -143,42 +136,34 @@ def _cannot_write(workdir, error):
     )
 
 
-def _refuse_imported(workdir):
+def read_about(workdir: epath.PathLike) -> dict[str, Any]:
+    """Reads run.json; empty where there is none that can be read."""
     try:
-        run = json.loads((workdir / "run.json").read_text())
-    except (OSError, json.JSONDecodeError):
+        about = json.loads((epath.Path(workdir) / "run.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _check_data(workdir, data):
+    before = read_about(workdir).get("data")
+    if not before or not data:
         return
-    if "imported" in run:
+    changed = [split for split in data if before.get(split) != data[split]]
+    if changed:
+        raise UserError(
+            f"the images of {', '.join(changed)} are not those that the run in"
+            f" {workdir} began with ({before.get(changed[0])} then,"
+            f" {data[changed[0]]} now): bring them back, or start another run."
+        )
+
+
+def _refuse_imported(workdir):
+    if "imported" in read_about(workdir):
         raise UserError(
             f"{workdir} holds imported networks; to train them on, start from them in"
             f" another folder: --config.init_from={workdir} --workdir=..."
         )
-
-
-def environment() -> dict[str, Any]:
-    """Describes what a run computes on: versions, devices, flags, source code."""
-    return {
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        "backend": jax.default_backend(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "processes": jax.process_count(),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "git": _git(),
-    }
-
-
-def _git():
-    """Returns the commit of the source code, marked if changed, or None."""
-    root = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() or None
 
 
 def write_json(path: epath.Path, value: Any) -> None:

@@ -88,15 +88,28 @@ def _initialise(module, key, blank):
 
 
 def create_pools(
-    method: Method, slots: int, pool_size: int, image_size: tuple[int, int]
+    method: Method,
+    slots: int,
+    pool_size: int,
+    image_size: tuple[int, int],
+    *,
+    local_slots: int | None = None,
 ) -> dict[str, image_pool.ImagePool]:
     """Creates empty pools that hold about `pool_size` images over all `slots`.
 
     Every slot of the global batch gets `ceil(pool_size / slots)` images.
+
+    Args:
+      method: see `methods.phases`.
+      slots: of the global batch.
+      pool_size: images remembered for each output, over all slots.
+      image_size: height and width.
+      local_slots: slots whose pools are made; by default all.
     """
     capacity = -(-pool_size // slots)
+    local = slots if local_slots is None else local_slots
     return {
-        name: image_pool.create(slots, capacity, (*image_size, channels))
+        name: image_pool.create(local, capacity, (*image_size, channels))
         for name, channels in method.pools.items()
     }
 

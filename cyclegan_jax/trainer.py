@@ -1,6 +1,7 @@
 """A run's parts and its state: built, started or resumed, advanced, and saved."""
 
 import functools
+import sys
 
 import jax
 import ml_collections
@@ -8,11 +9,22 @@ import numpy as np
 import optax
 from etils import epath
 
-from cyclegan_jax import builders, data, experiment, restore, run_folder, samples, steps
+from cyclegan_jax import (
+    builders,
+    data,
+    experiment,
+    hosts,
+    restore,
+    run_folder,
+    samples,
+    steps,
+)
 from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.devices import Devices, pmap
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods.interface import Method
+from cyclegan_jax.recovery import set_damaged_aside
 
 
 class Trainer:
@@ -49,7 +61,8 @@ class Trainer:
         self.dataset = experiment.load_dataset(config)
         self.transform = transform
         budget = int(config.data.cache_gib * 2**30)
-        cache = functools.partial(data.CachedSource, load=transform.load)
+        quiet = not hosts.is_main()
+        cache = functools.partial(data.CachedSource, load=transform.load, quiet=quiet)
         cached_a = cache(self.dataset.train_a, cache_bytes=budget)
         budget -= cached_a.cached_bytes
         self.batches = data.TrainBatches(
@@ -75,9 +88,17 @@ class Trainer:
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
         config = self.config
-        run_folder.create(self.workdir, config.to_dict())
+        if hosts.is_main():
+            images = fingerprint(self.dataset) if config.data.fingerprint else None
+            run_folder.create(self.workdir, config.to_dict(), data=images)
+        hosts.barrier("run folder")
+        hosts.check_shared(self.workdir)
+        folder = self.workdir / "checkpoints"
+        for sentence in set_damaged_aside(folder, self.workdir / "damaged_checkpoints"):
+            if hosts.is_main():
+                print(f"warning: {sentence}", file=sys.stderr)
         self.checkpoints = Checkpoints(
-            self.workdir / "checkpoints",
+            folder,
             keep=config.keep_checkpoints,
             keep_every=config.keep_every_steps,
             keep_best=self.better,
@@ -111,26 +132,37 @@ class Trainer:
             given=self.given,
         )
         pools = steps.create_pools(
-            self.method, config.batch_size, config.pool_size, self.image_size
+            self.method,
+            config.batch_size,
+            config.pool_size,
+            self.image_size,
+            local_slots=len(devices.local_slots),
         )
         self.step, self.pending = 0, []
         self._seed = devices.replicate(np.uint32(config.seed))
         found = self.checkpoints.steps()
+        newest = hosts.from_main(found[-1] if found else -1)
         if self.initial and not found:
             state = restore.start_from(self.initial, state)
         self.state, self.pools = devices.replicate(state), devices.split(pools)
-        if found:
-            self.step = found[-1]
+        if newest >= 0:
+            self.step = newest
             abstract = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
                 self._checkpoint_tree(),
             )
             tree, extra = self.checkpoints.load(self.step, abstract)
-            self.state, self.pools = tree["state"], devices.split(tree["pools"])
+            self.state = devices.to_local(tree["state"], by_slot=False)
+            pools = devices.to_local(tree["pools"], by_slot=True)
+            self.pools = devices.split(pools)
             self.pending = extra["pending"]
 
     def _checkpoint_tree(self):
-        return {"state": self.state, "pools": self.devices.merge(self.pools)}
+        pools = self.devices.merge(self.pools)
+        return {
+            "state": self.devices.to_global(self.state, by_slot=False),
+            "pools": self.devices.to_global(pools, by_slot=True),
+        }
 
     def advance(self, batch: dict[str, np.ndarray]) -> None:
         """Does one step, without waiting for its result."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cyclegan_jax import images, restore, video
+from cyclegan_jax import hosts, images, restore, video
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.photos import Photo, open_photo
 from cyclegan_jax.data.sources import IMAGE_SUFFIXES, is_hidden
@@ -67,9 +67,9 @@ def translate(
     if cycle:
         other = "BtoA" if direction == "AtoB" else "AtoB"
         back = Translator(run, other, size=size, tile_size=tile_size)
-    # Each process of several takes its share of the files.
-    plan = plan[jax.process_index() :: jax.process_count()]
-    sheets = _Sheets(output / "grid") if grid else None
+    own = hosts.share(len(plan), multiple=_ROWS if grid else 1)
+    plan = [plan[i] for i in own]
+    sheets = _Sheets(output / "grid", own.start // _ROWS) if grid else None
     skipped = 0
     try:
         at_once = 8 * jax.local_device_count()
@@ -228,8 +228,8 @@ def _sheet_path(folder, number):
 class _Sheets:
     """Collects pictures and writes them side by side, a few on a sheet."""
 
-    def __init__(self, folder):
-        self._folder, self._rows, self._number = folder, [], 0
+    def __init__(self, folder, number):
+        self._folder, self._rows, self._number = folder, [], number
 
     def add(self, source, *pictures):
         del source  # The sheets are in the order of the files.

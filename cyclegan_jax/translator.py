@@ -6,11 +6,11 @@ from typing import Literal
 import jax
 import numpy as np
 from etils import epath
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
 from cyclegan_jax import images, restore, tiling
 from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.devices import Spread
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods.interface import Variables
 
@@ -38,6 +38,7 @@ class Translator:
         *,
         size: Size = "keep",
         tile_size: int = 512,
+        all_processes: bool = False,
     ):
         """Prepares a generator.
 
@@ -50,6 +51,7 @@ class Translator:
             the run was trained on, bicubic, as published results are made. `tile`: as
             `keep`, in pieces of `tile_size`, for pictures that do not fit into memory.
           tile_size: side of the pieces in pixels.
+          all_processes: see `devices.Spread`.
 
         Raises:
           UserError: the run lacks this direction, or it cannot work in tiles.
@@ -63,8 +65,11 @@ class Translator:
         self.channels_in = run.config.data[f"channels_{domain_in}"]
         self.channels_out = run.config.data[f"channels_{domain_out}"]
         self._multiple = run.method.size_multiple
-        self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-        self._apply, self._networks = translation.apply, translation.networks
+        apply, self._networks = translation.apply, translation.networks
+        self._spread = Spread(
+            lambda variables, photos: apply(variables, photos, jax.random.key(0)),
+            all_processes=all_processes,
+        )
         self.is_network = translation.generator is not None
         self.use(run.variables)
         self._tiled = None
@@ -100,9 +105,8 @@ class Translator:
 
     def use(self, variables: Variables) -> None:
         """Goes on with other variables of the same networks; nothing is recompiled."""
-        everywhere = NamedSharding(self._mesh, PartitionSpec())
         needed = {name: variables[name] for name in self._networks}
-        self._variables = jax.device_put(needed, everywhere)
+        self._variables = self._spread.place(needed)
 
     def __call__(
         self, pictures: np.ndarray | Sequence[np.ndarray]
@@ -136,7 +140,7 @@ class Translator:
         groups: dict[tuple, list[int]] = {}
         for index, (padded, _) in enumerate(prepared):
             groups.setdefault(padded.shape, []).append(index)
-        at_once = self._mesh.size
+        at_once = self._spread.count
         for indices in groups.values():
             for start in range(0, len(indices), at_once):
                 some = indices[start : start + at_once]
@@ -171,17 +175,8 @@ class Translator:
         return images.to_uint8(self.translate_float(images.to_float(batch)))
 
     def translate_float(self, values: np.ndarray) -> np.ndarray:
-        """Translates float32 [B, H, W, C] in [-1, 1], sides as the network needs them.
-
-        Every device gets as many images; the last ones are repeated to fill up.
-        """
-        missing = -len(values) % self._mesh.size
-        full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
-        sharding = NamedSharding(self._mesh, PartitionSpec("batch"))
-        result = self._apply(
-            self._variables, jax.device_put(full, sharding), jax.random.key(0)
-        )
-        return _finite(np.asarray(result)[: len(values)])
+        """Translates float32 [B, H, W, C] in [-1, 1], sides as the network needs."""
+        return _finite(self._spread(self._variables, values))
 
 
 def _finite(values):

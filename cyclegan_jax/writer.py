@@ -137,11 +137,14 @@ def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
 
 
 def _read_lines(path):
-    lines, parsed = path.read_text().splitlines(), []
+    lines, parsed = path.read_bytes().splitlines(), []
     for number, line in enumerate(lines, 1):
         try:
-            parsed.append(json.loads(line))
-        except json.JSONDecodeError:
+            values = json.loads(line)
+            if not isinstance(values, dict) or not isinstance(values["step"], int):
+                raise ValueError("a line has values by name, and a step")
+            parsed.append(values)
+        except (ValueError, LookupError, RecursionError):
             if number == len(lines):  # Torn by a crash while it was written.
                 break
             raise UserError(

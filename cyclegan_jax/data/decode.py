@@ -55,7 +55,7 @@ def decode_image(
     """
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "an image")
     try:
-        data = source if isinstance(source, bytes) else _read(source, name)
+        data = source if isinstance(source, bytes) else read_file(source, name)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(
@@ -85,7 +85,16 @@ def check_channels(channels: int) -> int:
     return channels
 
 
-def _read(path: str | os.PathLike, name: str) -> bytes:
+def read_file(path: str | os.PathLike, name: str) -> bytes:
+    """Reads an encoded image.
+
+    Args:
+      path: of the file; gs:// paths too.
+      name: what error messages call it.
+
+    Raises:
+      UnreadableImage: it is too large, or cannot be read.
+    """
     path = epath.Path(path)
     size = path.stat().length
     if size > MAX_BYTES:

@@ -31,6 +31,9 @@ class ImageSource(Protocol):
     def __getitem__(self, index: int) -> np.ndarray:
         """Image `index` as stored: uint8 [H, W, C]."""
 
+    def content(self, index: int) -> bytes:
+        """What image `index` is made of, undecoded: it says whether it has changed."""
+
 
 class EncodedSource:
     """Images that are read and decoded each time they are asked for.
@@ -63,10 +66,19 @@ class EncodedSource:
         return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        name = f"{self.names[index]} in {self._where}"
         return decode.decode_image(
-            self._read(index), channels=self._channels, name=name
+            self._read(index), channels=self._channels, name=self._name(index)
         )
+
+    def content(self, index: int) -> bytes:
+        """The encoded image."""
+        encoded = self._read(index)
+        if isinstance(encoded, bytes):
+            return encoded
+        return decode.read_file(encoded, self._name(index))
+
+    def _name(self, index):
+        return f"{self.names[index]} in {self._where}"
 
 
 class SubsetSource:
@@ -82,6 +94,10 @@ class SubsetSource:
     def __getitem__(self, index: int) -> np.ndarray:
         return self._source[self._indices[index]]
 
+    def content(self, index: int) -> bytes:
+        """That of the chosen image."""
+        return self._source.content(self._indices[index])
+
 
 class MappedSource:
     """The images of `source`, each passed through `function`."""
@@ -96,6 +112,10 @@ class MappedSource:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self._function(self._source[index])
+
+    def content(self, index: int) -> bytes:
+        """That of the image before the function."""
+        return self._source.content(index)
 
 
 def as_channels(source: ImageSource, channels: int) -> ImageSource:

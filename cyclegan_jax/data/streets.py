@@ -22,6 +22,9 @@ Split = Literal["train_a", "train_b", "test"]
 MIN_SIZE, MAX_SIZE = 32, 512
 
 
+_DRAWN = 2  # Images of each kind whose pixels stand for the drawing code.
+
+
 class StreetsSource:
     """A random-access source of images, one scene an index.
 
@@ -76,6 +79,11 @@ class StreetsSource:
             )
         classes = streets_render.class_map(scene, self._size)
         return CITYSCAPES.paint(classes) if self._kind == "label" else classes
+
+    def content(self, index: int) -> bytes:
+        """What the image is drawn from; of the first ones, how it is drawn, too."""
+        pixels = self[index].tobytes() if index < _DRAWN else b""
+        return f"{self!r}[{index}]".encode() + pixels
 
     def __repr__(self) -> str:
         return (

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import experiment, images, report, restore, run_folder
+from cyclegan_jax import experiment, hosts, images, report, restore, run_folder
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.directions import TestSplit
 from cyclegan_jax.evaluation.instruments import Batch
@@ -46,13 +46,16 @@ def evaluate(
     test_split = test_split or open_test_split(
         workdir, data_path=data_path, inception="none", fcn_file="none"
     )
-    translators = {name: Translator(run, name) for name in run.translations}
+    translators = {
+        name: Translator(run, name, all_processes=True) for name in run.translations
+    }
     folder = run.workdir / "evaluation" / str(run.step)
     try:
         galleries, sides = {}, []
         for name in restore.DIRECTIONS:
-            if (folder / name).exists():  # Pictures of an evaluation before.
-                (folder / name).rmtree()
+            # All processes compute; the main one writes.
+            if hosts.is_main() and (folder / name).exists():
+                (folder / name).rmtree()  # Pictures of an evaluation before.
             if name in translators:
                 gallery = _Gallery(folder, name)
                 sides.append(test_split.measure(translators, name, gallery.save))
@@ -69,6 +72,8 @@ def evaluate(
             **{side.name: side.metrics for side in sides},
             "warnings": [text for side in sides for text in side.warnings],
         }
+        if not hosts.is_main():
+            return result
         run_folder.write_json(folder / "metrics.json", result)
         title = f"{run.workdir.name}, step {run.step:,}"
         report.write_evaluation_page(
@@ -95,7 +100,8 @@ def open_test_split(
       UserError: there is no run or no test image, or weights cannot be used.
     """
     config = run_folder.load_config(workdir)
-    preprocess = experiment.build_preprocess(config, experiment.build_method(config))
+    method = experiment.build_saved_method(config, workdir)
+    preprocess = experiment.build_preprocess(config, method)
     dataset = experiment.load_dataset(config, data_path)
     found = Judges.load(workdir=workdir, palette=dataset.palette, **judges)
     return TestSplit(dataset, preprocess, found)
@@ -122,8 +128,9 @@ class _Gallery:
                     continue
                 entry[kind] = f"{self._direction}/{kind}/{stem}.png"
                 path = self._folder / entry[kind]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                images.save_png(path, pixels[index])
+                if hosts.is_main():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    images.save_png(path, pixels[index])
             self.entries.append(entry)
 
     def _stem(self, name):

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import charts, experiment, report, restore, run_folder, writer
+from cyclegan_jax import charts, experiment, hosts, report, restore, run_folder, writer
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.checkpoint import evaluate
 from cyclegan_jax.metrics import meanings
@@ -21,6 +21,8 @@ def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]
       **options: see `evaluate`.
     """
     results = [evaluate(workdir, step, **options) for step in restore.steps(workdir)]
+    if not hosts.is_main():
+        return results
     folder, lines = epath.Path(workdir) / "evaluation", []
     for result in results:
         values = _flat(result).items()

@@ -60,7 +60,9 @@ class LiveEvaluation:
             run = restore.Run(
                 self._workdir, self._config, self._method, step, variables
             )
-            self._translators = {d: Translator(run, d) for d in run.translations}
+            self._translators = {
+                d: Translator(run, d, all_processes=True) for d in run.translations
+            }
         result = {}
         for translator in self._translators.values():
             translator.use(variables)

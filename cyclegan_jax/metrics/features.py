@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import jax
 import numpy as np
 from etils import epath
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
 from cyclegan_jax import images, pretrained, torch_files
+from cyclegan_jax.devices import Spread
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import inception
 
@@ -71,23 +71,17 @@ def resize(pictures: np.ndarray, convention: str) -> np.ndarray:
 
 
 class Extractor:
-    """Computes features on all devices."""
+    """Computes features on the devices of all processes, which call it alike."""
 
     def __init__(self, variables: dict):
         """Places the weights; see `load_weights`."""
-        self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-        everywhere = NamedSharding(self._mesh, PartitionSpec())
-        self._variables = jax.device_put(variables, everywhere)
-        self._apply = jax.jit(inception.Inception().apply)
+        self._spread = Spread(inception.Inception().apply, all_processes=True)
+        self._variables = self._spread.place(variables)
 
     def __call__(self, batches: Iterable[np.ndarray], convention: str) -> np.ndarray:
         """Returns float64 [N, 2048] of uint8 [B, H, W, C] batches of any sizes."""
         found = []
         for pictures in batches:
-            values = resize(pictures, convention)
-            missing = -len(values) % self._mesh.size
-            full = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
-            split = NamedSharding(self._mesh, PartitionSpec("batch"))
-            features = self._apply(self._variables, jax.device_put(full, split))
-            found.append(np.asarray(features, np.float64)[: len(values)])
+            values = self._spread(self._variables, resize(pictures, convention))
+            found.append(values.astype(np.float64))
         return np.concatenate(found)

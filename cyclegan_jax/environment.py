@@ -1,0 +1,121 @@
+"""What a run computes on besides its config: versions, devices, flags, source code."""
+
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from cyclegan_jax.errors import UserError
+
+# Those that compute, read or decode; the others do not touch a number.
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "grain"),
+    *("tensorflow-datasets", "array_record", "numpy", "pillow", "ml_dtypes"),
+    *("jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu"),
+    *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas-cu12", "nvidia-cublas"),
+)
+_VARIABLES = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_TF32_OVERRIDE")
+# Where a process runs and what it keeps, not what it computes.
+_OWN = ("JAX_COMPILATION_CACHE_DIR", "JAX_COORDINATOR_ADDRESS", "TPU_WORKER_ID")
+_DETERMINISTIC = "--xla_gpu_deterministic_ops"
+
+
+def make_deterministic(wanted: bool) -> None:
+    """Asks XLA for programs that give the same bits every time. Call it before JAX.
+
+    On CPU and TPU they always do. On GPU it takes a flag, which leaves out kernels
+    that add in any order, and the search for the fastest ones, which may find others
+    the next time: a step may become slower.
+
+    Args:
+      wanted: False leaves the flags as they are.
+
+    Raises:
+      UserError: XLA_FLAGS says otherwise.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    given = [flag for flag in flags if flag.split("=")[0] == _DETERMINISTIC]
+    if not wanted or not _has_gpu_plugin():
+        return
+    if any(
+        flag.lower() in (f"{_DETERMINISTIC}=false", f"{_DETERMINISTIC}=0")
+        for flag in given
+    ):
+        raise UserError(
+            f"XLA_FLAGS has {given[-1]}, but config.deterministic is True; change one"
+            " of them."
+        )
+    if not given:
+        os.environ["XLA_FLAGS"] = " ".join([*flags, f"{_DETERMINISTIC}=true"])
+
+
+def _has_gpu_plugin():
+    plugins = metadata.entry_points(group="jax_plugins")
+    return any("cuda" in plugin.name or "rocm" in plugin.name for plugin in plugins)
+
+
+def describe() -> dict[str, Any]:
+    """Describes what this process computes on, in JSON values."""
+    return {
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "backend": jax.default_backend(),
+        "runtime": jax.devices()[0].client.platform_version.split("\n")[0],
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(_VARIABLES) and name not in _OWN
+        },
+        "git": _git(),
+        "command": sys.argv,
+    }
+
+
+def differences(saved: Mapping[str, Any]) -> list[str]:
+    """Lists `what: then -> now` for all that differs from what `describe` once said."""
+    found, now = [], describe()
+    for key in now:
+        then = saved.get(key, "(not known)")
+        if key == "command":  # How it was called; the config is kept apart.
+            continue
+        if isinstance(then, Mapping):
+            for name in sorted(set(then) | set(now[key])):
+                pair = [x.get(name, "(none)") for x in (then, now[key])]
+                if pair[0] != pair[1]:
+                    found.append(f"{key}.{name}: {pair[0]} -> {pair[1]}")
+        elif then != now[key]:
+            found.append(f"{key}: {then} -> {now[key]}")
+    if str(now["git"]).endswith("-dirty"):
+        found.append("git: the source code has changes that are not committed")
+    return found
+
+
+def _versions():
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # There is one kind of accelerator, or none.
+    return versions
+
+
+def _git():
+    """Returns the commit of the source code, marked if changed, or None."""
+    root = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,91 @@
+"""Does some steps with SGD and keeps what devices and processes must not change.
+
+python tests/processes/steps.py --config=... --output=FOLDER --steps=50
+"""
+
+import hashlib
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+from ml_collections import config_flags
+
+from cyclegan_jax import cli, experiment, hosts
+from cyclegan_jax.trainer import Trainer
+
+RATE = 1e-5
+SHAKE = 2.0**-21  # Of a parameter: 4 units in the last place of its 24 digits.
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the run and the results.")
+_STEPS = flags.DEFINE_integer("steps", 50, "Of the run, at the end.")
+_SHAKEN = flags.DEFINE_integer("shaken", 0, "Do so many shaken runs before.")
+
+
+def flat(tree) -> np.ndarray:
+    leaves = [np.ravel(x) for x in jax.tree.leaves(jax.device_get(tree))]
+    return np.concatenate(leaves).astype(np.float64)
+
+
+def shaken(params, rng):
+    """Parameters whose last digits are changed at random, up or down."""
+
+    def shake(value):
+        value = np.asarray(value)
+        factors = 1 + SHAKE * rng.choice([-1.0, 1.0], value.shape)
+        return (value * factors).astype(np.float32)
+
+    return jax.tree.map(shake, params)
+
+
+def digests(batch, slots):
+    for slot, a, b in zip(slots, batch["a"], batch["b"], strict=True):
+        yield slot, hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest()[:16]
+
+
+def train(run, rng=None):
+    """Trains to the end; returns losses, and what step 1 led to."""
+    kept, losses, order = {}, [], []
+    for batch in run.batches.iterate(run.step):
+        run.advance(batch)
+        if not losses:
+            kept["gradient"] = flat(run.state.opt_state)
+            kept["parameters"] = flat(run.state.params)
+        if rng is not None:
+            params = run.devices.replicate(shaken(run.state.params, rng))
+            run.state = run.state.replace(params=params)
+        terms = jax.device_get(run.pending[-1])
+        losses.append([terms[name] for name in sorted(terms)])
+        order += [(run.step, *x) for x in digests(batch, run.devices.local_slots)]
+        if run.step == _STEPS.value:
+            return kept | {"losses": losses}, order
+
+
+def main() -> int:
+    """Writes `kept.npz`, and every process its `order_<process>`."""
+    # Not Adam, which turns the rounding noise of gradients that are zero (those of
+    # biases before an instance norm) into full steps. As momentum, it keeps gradients.
+    experiment.build_optimizer = lambda *_: optax.sgd(RATE, momentum=0.0)
+    folder = pathlib.Path(_OUTPUT.value)
+    run = Trainer(_CONFIG.value, folder / "run")
+    run.open()
+    start = jax.tree.map(jnp.copy, (run.state, run.pools))
+    shakes = []
+    for seed in range(_SHAKEN.value):
+        shakes.append(train(run, np.random.default_rng(seed))[0]["losses"])
+        run.step, run.pending = 0, []
+        run.state, run.pools = jax.tree.map(jnp.copy, start)
+    kept, order = train(run)
+    run.save()
+    run.checkpoints.close()
+    lines = "".join(f"{step} {slot} {digest}\n" for step, slot, digest in order)
+    (folder / f"order_{jax.process_index()}").write_text(lines)
+    if hosts.is_main():
+        np.savez(folder / "kept.npz", **kept, shaken=shakes)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("output",), several_hosts=True)

@@ -1,0 +1,204 @@
+"""The same run twice, what run.json keeps of it, and how differences are found."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from configs import streets
+from cyclegan_jax import environment, fingerprint, hosts, loop, reproduce, run_folder
+from cyclegan_jax.data import load_dataset
+from cyclegan_jax.data.fingerprint import fingerprint as of_data
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import save_png
+from tests import processes
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """A run in one process, and the same again in another."""
+    folder = tmp_path_factory.mktemp("twice")
+    command = ("train.py", *processes.TINY, "--config.max_steps=6")
+    workdirs = [folder / name for name in ("first", "second")]
+    for workdir in workdirs:
+        processes.run((*command, f"--workdir={workdir}"), devices=2)
+    return workdirs
+
+
+def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
+    first, second = twice
+    assert fingerprint.main([str(first), str(second)]) == 0
+    assert "The two are the same, bit for bit." in capsys.readouterr().out
+    for name in ("metrics.jsonl", "samples/step_00000004.png"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_every_part_has_digits(twice, capsys):
+    assert fingerprint.main([str(twice[0])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("step")] == ["step 4", "step 6"]
+    parts = {line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
+    networks = ("g_ab", "g_ba", "d_a", "d_b")
+    kinds = ("params", "opt_state")
+    assert {f"{kind}/{name}" for kind in kinds for name in networks} < parts
+    assert {"pool/fake_a", "pool/fake_b", "order of the next batches"} < parts
+
+
+def change(workdir, other, part):
+    """Copies a run, with one bit of one array changed."""
+    import shutil
+
+    import jax
+
+    from cyclegan_jax.checkpoints import Checkpoints
+
+    shutil.copytree(workdir, other)
+    shutil.rmtree(other / "checkpoints" / "6")
+    with Checkpoints(workdir / "checkpoints", read_only=True) as old:
+        tree, extra = old.load_arrays(6)
+    tree = jax.tree.map(np.array, tree)
+    leaf = jax.tree.leaves(part(tree))[0]
+    leaf.reshape(-1).view(np.uint8)[0] ^= 1
+    with Checkpoints(other / "checkpoints") as new:
+        new.save(6, tree, extra)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (lambda tree: tree["state"]["params"]["g_ab"], "params/g_ab"),
+        (lambda tree: tree["state"]["opt_state"]["d_b"], "opt_state/d_b"),
+        (lambda tree: tree["pools"]["fake_a"], "pool/fake_a"),
+    ],
+)
+def test_one_bit_is_found(twice, tmp_path, part, name, capsys):
+    change(twice[0], tmp_path / "other", part)
+    assert fingerprint.main([str(twice[0]), str(tmp_path / "other")]) == 1
+    out = capsys.readouterr().out
+    assert out == f"checkpoints: first at step 6, in {name}\n"
+
+
+def test_another_seed_differs_from_the_first_line_on(twice, tmp_path, capsys):
+    config = run_folder.load_config(twice[0])
+    config.seed = 1
+    assert loop.train(config, tmp_path / "other") == 0
+    assert fingerprint.main([str(twice[0]), str(tmp_path / "other")]) == 1
+    out = capsys.readouterr().out
+    assert "metrics.jsonl: first at step 2, cycle_a: " in out
+    assert "checkpoints: first at step 4, in " in out
+    assert "opt_state/d_a" in out
+    assert "order of the next batches" in out
+
+
+def test_run_json_says_what_a_rerun_needs(twice):
+    about = run_folder.read_about(twice[0])
+    assert about["config"] == run_folder.read_config(twice[0])
+    assert about["seed"] == 0
+    assert about["packages"]["jax"] == about["packages"]["jaxlib"]
+    assert about["devices"] == ["cpu", "cpu"]
+    assert about["variables"]["JAX_NUM_CPU_DEVICES"] == "2"
+    assert about["data"]["train_a"]["images"] == 16 // 2  # max_images of smoke.
+    assert len(about["data"]["test_b"]["sha256"]) == 64
+
+
+def test_reproduce(twice, tmp_path, monkeypatch, capsys):
+    """Differences are listed; the config is the same, whatever files say today."""
+    about = run_folder.read_about(twice[0])
+    about["packages"]["jax"] = "0.0.1"
+    about["variables"] = {}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    assert reproduce.reproduce(tmp_path / "run.json", tmp_path / "again") == 0
+    out = capsys.readouterr().out
+    assert "packages.jax: 0.0.1 -> " in out
+    assert "variables.XLA_FLAGS: (none) -> " in out
+    assert run_folder.read_config(tmp_path / "again") == about["config"]
+
+
+def test_reproduce_by_flag(twice, tmp_path):
+    path, workdir = twice[0] / "run.json", tmp_path / "again"
+    command = ("train.py", f"--reproduce={path}", f"--workdir={workdir}")
+    (output,) = processes.run(command, devices=2)
+    assert f"Everything is as {path} says" in output or "-dirty" in output
+    assert fingerprint.compare(twice[0], workdir) == []
+    bad = (*command, "--config=configs/streets.py")
+    job = processes.start(bad)
+    (output,) = processes.finish(job)
+    assert job[0].returncode == 2
+    assert "leave out --config" in output
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 3}'])
+def test_reproduce_nothing(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UserError, match="does not describe a run"):
+        reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def folder_set(path, value=0):
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (path / split).mkdir(parents=True, exist_ok=True)
+        for index in range(2):
+            pixels = np.full((32, 32, 3), index + value, np.uint8)
+            save_png(path / split / f"{index}.png", pixels)
+    return path
+
+
+def test_data_have_a_fingerprint(tmp_path):
+    path = folder_set(tmp_path / "set")
+    before = of_data(load_dataset("folder", path=path))
+    assert of_data(load_dataset("folder", path=path)) == before
+    (path / "trainA/0.png").rename(path / "trainA/00.png")
+    renamed = of_data(load_dataset("folder", path=path))
+    assert renamed["train_a"] != before["train_a"]
+    assert renamed["train_b"] == before["train_b"]
+    save_png(path / "testB/1.png", np.full((32, 32, 3), 9, np.uint8))
+    changed = of_data(load_dataset("folder", path=path))
+    assert changed["test_b"] != renamed["test_b"]
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    config = streets.get_config("smoke")
+    config.generator.width = config.discriminator.width = 4
+    config.batch_size, config.max_steps = 2, 2
+    config.evaluate_every_steps, config.best_metric = 0, ""
+    config.data.dataset = "folder"
+    config.data.path = str(folder_set(tmp_path / "set"))
+    assert loop.train(config, tmp_path / "run") == 0
+    folder_set(tmp_path / "set", value=1)
+    config.max_steps = 4
+    with pytest.raises(UserError, match=r"images of train_a, .* began with"):
+        loop.train(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_deterministic_sets_what_xla_needs(monkeypatch, gpu):
+    monkeypatch.setattr(environment, "_has_gpu_plugin", lambda: gpu)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1")
+    environment.make_deterministic(False)
+    assert os.environ["XLA_FLAGS"] == "--xla_a=1"
+    for _ in range(2):
+        environment.make_deterministic(True)
+        flag = " --xla_gpu_deterministic_ops=true" if gpu else ""
+        assert os.environ["XLA_FLAGS"] == "--xla_a=1" + flag
+
+
+def test_deterministic_against_flags(monkeypatch):
+    monkeypatch.setattr(environment, "_has_gpu_plugin", lambda: True)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    with pytest.raises(UserError, match="change one of them"):
+        environment.make_deterministic(True)
+
+
+def test_shares_of_processes(monkeypatch):
+    monkeypatch.setattr(hosts, "count", lambda: 3)
+    for items in range(20):
+        for multiple in (1, 4):
+            shares = []
+            for process in range(3):
+                monkeypatch.setattr(hosts.jax, "process_index", lambda p=process: p)
+                shares.append(hosts.share(items, multiple=multiple))
+            assert [i for share in shares for i in share] == list(range(items))
+            assert all(not s or s.start % multiple == 0 for s in shares)
