@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.networks import convolutions, winograd
+from cyclegan_jax import networks
+from cyclegan_jax.networks import convolutions, convolutions_cpu, winograd
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
 # (kernel size, stride, padding, channels in, channels out, height, width)
@@ -147,3 +148,29 @@ def test_second_derivative_of_the_fast_forms(k, stride, channels, out):
     fast = penalty(lambda x, k: convolutions.conv(x, k, stride=stride, padding=1))
     plain = penalty(lambda x, k: conv_xla(stride, 1, x, k))
     assert_close(fast, plain)
+
+
+def test_a_generator_keeps_its_precision(monkeypatch):
+    """Published depth, and the fewest channels that Winograd's form is used for."""
+    module = networks.generator("resnet_9blocks", width=16, init_gain=0.05)
+    images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3), minval=-1.0)
+    variables = jax.jit(module.init)(jax.random.key(1), images)
+
+    def output_and_gradients():
+        def loss(variables):
+            y = module.apply(variables, images)
+            return jnp.mean(jnp.abs(y - images)), y
+
+        gradients, y = jax.jit(jax.grad(loss, has_aux=True))(variables)
+        kernels = [g for g in jax.tree.leaves(gradients) if g.ndim == 4]
+        return [y, *kernels]  # Biases before a norm have rounding noise for gradients.
+
+    fast = output_and_gradients()
+    monkeypatch.setattr(convolutions_cpu, "_suits_winograd", lambda *_: False)
+    plain = output_and_gradients()
+    assert np.any(fast[0] != plain[0])
+    for actual, expected in zip(fast, plain, strict=True):
+        bound = 1e-5 if expected is plain[0] else 1e-4
+        np.testing.assert_allclose(
+            actual, expected, rtol=0, atol=bound * np.max(np.abs(expected))
+        )
