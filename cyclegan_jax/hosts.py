@@ -241,4 +241,4 @@ def _exit(sentence, status):
 def _let_others_go():
     """Process 0 is the last to go: the service lives in it, and dies with it."""
     if is_main():
-        time.sleep(3)
+        time.sleep(10)

@@ -264,7 +264,7 @@ def test_start_from_another_run_only_once(finished, tmp_path):
         ({"init_from": "/nowhere"}, "/nowhere holds no run"),
         ({"optimizer.policy": "plateau"}, "linear, linear_2020"),
         ({"compute_dtype": "float16"}, "bfloat16"),
-        ({"method": "pix2pix"}, "cyclegan"),
+        ({"method": "drit"}, "cyclegan, pix2pix"),
         ({"seed": -1}, "it must be 0 to"),
         ({"data.sample_b": "all"}, "random, shuffle"),
         ({"generator.name": "resnet"}, "resnet_<n>blocks"),

@@ -101,7 +101,8 @@ def test_remat_changes_nothing():
     expected = jax.grad(functools.partial(loss, plain))(variables)
     gradient = jax.grad(functools.partial(loss, remat))(variables)
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+        # Sums of values up to 30; biases before a norm get nothing but rounding.
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4),
         gradient,
         expected,
     )
