@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile -m "not faults"
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not faults"
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults

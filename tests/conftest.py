@@ -14,11 +14,22 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)  # Compiles faster.
 
-# Many tests compile the same step: each compiles it once in a session.
-_CACHE = tempfile.TemporaryDirectory(prefix="cyclegan_jax_tests_")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name  # For programs that tests start.
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+# Many tests compile the same step: it is compiled once, for all of pytest's workers and
+# for the programs that tests start.
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
+if "PYTEST_XDIST_WORKER" not in os.environ or _CACHE not in os.environ:
+    _folder = tempfile.TemporaryDirectory(prefix="cyclegan_jax_tests_")
+    os.environ[_CACHE] = _folder.name
+jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# Files that take longest: they come first, so that no worker is left alone with one.
+_LONG = ("test_processes.py", "test_methods.py", "test_loop.py", "test_study.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts long files first; within files, and among the others, the order stays."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 @pytest.fixture(autouse=True, scope="module")

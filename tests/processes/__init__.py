@@ -5,13 +5,9 @@ import pathlib
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-# One folder of compiled programs for all processes of a test session.
-_CACHE = tempfile.TemporaryDirectory(prefix="cyclegan_jax_processes_")
 
 # The smallest run: what is tested is what happens around the step.
 TINY = (
@@ -47,7 +43,6 @@ def environment(devices: int) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": _CACHE.name,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(ROOT),
     }
