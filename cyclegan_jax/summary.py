@@ -34,7 +34,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
 
     return {
         "run": f"{trainer.workdir}, seed {config.seed}"
-        + (f", resumed at step {trainer.step:,}" if trainer.step else ""),
+        + (f", at step {trainer.step:,}" if trainer.step else ""),
         "devices": f"{devices.describe()}, batch {config.batch_size}:"
         f" {devices.per_device} a device, {config.compute_dtype}",
         "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
