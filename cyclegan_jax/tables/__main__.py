@@ -1,6 +1,6 @@
 r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
 
-    python -m cyclegan_jax.tables --data=streets            # half an hour on two cores
+    python -m cyclegan_jax.tables --data=streets
     python -m cyclegan_jax.tables --data=streets --setting=full
     python -m cyclegan_jax.tables --data=cityscapes --data_path=/data/cityscapes \
         --setting=full --vgg=vgg16-397923af.pth
@@ -16,7 +16,8 @@ from etils import epath
 from cyclegan_jax import cli
 from cyclegan_jax.errors import UserError
 
-# Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
+# Seconds of a row's training and evaluation on two CPU cores with --setting=quick:
+# guesses from shorter trainings, until rows have been done.
 SECONDS = {
     "cyclegan": 100,
     "cogan": 100,
