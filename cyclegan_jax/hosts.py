@@ -5,14 +5,15 @@ A run on several hosts is one process on each, all executing the same program. A
 look at. They talk over JAX's coordination service, which lives in process 0.
 """
 
-import atexit
 import contextlib
 import dataclasses
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,7 +164,7 @@ def together(lost_after_seconds: float = 60.0) -> Iterator[None]:
         watch.client.wait_at_barrier("cyclegan_jax/end", 2**31 - 1)
     except BaseException as error:
         watch.failed(error)
-        raise
+        _exit_with(error)
     watch.stop()
 
 
@@ -195,8 +196,6 @@ class _Watch:
         self.stop()
         self.client.key_value_set(f"{_FAILED}{self._me}", f"{_name(self._me)}: {text}")
         _let_others_go()
-        # It would wait for the others, who leave without a word.
-        atexit.unregister(jax.distributed.shutdown)
 
     def _run(self):
         beat = 0
@@ -238,7 +237,25 @@ def _exit(sentence, status):
     os._exit(status)
 
 
+def _exit_with(error):
+    """Says what went wrong, as `cli.run` does, and ends this process at once.
+
+    An orderly end would wait for the others, who leave without a word.
+    """
+    status = 2
+    if isinstance(error, (UserError, OSError)):
+        print(f"error: {error}", file=sys.stderr)
+    elif isinstance(error, KeyboardInterrupt):
+        status = 128 + signal.SIGINT
+    else:
+        traceback.print_exception(error)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _let_others_go():
     """Process 0 is the last to go: the service lives in it, and dies with it."""
     if is_main():
-        time.sleep(10)
+        time.sleep(3)

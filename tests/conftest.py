@@ -51,6 +51,7 @@ def open_page():
 
     def open_(path, query="", **options):
         page = browser.new_page(**options)
+        page.set_default_timeout(180_000)  # Other tests keep the machine busy.
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("requestfailed", lambda request: problems.append(request.url))
