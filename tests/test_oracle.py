@@ -1,5 +1,6 @@
 """The PyTorch oracle agrees with the published facts and with its golden files."""
 
+import json
 import random
 
 import numpy as np
@@ -257,7 +258,8 @@ def test_golden_files_are_all_there():
 def test_golden_file_is_what_torch_computes_now(name):
     live, stored = golden.torch_case(name), cases.load_case(name)
     assert live.keys() == stored.keys()
-    assert live.pop("config") == stored.pop("config")
+    config = json.loads(json.dumps(live.pop("config")))  # Which has no tuples.
+    assert config == stored.pop("config")
     for key, value in stored.items():
         if value.dtype.kind == "f":
             np.testing.assert_allclose(live[key], value, 1e-6, 1e-6, err_msg=key)
