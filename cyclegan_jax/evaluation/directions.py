@@ -11,11 +11,10 @@ from cyclegan_jax import data, images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.instruments import (
     Batch,
+    ClassScores,
     Distribution,
     Instrument,
-    LabelScores,
     Looks,
-    PhotoScores,
     Similarity,
 )
 from cyclegan_jax.evaluation.judges import Judges
@@ -127,7 +126,7 @@ class TestSplit:
         return Direction(name, metrics, looks.warnings)
 
     def _looks(self, name):
-        return Looks(name, self._diversity(name[-1].lower()))
+        return Looks(name, self._diversity[name[-1].lower()])
 
     def _instruments(self, name) -> list[Instrument]:
         target, judges = name[-1].lower(), self._judges
@@ -136,10 +135,10 @@ class TestSplit:
             against = self.dataset, self._transform, target
             found.append(Distribution(judges.realism, *against))
         if self._truth and self._coloured and name == "AtoB":
-            found.append(LabelScores(self._reader, self._truth, self._label_limits))
+            found.append(ClassScores(self._reader, self._truth, self._label_limits))
         if self._truth and judges.segmenter and name == "BtoA":
-            limits = self._photo_limits
-            found.append(PhotoScores(judges.segmenter, self._truth, limits))
+            limits, see = self._photo_limits, judges.segmenter
+            found.append(ClassScores(see, self._truth, limits, prefix="fcn_"))
         return found
 
     def _batches(self, forth: Translator, back: Translator | None) -> Iterator[Batch]:
@@ -174,40 +173,35 @@ class TestSplit:
     def _images(self, source):
         return data.eval_images(source, self._transform, batch_size=_AT_ONCE)
 
-    @functools.cache  # noqa: B019 (it lives as long as its results are of use)
-    def _diversity(self, domain: str) -> float | None:
-        """How varied the real test pictures of a domain are."""
-        source = getattr(self.dataset, f"test_{domain}")
-        if len(source) < 2:
-            return None
-        small = [pictures.thumbnails(batch) for _, batch in self._images(source)]
-        return pictures.diversity(np.concatenate(small))
+    @functools.cached_property
+    def _diversity(self) -> dict[str, float | None]:
+        """How varied the real test pictures of each domain are."""
+        found = dict.fromkeys("ab")
+        for domain in found:
+            source = getattr(self.dataset, f"test_{domain}")
+            if len(source) > 1:
+                small = [pictures.thumbnails(x) for _, x in self._images(source)]
+                found[domain] = pictures.diversity(np.concatenate(small))
+        return found
 
     @functools.cached_property
     def _reader(self):
         return labels.LabelReader(self.dataset.palette, self._truth.present)
 
     @functools.cached_property
-    def _chance(self):
-        found = self._truth.chance().items()
-        return {f"{name}_by_chance": value for name, value in found}
-
-    @functools.cached_property
     def _label_limits(self) -> dict[str, float]:
-        """Scores of the real label images, and of those of other pairs."""
-        scorer = labels.Scorer(self._truth)
-        for _, batch in self._images(self.dataset.test_b):
-            scorer.add(self._reader(batch))
-        return _of_real(scorer) | self._chance
+        return self._limits(self._reader, self.dataset.test_b)
 
     @functools.cached_property
     def _photo_limits(self) -> dict[str, float]:
-        """Scores of the real photographs, and of labels of other pairs."""
+        return self._limits(self._judges.segmenter, self.dataset.test_a)
+
+    def _limits(self, read, real) -> dict[str, float]:
+        """Scores of the real pictures, and of the labels of other pairs."""
         scorer = labels.Scorer(self._truth)
-        for _, batch in self._images(self.dataset.test_a):
-            scorer.add(self._judges.segmenter(batch))
-        return _of_real(scorer) | self._chance
-
-
-def _of_real(scorer: labels.Scorer) -> dict[str, float]:
-    return {f"{name}_of_real": value for name, value in scorer.scores().items()}
+        for _, batch in self._images(real):
+            scorer.add(read(batch))
+        most, least = scorer.scores().items(), self._truth.chance().items()
+        return {f"{name}_of_real": value for name, value in most} | {
+            f"{name}_by_chance": value for name, value in least
+        }

@@ -1,11 +1,12 @@
 """What is measured on translated pictures, each by a class that sees all batches."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-from cyclegan_jax.metrics import fcn, labels, lpips, pictures
+from cyclegan_jax.metrics import labels, lpips, pictures
 from cyclegan_jax.realism import Realism
 
 # Below this share of the target's variety, outputs look alike.
@@ -75,43 +76,39 @@ class Similarity:
         return {name: float(np.mean(np.concatenate(v))) for name, v in found}
 
 
-class LabelScores:
-    """Photo to labels (Zhu et al. 2017, table 3)."""
+class ClassScores:
+    """The classes in translations (Zhu et al. 2017, tables 2 and 3).
+
+    Of label images by their colours, of photographs by a network that sees them.
+    """
 
     def __init__(
-        self, reader: labels.LabelReader, truth: labels.Truth, limits: dict[str, float]
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        truth: labels.Truth,
+        limits: dict[str, float],
+        *,
+        prefix: str = "",
     ):
-        """Takes how labels are read, the truth, and the scores of the real labels."""
-        self._read, self._scorer = reader, labels.Scorer(truth)
-        self._limits = limits
+        """Prepares the scores.
+
+        Args:
+          read: maps uint8 [B, H, W, C] to class indices uint8 [B, H', W'].
+          truth: the true classes.
+          limits: scores between which these lie, by name.
+          prefix: of all names.
+        """
+        self._read, self._scorer = read, labels.Scorer(truth)
+        self._limits, self._prefix = limits, prefix
 
     def add(self, batch: Batch) -> None:
-        """Reads the translations as label images."""
+        """Reads the classes of the translations."""
         self._scorer.add(self._read(batch.fake))
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scores, and those between which they lie."""
-        return self._scorer.scores() | self._limits
-
-
-class PhotoScores:
-    """Labels to photo, as a network sees it (Zhu et al. 2017, table 2)."""
-
-    def __init__(
-        self, segmenter: fcn.Segmenter, truth: labels.Truth, limits: dict[str, float]
-    ):
-        """Takes the network, the truth, and the scores of the real photographs."""
-        self._segmenter, self._scorer = segmenter, labels.Scorer(truth)
-        self._limits = limits
-
-    def add(self, batch: Batch) -> None:
-        """Lets the network name the classes in the translations."""
-        self._scorer.add(self._segmenter(batch.fake))
-
-    def metrics(self) -> dict[str, float]:
-        """Returns the scores, and those between which they lie."""
-        scores = self._scorer.scores() | self._limits
-        return {f"fcn_{name}": value for name, value in scores.items()}
+        """Returns the scores and their limits."""
+        found = (self._scorer.scores() | self._limits).items()
+        return {f"{self._prefix}{name}": value for name, value in found}
 
 
 class Distribution:

@@ -132,10 +132,7 @@ class BiGAN:
     @property
     def translations(self) -> dict[str, Translation]:
         """Generator and encoder."""
-        return {
-            "AtoB": Translation.by("g_ab", self.generator_ab),
-            "BtoA": Translation.by("g_ba", self.generator_ba),
-        }
+        return Translation.each_way(self.generator_ab, self.generator_ba)
 
     def samples(
         self,

@@ -96,23 +96,10 @@ class ContentGAN:
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator, then the generator, which has to please the new one."""
         return (
-            Phase((), self.generate),
+            Phase((), self.names.generate),
             Phase((self.names.judge,), self.discriminator_loss),
             Phase((self.names.generator,), self.generator_loss),
         )
-
-    def generate(
-        self, net: Networks, images: Arrays
-    ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Makes the images that both will learn from, and keeps their noise."""
-        noise = net.keys()
-        fake = net(
-            self.names.generator,
-            images[self.names.given],
-            dropout_keys=noise,
-            keep_stats=False,  # The generator's turn makes the same images again.
-        )
-        return jnp.zeros(()), {"fake": fake, "noise": noise}, {}
 
     def discriminator_loss(
         self, net: Networks, images: Arrays

@@ -160,10 +160,7 @@ class CycleGAN:
     @property
     def translations(self) -> dict[str, Translation]:
         """Each generator is one direction."""
-        return {
-            "AtoB": Translation.by("g_ab", self.generator_ab),
-            "BtoA": Translation.by("g_ba", self.generator_ba),
-        }
+        return Translation.each_way(self.generator_ab, self.generator_ba)
 
     def samples(
         self,

@@ -43,6 +43,11 @@ class Translation(NamedTuple):
 
         return cls((name,), apply, module)
 
+    @classmethod
+    def each_way(cls, ab: nn.Module, ba: nn.Module) -> dict[str, "Translation"]:
+        """Both directions, each by a generator: g_ab and g_ba."""
+        return {"AtoB": cls.by("g_ab", ab), "BtoA": cls.by("g_ba", ba)}
+
 
 @functools.partial(jax.jit, static_argnames="module")
 def _generate(variables, images, *, module):

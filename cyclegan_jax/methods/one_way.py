@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+
+from cyclegan_jax.methods.phases import Arrays, Networks
 
 
 class OneWay(NamedTuple):
@@ -41,6 +44,19 @@ class OneWay(NamedTuple):
     def wanted(self) -> str:
         """The real images of the target domain: real_b or real_a."""
         return f"real_{self.target}"
+
+    def generate(
+        self, net: Networks, images: Arrays
+    ) -> tuple[jax.Array, Arrays, Arrays]:
+        """Makes the images that both players will learn from, and keeps their noise."""
+        noise = net.keys()
+        fake = net(
+            self.generator,
+            images[self.given],
+            dropout_keys=noise,
+            keep_stats=False,  # The generator's turn makes the same images again.
+        )
+        return jnp.zeros(()), {"fake": fake, "noise": noise}, {}
 
     def samples(
         self,

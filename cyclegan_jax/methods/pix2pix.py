@@ -95,23 +95,10 @@ class Pix2Pix:
         if not self.gan:
             return (generator,)
         return (
-            Phase((), self.generate),
+            Phase((), self.names.generate),
             Phase((self.names.judge,), self.discriminator_loss),
             generator,
         )
-
-    def generate(
-        self, net: Networks, images: Arrays
-    ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Makes the images that both will learn from, and keeps their noise."""
-        noise = net.keys()
-        fake = net(
-            self.names.generator,
-            images[self.names.given],
-            dropout_keys=noise,
-            keep_stats=False,  # The generator's turn makes the same images again.
-        )
-        return jnp.zeros(()), {"fake": fake, "noise": noise}, {}
 
     def discriminator_loss(
         self, net: Networks, images: Arrays
