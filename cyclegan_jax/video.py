@@ -2,7 +2,8 @@
 
 Frames travel through pipes as PPM images, which carry their own size: ffmpeg turns
 them upright first. The sound is copied; if its format does not fit into MP4, it is
-converted.
+converted. Colours: what a video does not say is taken as players take it, BT.709 for
+high definition and BT.601 below, and what we write says which of the two it is.
 """
 
 import itertools
@@ -22,6 +23,8 @@ from cyclegan_jax.errors import UserError
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 _FRAMES_AT_ONCE = 8
 _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_PPM = ("-f", "image2pipe", "-c:v", "ppm")
 
 
 class UnreadableVideo(UserError):
@@ -47,11 +50,11 @@ def translate(
     check_installed()
     # Absolute: a name like 12:30.mp4 would be taken for a protocol.
     source, target = pathlib.Path(source).absolute(), target.absolute()
-    rate, count = _probe(source)
+    rate, matrix, count = _probe(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         silent = os.path.join(folder, "silent.mp4")
-        _translate_frames(source, silent, rate, count, translator)
+        _translate_frames(source, silent, rate, matrix, count, translator)
         result = os.path.join(folder, target.name)
         for codec in ("copy", "aac"):
             command = ["ffmpeg", *_QUIET, "-y", "-i", silent, "-i", os.fspath(source)]
@@ -76,42 +79,63 @@ def check_installed() -> None:
         )
 
 
-def _probe(source) -> tuple[str, int | None]:
-    """Returns the frame rate as ffmpeg writes it, and about how many frames."""
+def _matrix(width: int, height: int) -> str:
+    """Returns the colour matrix that players take where nothing is said."""
+    high = max(width, height) >= 1280 or min(width, height) > 576
+    return "bt709" if high else "smpte170m"
+
+
+def _probe(source) -> tuple[str, str, int | None]:
+    """Returns rate and colour matrix in ffmpeg's words, and about how many frames."""
+    wanted = "r_frame_rate,avg_frame_rate,width,height,color_space"
     command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-of", "json"]
-    command += ["-show_entries", "stream=r_frame_rate,avg_frame_rate:format=duration"]
+    command += ["-show_entries", f"stream={wanted}:format=duration"]
     done = subprocess.run([*command, os.fspath(source)], capture_output=True, text=True)
     streams = json.loads(done.stdout or "{}").get("streams")
     if done.returncode or not streams:
         reason = _last_line(done.stderr) or "it has no pictures"
         raise UnreadableVideo(f"video {source} cannot be read ({reason}): replace it")
     # The average: the other one is a common multiple, 90,000 for phones' videos.
+    said = streams[0].get("color_space", "unknown")
+    unsaid = _matrix(streams[0].get("width", 0), streams[0].get("height", 0))
+    matrix = unsaid if said in ("unknown", "reserved") else "auto"
     rates = [streams[0].get(f"{kind}_frame_rate", "0/0") for kind in ("avg", "r")]
     rate = next((r for r in rates if not r.startswith("0/") and "/0" not in r), "25/1")
     seconds = json.loads(done.stdout).get("format", {}).get("duration")
     top, _, bottom = rate.partition("/")
     count = round(float(seconds) * int(top) / int(bottom or 1)) if seconds else None
-    return rate, count
+    return rate, matrix, count
 
 
-def _translate_frames(source, silent, rate, count, translator):
-    ppm = ["-f", "image2pipe", "-c:v", "ppm"]
-    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0", "-r", rate]
-    write = ["ffmpeg", *_QUIET, "-y", *ppm, "-framerate", rate, "-i", "-"]
+def _writing(silent, rate, shape) -> list[str]:
+    """The command that makes a video of frames of a shape."""
+    matrix = _matrix(shape[1], shape[0])
     # Most players want even sides and 4:2:0.
-    write += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", silent]
+    change = f"pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix={matrix}"
+    command = ["ffmpeg", *_QUIET, "-y", *_PPM, "-framerate", rate, "-i", "-"]
+    command += ["-vf", f"{change}:out_range=tv:{_EXACT}", "-pix_fmt", "yuv420p"]
+    command += ["-colorspace", matrix, "-color_range", "tv"]
+    return [*command, "-color_primaries", matrix, "-color_trc", matrix, silent]
+
+
+def _translate_frames(source, silent, rate, matrix, count, translator):
+    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0", "-r", rate]
+    read += ["-vf", f"scale=in_color_matrix={matrix}:{_EXACT}", *_PPM, "-"]
     with (
         tempfile.TemporaryFile("w+") as errors,
         tempfile.TemporaryFile("w+") as problems,
-        subprocess.Popen([*read, *ppm, "-"], stdout=-1, stderr=problems) as reader,
+        subprocess.Popen(read, stdout=-1, stderr=problems) as reader,
         tqdm(total=count, unit="frame", leave=False) as bar,
     ):
         frames = _read_ppm(reader.stdout)
         writer = None
         try:
             while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
-                writer = writer or subprocess.Popen(write, stdin=-1, stderr=errors)
-                for frame in translator(some):
+                translated = translator(some)
+                if writer is None:
+                    write = _writing(silent, rate, translated[0].shape)
+                    writer = subprocess.Popen(write, stdin=-1, stderr=errors)
+                for frame in translated:
                     writer.stdin.write(_ppm(frame))
                 bar.update(len(some))
             reader.wait()

@@ -14,7 +14,15 @@ import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax import images, networks, restore, tiling, torch_runs, translation
+from cyclegan_jax import (
+    images,
+    networks,
+    restore,
+    tiling,
+    torch_runs,
+    translation,
+    video,
+)
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translator import Translator, mirror_pad
 from tests.oracle import cases
@@ -310,6 +318,51 @@ def test_video(run, tmp_path, sound):
         bad = [str(tmp_path / name)]
         assert translation.translate(bad, target.parent, workdir=run) == 1
     assert [p.name for p in target.parent.iterdir()] == ["film.mp4"]
+
+
+def raw_yuv(path):
+    """The mean Y, Cb and Cr of a video, as stored."""
+    command = ["ffmpeg", "-loglevel", "error", "-i", str(path), "-f", "rawvideo"]
+    raw = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
+    planes = np.split(np.frombuffer(raw, np.uint8), [len(raw) * 4 // 6, -len(raw) // 6])
+    return [plane.mean() for plane in planes]
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+@pytest.mark.parametrize(
+    ("size", "tagged", "red", "blue", "name"),
+    [
+        ("1280x720", False, 0.2126, 0.0722, "bt709"),
+        ("1280x720", True, 0.2126, 0.0722, "bt709"),
+        ("64x32", False, 0.299, 0.114, "smpte170m"),
+    ],
+)
+def test_colours_of_videos(tmp_path, size, tagged, red, blue, name):
+    """Against the standards' equations: luma from the weights of red and blue."""
+    source, target = tmp_path / "film.mp4", tmp_path / "out.mp4"
+    colour = np.array([200.0, 60.0, 90.0])
+    made = ["-f", "lavfi", "-i", f"color=0xC83C5A:size={size}:rate=1:duration=1"]
+    made += ["-vf", f"format=rgb24,scale=out_color_matrix={name},format=yuv420p"]
+    made += ["-colorspace", name if tagged else "unknown"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *made, str(source)], check=True)
+    seen = []
+
+    def keep(frames):
+        seen.extend(frames)
+        return frames
+
+    video.translate(source, target, keep)
+    np.testing.assert_allclose(seen[0].mean((0, 1)), colour, atol=5)  # 8 bits of YUV.
+    luma = colour @ (red, 1 - red - blue, blue)
+    expected = [
+        16 + 219 * luma / 255,
+        128 + 112 * (colour[2] - luma) / (1 - blue) / 255,
+        128 + 112 * (colour[0] - luma) / (1 - red) / 255,
+    ]
+    np.testing.assert_allclose(raw_yuv(target), expected, atol=2.5)
+    probe = ["ffprobe", "-v", "error", "-of", "csv=p=0"]
+    probe += ["-show_entries", "stream=color_space", str(target)]
+    assert subprocess.check_output(probe, text=True).strip() == name
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
