@@ -1,6 +1,5 @@
 """The programs of cyclegan_jax, ready to be measured."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +39,7 @@ def build(config):
 
     runtime.configure()
     from cyclegan_jax import experiment, steps
-    from cyclegan_jax.devices import AXIS, Devices
+    from cyclegan_jax.devices import Devices, pmap
 
     size, batch = config.data.crop_size, config.batch_size
     method = experiment.build_method(config)
@@ -48,15 +47,7 @@ def build(config):
     optimizer = experiment.build_optimizer(
         config, experiment.build_schedule(config, steps_per_epoch=1000)
     )
-    step = devices.pmap(
-        functools.partial(
-            steps.train_step,
-            method=method,
-            optimizer=optimizer,
-            axis_name=AXIS,
-            accumulate=config.accumulate,
-        )
-    )
+    step = pmap(experiment.build_step(config, method, optimizer))
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
     images["slot"] = np.arange(batch, dtype=np.int32)
     seed = devices.replicate(np.uint32(0))

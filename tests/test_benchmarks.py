@@ -3,9 +3,10 @@
 import json
 import time
 
+import jax
 import pytest
 
-from benchmarks import alternation, flops, records
+from benchmarks import alternation, flops, ours, records
 
 
 def test_work_of_the_published_networks():
@@ -54,3 +55,17 @@ def test_records(tmp_path):
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["value"] for line in lines] == [1, 2]
     assert lines[0]["versions"]["jax"]
+
+
+def test_our_program_is_the_real_step():
+    """It is built and takes what it is given."""
+    config = ours.make_config(32, 1, batch=2, identity=False)
+    config.generator.width = config.discriminator.width = 4
+    _, step, make_state, make_batch = ours.build(config)
+    state, pools = make_state()
+    after, pools, metrics = jax.eval_shape(step, state, pools, *make_batch())
+    assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(
+        lambda x: x.shape, state
+    )
+    assert "cycle_a" in metrics
+    assert "identity_a" not in metrics
