@@ -6,13 +6,17 @@ import pathlib
 import shutil
 import tempfile
 
+os.environ["JAX_PLATFORMS"] = "cpu"
+# Compiles six times faster, here and in the programs that tests start. XLA's older
+# emitters of fusions are slower when they optimise, and much faster when they do not.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+
 import jax
 import pytest
 
-jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)  # Compiles faster.
 
 # Many tests compile the same step: it is compiled once, for all of pytest's workers and
 # for the programs that tests start.

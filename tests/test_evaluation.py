@@ -1,7 +1,6 @@
 """Evaluation: numbers against formulas and against the pictures that were written."""
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -152,7 +151,6 @@ def command(*arguments):
     return subprocess.run(
         [sys.executable, "evaluate.py", "--inception=none", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,6 +1,5 @@
 """Generators as files: the same function, without this library."""
 
-import os
 import pathlib
 import re
 import subprocess
@@ -43,15 +42,10 @@ def run(tmp_path_factory):
     return path / "run"
 
 
-def environment():
-    return os.environ | {"JAX_PLATFORMS": "cpu"}
-
-
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "cyclegan_jax.export", *map(str, arguments)],
         cwd=ROOT,
-        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -74,7 +68,6 @@ def documented(package, images, model, path):
     result = subprocess.run(
         [sys.executable, "-I", "-c", script],
         cwd=path,
-        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import images, networks, steps
 from cyclegan_jax.methods import phases
@@ -50,7 +51,11 @@ def run(method, num_devices, num_steps=1, optimizer=None, pool_size=8, **options
     def split(tree):
         return jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), tree)
 
-    pools, metrics = split(pools), []
+    # Placed like the step's own outputs: its second call would compile again.
+    mesh = Mesh(np.array(jax.devices()[:num_devices]), ("batch",))
+    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    pools = jax.device_put(split(pools), NamedSharding(mesh, PartitionSpec("batch")))
+    metrics = []
     pmapped = jax.pmap(
         functools.partial(
             steps.train_step,

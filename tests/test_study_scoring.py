@@ -1,7 +1,6 @@
 """Scores of a perceptual study: against NumPy, and who is left out and why."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -184,7 +183,6 @@ def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "cyclegan_jax.study", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=300,

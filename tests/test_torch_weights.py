@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -51,7 +50,6 @@ def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "cyclegan_jax.torch_weights", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=300,

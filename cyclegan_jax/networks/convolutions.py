@@ -15,6 +15,7 @@ from cyclegan_jax.networks import convolutions_cpu
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
 
+@functools.partial(jax.jit, static_argnames=("stride", "padding"))
 def conv(
     x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0
 ) -> jax.Array:
@@ -37,6 +38,7 @@ def conv(
     )
 
 
+@functools.partial(jax.jit, static_argnames=("stride", "padding"))
 def conv_transpose(
     x: jax.Array, kernel: jax.Array, *, stride: int = 2, padding: int = 1
 ) -> jax.Array:
