@@ -24,15 +24,6 @@ from tests.oracle import cases
 METHODS = cases.case_names("method_")
 
 
-def load(name, source):
-    if source == "golden":
-        return cases.load_case(name)
-    pytest.importorskip("torch")
-    from tests.oracle import golden
-
-    return golden.torch_case(name)
-
-
 def build(kind, kwargs):
     common = {k: kwargs[k] for k in ("width", "norm") if k in kwargs}
     if kind == "resnet":
@@ -199,10 +190,9 @@ def inputs(case, t):
     return batch, script
 
 
-@pytest.mark.parametrize("source", ["golden", "live"])
 @pytest.mark.parametrize("name", METHODS)
-def test_training(name, source, monkeypatch):
-    case = load(name, source)
+def test_training(name, monkeypatch):
+    case = cases.load_case(name)
     method = build_method(case)
     optimizer = optax.sgd(case["config"]["settings"]["lr"])
     state, pools = start(case, method, optimizer)

@@ -1,7 +1,7 @@
 """Parity with PyTorch: an independent implementation of the published code.
 
 Every case is compared with numbers that PyTorch computed once, in float64
-(tests/golden), and, where PyTorch is installed, with numbers that it computes now.
+(tests/golden). That it computes the same numbers today is test_oracle.py's concern.
 
 Tolerances: float32 has a relative precision of 6e-8. An output passes through up to
 about 20 sums of up to 2304 products, each followed by a norm: 1e-5 of the largest
@@ -37,20 +37,10 @@ from cyclegan_jax import (
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
 from tests.oracle import cases
 
-SOURCES = ["golden", "live"]
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
 TRAINING = [n for n in cases.case_names() if n.startswith("train")]
 NAMES = ("g_ab", "g_ba", "d_a", "d_b")
 SLOTS = 2
-
-
-def load(name, source):
-    if source == "golden":
-        return cases.load_case(name)
-    pytest.importorskip("torch")
-    from tests.oracle import golden
-
-    return golden.torch_case(name)
 
 
 def build(network, kwargs):
@@ -71,10 +61,9 @@ def assert_close(actual, expected, bound):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=bound * scale)
 
 
-@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_outputs(name, source):
-    case = load(name, source)
+def test_outputs(name):
+    case = cases.load_case(name)
     config = case["config"]
     module = build(config["network"], config["kwargs"])
     variables = torch_names.from_torch(module, cases.subtree(case, "state"))
@@ -175,10 +164,9 @@ def script_of(case, t):
     return batch, script
 
 
-@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", TRAINING)
-def test_training(name, source, monkeypatch):
-    case = load(name, source)
+def test_training(name, monkeypatch):
+    case = cases.load_case(name)
     method, optimizer, state, pools = build_training(case)
     step = scripted_step(method, optimizer, monkeypatch)
     last = case["config"]["steps"]
@@ -217,10 +205,9 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_learning_rates(policy, source):
-    case = load("schedules", source)
+def test_learning_rates(policy):
+    case = cases.load_case("schedules")
     for prefix, numbers in (("", (100, 100, 50)), ("short/", (3, 4, 2))):
         expected = case[prefix + POLICIES[policy]]
         epochs = np.arange(1, len(expected) + 1)
