@@ -73,7 +73,13 @@ def dataloader(folder: str, batches: int):
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
             return pixels.float() / 127.5 - 1.0
 
-    return _take(iter(DataLoader(Unaligned(), batch_size=1, num_workers=2)), batches)
+    loader = DataLoader(
+        Unaligned(),
+        batch_size=1,
+        num_workers=2,
+        multiprocessing_context="fork",  # PyTorch's default, but not in here.
+    )
+    return _take(iter(loader), batches)
 
 
 def _take(stream, batches):
