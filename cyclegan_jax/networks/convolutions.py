@@ -14,8 +14,8 @@ from jax import lax
 from cyclegan_jax.networks import convolutions_cpu
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
-# Tracing takes a third less time. Inlined, because XLA:CPU brings only those convolutions
-# into its fast layout that are not in a function of their own.
+# Tracing takes a third less time. Inlined: XLA:CPU brings only those convolutions into
+# its fast layout that are not in a function of their own.
 _traced_once = functools.partial(
     jax.jit, static_argnames=("stride", "padding"), inline=True
 )
