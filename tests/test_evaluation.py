@@ -68,6 +68,7 @@ def test_numbers_are_those_of_the_pictures(made):
     assert 0 < result["AtoB"]["class_iou"] < result["AtoB"]["per_pixel"] < 1
     assert result["AtoB"]["per_pixel_by_chance"] > 0.3  # Streets are alike.
     assert result["AtoB"]["per_pixel_of_real"] == 1  # Drawn in the palette's colours.
+    assert result["AtoB"]["per_pixel_of_input"] < 0.5  # Photographs are no labels.
     assert not {"per_pixel", "fcn_per_pixel"} & set(result["BtoA"])
 
 

@@ -42,7 +42,7 @@ def result(seed, **scores):
         "AtoB": {
             f"{name}{ending}": value + seed
             for name, value in scores.items()
-            for ending in ("", "_of_real", "_by_chance")
+            for ending in ("", "_of_real", "_of_input", "_by_chance")
         },
     }
 

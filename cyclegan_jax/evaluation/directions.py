@@ -190,18 +190,27 @@ class TestSplit:
 
     @functools.cached_property
     def _label_limits(self) -> dict[str, float]:
-        return self._limits(self._reader, self.dataset.test_b)
+        return self._limits(self._reader, "b")
 
     @functools.cached_property
     def _photo_limits(self) -> dict[str, float]:
-        return self._limits(self._judges.segmenter, self.dataset.test_a)
+        return self._limits(self._judges.segmenter, "a")
 
-    def _limits(self, read, real) -> dict[str, float]:
-        """Scores of the real pictures, and of the labels of other pairs."""
-        scorer = labels.Scorer(self._truth)
-        for _, batch in self._images(real):
-            scorer.add(read(batch))
-        most, least = scorer.scores().items(), self._truth.chance().items()
-        return {f"{name}_of_real": value for name, value in most} | {
-            f"{name}_by_chance": value for name, value in least
+    def _limits(self, read, target) -> dict[str, float]:
+        """What the real pictures get, the labels of other pairs, and doing nothing."""
+        found = {"by_chance": self._truth.chance()}
+        a, b = self.dataset.test_a, self.dataset.test_b
+        real, given = (a, b) if target == "a" else (b, a)
+        sources = {"of_real": real}
+        if given[0].shape[-1] == real[0].shape[-1]:
+            sources["of_input"] = given
+        for limit, source in sources.items():
+            scorer = labels.Scorer(self._truth)
+            for _, batch in self._images(source):
+                scorer.add(read(batch))
+            found[limit] = scorer.scores()
+        return {
+            f"{name}_{limit}": value
+            for limit, scores in found.items()
+            for name, value in scores.items()
         }

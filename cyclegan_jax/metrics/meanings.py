@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-_CHANCE, _REAL, _ERROR = "_by_chance", "_of_real", "_standard_error"
+_ERROR = "_standard_error"
+# Endings of limits between which a metric lies, and what they mean.
+_LIMITS = {
+    "_of_real": "what the real pictures of that domain get: the most to expect",
+    "_of_input": "what the inputs get as they are: doing nothing",
+    "_by_chance": "what the true labels of another picture get",
+}
 # Last part of the name -> (unit, better, meaning of the metrics that end so).
 _KINDS = {
     "l1": ("difference", "less", "mean difference of pixels, white being 1"),
@@ -31,7 +37,7 @@ _AGAINST = {
 
 def kind(metric: str) -> str:
     """Returns what the metric belongs to: its name without limits and errors."""
-    for ending in (_CHANCE, _REAL):
+    for ending in _LIMITS:
         metric = metric.removesuffix(ending)
     return metric
 
@@ -59,10 +65,9 @@ def better(metric: str) -> Callable | None:
 
 def meaning(metric: str) -> str:
     """Says in a few words what a metric is, and which way is better."""
-    if metric.endswith(_CHANCE):
-        return "what the true labels of another picture get"
-    if metric.endswith(_REAL):
-        return "what the real pictures of that domain get: the most to expect"
+    for ending, text in _LIMITS.items():
+        if metric.endswith(ending):
+            return text
     _, way, text = _entry(metric)
     first, _, rest = metric.partition("_")
     if first in ("fid", "kid"):

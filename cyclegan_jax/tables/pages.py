@@ -63,7 +63,11 @@ def _table(results, number, title, direction, rows: Sequence[Row]):
             some = found
             cells = [_cell([m[prefix + name] for m in found]) for name in _SCORES]
         lines.append(f"| {row.title} | {' | '.join(cells)} | {paper} |")
-    for ending, name in (("of_real", "real pictures"), ("by_chance", "chance")):
+    for ending, name in (
+        ("of_real", "real pictures"),
+        ("of_input", "inputs as they are"),
+        ("by_chance", "chance"),
+    ):
         if some:
             keys = [f"{prefix}{score}_{ending}" for score in _SCORES]
             cells = [_cell([some[0][key]]) for key in keys]
