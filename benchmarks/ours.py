@@ -28,8 +28,12 @@ def random_images(size: int, batch: int, seed: int) -> np.ndarray:
     return rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
 
 
-def build(config):
+def build(config, scan: int = 1):
     """Returns the real step, pmapped over all devices, and its arguments' makers.
+
+    Args:
+      config: a run's.
+      scan: steps in a call, by `lax.scan`.
 
     Returns:
       `devices, step, make_state, make_batch`: `make_state()` gives the first two
@@ -47,9 +51,12 @@ def build(config):
     optimizer = experiment.build_optimizer(
         config, experiment.build_schedule(config, steps_per_epoch=1000)
     )
-    step = pmap(experiment.build_step(config, method, optimizer))
+    one = experiment.build_step(config, method, optimizer)
+    step = pmap(one if scan == 1 else _several(one))
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
     images["slot"] = np.arange(batch, dtype=np.int32)
+    if scan > 1:
+        images = {k: np.stack([x] * scan, axis=1) for k, x in images.items()}
     seed = devices.replicate(np.uint32(0))
 
     def make_state():
@@ -60,21 +67,41 @@ def build(config):
     return devices, step, make_state, lambda: (devices.split(images), seed)
 
 
+def _several(step):
+    import jax
+
+    def steps(state, pools, batches, seed):
+        def body(carry, batch):
+            *carry, metrics = step(*carry, batch, seed)
+            return tuple(carry), metrics
+
+        batches = jax.tree.map(lambda x: x.swapaxes(0, 1), batches)  # Steps first.
+        carry, metrics = jax.lax.scan(body, (state, pools), batches)
+        return *carry, metrics
+
+    return steps
+
+
 def training_step(
+    scan: int = 1,
+    calls: int = 1,
     **setting: Any,
 ) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
     """Our real step from uint8 images on the host on; waits for it to end.
 
     Args:
+      scan: steps in a call, see `build`.
+      calls: of the step, in a run.
       **setting: of `make_config`.
     """
-    devices, step, make_state, make_batch = build(make_config(**setting))
+    devices, step, make_state, make_batch = build(make_config(**setting), scan)
     import jax
 
     kept = list(make_state())
 
     def run():
-        *kept[:], metrics = step(*kept, *make_batch())
+        for _ in range(calls):
+            *kept[:], metrics = step(*kept, *make_batch())
         jax.block_until_ready(metrics)
 
     def facts():

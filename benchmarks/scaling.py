@@ -1,7 +1,8 @@
 """What the step costs as images, batch and devices grow, and what remat saves.
 
     python -m benchmarks.scaling                  # size, batch and devices, 6 blocks
-    python -m benchmarks.scaling --memory         # 512x512, 9 blocks: remat, accumulate
+    python -m benchmarks.scaling --memory         # 512x512, 9 blocks: remat
+    python -m benchmarks.scaling --scan           # several steps in a call
 
 Devices are XLA's pretended ones, which share the processor: their cost per image shows
 what the parallel program adds, not a speed-up. Memory is what the compiler plans.
@@ -46,6 +47,22 @@ def measure_time(args) -> None:
     records.append(args.output, records.environment("cpu") | {"settings": kept})
 
 
+def measure_scan(args) -> None:
+    """Four steps by four calls, and by one call that scans."""
+    setting = {"size": 64, "blocks": args.blocks}
+    ways = {"four calls": {"calls": 4}, "one call, lax.scan": {"scan": 4}}
+    results = alternate(
+        [Contestant(n, ours.training_step, setting | w) for n, w in ways.items()],
+        args.rounds,
+    )
+    rows = [
+        [name, f"{r.median / 4:.3f} ± {r.spread:.0%}"] for name, r in results.items()
+    ]
+    records.print_table(["64x64", "s/step"], rows)
+    kept = {name: r.seconds for name, r in results.items()}
+    records.append(args.output, records.environment("cpu") | {"scan": kept})
+
+
 def measure_memory(args) -> None:
     from cyclegan_jax import runtime
 
@@ -77,12 +94,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--scan", action="store_true")
     parser.add_argument("--size", type=int, default=512, help="with --memory")
-    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--blocks", type=int, help="9 with --memory, or else 6")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", default="benchmarks/results/scaling.jsonl")
     args = parser.parse_args()
-    (measure_memory if args.memory else measure_time)(args)
+    args.blocks = args.blocks or (9 if args.memory else 6)
+    measure = measure_memory if args.memory else measure_time
+    (measure_scan if args.scan else measure)(args)
 
 
 if __name__ == "__main__":

@@ -152,13 +152,7 @@ def train_step(
             method, phase, state, arrays, keys, accumulate
         )
         grads, terms = lax.pmean((grads, terms), axis_name)
-        params, opt_state = dict(state.params), dict(state.opt_state)
-        for name, grad in grads.items():
-            updates, opt_state[name] = optimizer.update(
-                grad, opt_state[name], params[name]
-            )
-            params[name] = optax.apply_updates(params[name], updates)
-        state = state.replace(params=params, opt_state=opt_state, norm_stats=norm_stats)
+        state = _update(state, optimizer, grads).replace(norm_stats=norm_stats)
         arrays |= outputs
         for output in sorted(set(outputs) & set(pools)):
             # One draw for both domains would tie their pools together.
@@ -169,6 +163,16 @@ def train_step(
         metrics |= terms
     state = state.replace(step=state.step + 1, ema_params=_average(state, ema_decay))
     return state, pools, metrics
+
+
+@jax.named_scope("optimizer")  # Its name in profiles.
+def _update(state, optimizer, grads):
+    """Updates the networks that have gradients, each with an optimiser of its own."""
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    for name, grad in grads.items():
+        updates, opt_state[name] = optimizer.update(grad, opt_state[name], params[name])
+        params[name] = optax.apply_updates(params[name], updates)
+    return state.replace(params=params, opt_state=opt_state)
 
 
 def _fold(keys, number):

@@ -6,7 +6,7 @@ import time
 import jax
 import pytest
 
-from benchmarks import alternation, flops, ours, records
+from benchmarks import alternation, flops, operations, ours, records
 
 
 def test_work_of_the_published_networks():
@@ -69,3 +69,25 @@ def test_our_program_is_the_real_step():
     )
     assert "cycle_a" in metrics
     assert "identity_a" not in metrics
+    _, step, _, make_batch = ours.build(config, scan=3)
+    again, _, metrics = jax.eval_shape(step, state, pools, *make_batch())
+    assert again == after
+    assert metrics["cycle_a"].shape == (3,)
+
+
+def test_kinds_of_operations():
+    program = """
+  %conv.1 = f32[7,7]{1,0} convolution(%a, %b), metadata={op_name="jit(f)/conv"}
+  ROOT %dot.2 = (f32[7]{0}, s32[]) dot(%a), metadata={op_name="jit(f)/conv/mul"}
+  %fusion.3 = f32[] fusion(%a), calls=%x, metadata={op_name="f/block_0/InstanceNorm_0"}
+  %call.4 = f32[] call(%a), to_apply=%y, metadata={op_name="f/optimizer/add"}
+  %fusion.5 = f32[] fusion(%a), calls=%y, metadata={op_name="f/optimizer/add"}
+  %copy.6 = f32[] copy(%a)
+"""
+    assert operations.kinds_of(program) == {
+        "conv.1": "convolutions",
+        "dot.2": "matrix products (Winograd's, kernel gradients)",
+        "fusion.3": "norms",
+        "fusion.5": "Adam",
+        "copy.6": "all else (activations, copies)",
+    }

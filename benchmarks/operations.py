@@ -1,0 +1,102 @@
+"""Where the time of our training step goes, by kind of operation.
+
+    python -m benchmarks.operations                        # 128x128, 6 blocks
+    python -m benchmarks.operations --size=256 --blocks=9
+
+A profile of XLA's own: each operation of the compiled program says how long it ran, and
+the program says what it was made from. Operations run side by side, so their times add
+up to more than a step's; the table gives shares.
+"""
+
+import argparse
+import collections
+import gzip
+import json
+import pathlib
+import re
+import tempfile
+
+from benchmarks import ours, records
+
+# An instruction of a compiled program: its name, its operation, where it comes from.
+_INSTRUCTION = re.compile(
+    r"^\s*(?:ROOT )?%(?P<name>[\w.-]+) = .*?[\])}] (?P<operation>[a-z-]+)\("
+    r"(?:.*op_name=\"(?P<source>[^\"]*)\")?"
+)
+# The first kind whose pattern is found in "operation source" is the instruction's.
+KINDS = {
+    "convolutions": r"^convolution ",
+    "matrix products (Winograd's, kernel gradients)": r"^dot |dot_general",
+    "between devices": r"^all-reduce",
+    "Adam": r"optimizer",
+    "initial values, pools, random numbers": r"pool|random|threefry",
+    "transforms, patches and padding of convolutions": r"/conv|Conv|reflect|/pad",
+    "norms": r"[Nn]orm",
+    "losses": r"loss|/abs|/square",
+}
+_CONTAINERS = ("call", "while", "conditional")  # Their contents count.
+
+
+def kinds_of(program: str) -> dict[str, str]:
+    """Returns instruction name -> kind, of a compiled program's text."""
+    found = {}
+    for line in program.splitlines():
+        match = _INSTRUCTION.match(line)
+        if not match or match["operation"] in _CONTAINERS:
+            continue
+        text = f"{match['operation']} {match['source'] or ''}"
+        kinds = (kind for kind, pattern in KINDS.items() if re.search(pattern, text))
+        found[match["name"]] = next(kinds, "all else (activations, copies)")
+    return found
+
+
+def measure(config, steps: int) -> dict[str, float]:
+    """Returns kind -> seconds of a step, summed over threads."""
+    import jax
+
+    step, make_state, make_batch = ours.build(config)[1:]
+    kept = list(make_state())
+    kinds = kinds_of(step.lower(*kept, *make_batch()).compile().as_text())
+
+    def run():
+        *kept[:], metrics = step(*kept, *make_batch())
+        jax.block_until_ready(metrics)
+
+    run()
+    run()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, create_perfetto_trace=True):
+            for _ in range(steps):
+                run()
+        (file,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
+        events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+    seconds = collections.Counter()
+    for event in events:
+        if event.get("ph") == "X" and event["name"] in kinds:
+            seconds[kinds[event["name"]]] += event["dur"] / 1e6 / steps
+    return dict(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=128, help="pixels")
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--output", default="benchmarks/results/operations.jsonl")
+    args = parser.parse_args()
+    seconds = measure(ours.make_config(args.size, args.blocks), args.steps)
+    total = sum(seconds.values())
+    rows = [
+        [kind, f"{value:.3f}", f"{value / total:.1%}"]
+        for kind, value in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
+    print(f"{args.size}x{args.size}, {args.blocks} blocks, batch 1, float32")
+    records.print_table(["operations", "s a step", "share"], rows)
+    record = records.environment("cpu") | {"size": args.size, "blocks": args.blocks}
+    records.append(args.output, record | {"seconds": seconds})
+
+
+if __name__ == "__main__":
+    main()
