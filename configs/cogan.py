@@ -4,9 +4,10 @@
     python train.py --config=configs/cogan.py:cityscapes --config.data.path=/data/...
 
 The networks of the released code for 128x128 images with the coupling of its digits,
-trained as released: batches of 128, weight decay, 100,000 steps. On streets everything
-is smaller: 64x64, half the width, batches of 16, 2,000 steps. `smoke` tries an
-installation in seconds.
+trained as released: batches of 128, weight decay, 100,000 steps. Like the discriminator
+for digits, ours has no norm: with batch norms it learned nothing (docs/methods.md). On
+streets everything is smaller: 64x64, half the width, batches of 16, 2,000 steps. `smoke`
+tries an installation in seconds.
 """
 
 import ml_collections
@@ -27,7 +28,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.generator.name = f"coupled_{config.data.crop_size}"
     config.discriminator.name = "coupled"
     config.generator.width = config.discriminator.width = 16 if small else 32
-    config.generator.norm = config.discriminator.norm = "batch"
+    config.generator.norm, config.discriminator.norm = "batch", "none"
     config.loss.gan_mode = "vanilla"
     config.optimizer.policy = "constant"
     config.optimizer.constant_epochs = 10**6  # `max_steps` ends the run.
