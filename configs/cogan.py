@@ -5,9 +5,9 @@
 
 The networks of the released code for 128x128 images with the coupling of its digits,
 trained as released: batches of 128, weight decay, 100,000 steps. Like the discriminator
-for digits, ours has no norm: with batch norms it learned nothing (docs/methods.md). On
-streets everything is smaller: 64x64, half the width, batches of 16, 2,000 steps. `smoke`
-tries an installation in seconds.
+for digits, ours has no norm: with batch norms it learned nothing (docs/methods.md).
+On streets everything is smaller: 64x64, half the width, batches of 16, 2,000 steps.
+`smoke` tries an installation in seconds.
 """
 
 import ml_collections
