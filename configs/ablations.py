@@ -19,15 +19,15 @@
 (Photographs are A here. The paper does not name X: its figure 7 lets "GAN + forward"
 collapse from photo to labels, the way whose cycle is missing; so X are the labels.)
 
-Data: `streets` or `cityscapes`, with their own settings but for the identity loss,
-which tables 4 and 5 do without. `smoke` tries an installation in seconds.
+Data: `streets`, `cityscapes` or `folder`, with their own settings but for the identity
+loss, which tables 4 and 5 do without. `smoke` tries an installation in seconds.
 """
 
 import ml_collections
 
 from configs import default
 
-DATA = ("streets", "cityscapes")
+DATA = ("streets", "cityscapes", "folder")
 ABLATIONS = {
     "full": {},
     "cycle_alone": {"loss.gan": 0.0},

@@ -14,7 +14,7 @@ import ml_collections
 
 from configs import default
 
-DATA = ("streets", "cityscapes")
+DATA = ("streets", "cityscapes", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

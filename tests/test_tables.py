@@ -1,6 +1,10 @@
 """The tables' rows: what they are, how they are run, what is made of the results."""
 
 import json
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -71,6 +75,42 @@ def test_a_failed_process_says_where_and_why(tmp_path):
         work.run(job, tmp_path / "fcn")
     assert not job.result()
     assert job.beside(".train.log").exists()
+
+
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    about = {"data": "streets", "setting": "quick"}
+    work.claim(tmp_path, about)
+    work.claim(tmp_path, about)
+    with pytest.raises(UserError, match="results for setting=quick, not full: give"):
+        work.claim(tmp_path, about | {"setting": "full"})
+
+
+PATIENT = """
+import pathlib, signal, sys, time
+
+def save(*_):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1]).write_text("saved")
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, save)
+pathlib.Path(sys.argv[1]).write_text("started")
+time.sleep(100)
+"""
+
+
+def test_an_interrupted_training_has_time_to_save(tmp_path):
+    said = tmp_path / "said"
+
+    def interrupt():
+        while not said.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        work.call(["-c", PATIENT, str(said)], tmp_path / "log")
+    assert said.read_text() == "saved"
 
 
 @pytest.mark.slow

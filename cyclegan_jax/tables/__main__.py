@@ -4,11 +4,14 @@ r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
     python -m cyclegan_jax.tables --data=streets --setting=full
     python -m cyclegan_jax.tables --data=cityscapes --data_path=/data/cityscapes \
         --setting=full --vgg=vgg16-397923af.pth
+    python -m cyclegan_jax.tables --data=folder --data_path=/data/mine --palette=p.json
 
 Every training is a process of its own; the same command goes on where it stopped.
 """
 
 import os
+import signal
+import sys
 
 from absl import flags
 from etils import epath
@@ -19,7 +22,7 @@ from cyclegan_jax.errors import UserError
 # Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
 SECONDS = {
     "cyclegan": 90,
-    "cogan": 330,
+    "cogan": 350,
     "bigan": 80,
     "simgan": 60,
     "feature_gan": 300,
@@ -49,12 +52,17 @@ _SETTINGS = {
     "full": ((), {}, 3),
 }
 
-_DATA = flags.DEFINE_enum("data", "streets", ["streets", "cityscapes"], "The data.")
-_DATA_PATH = flags.DEFINE_string("data_path", "", "Where Cityscapes lies.")
+_DATA = flags.DEFINE_enum(
+    "data", "streets", ["streets", "cityscapes", "folder"], "The data; A are photos."
+)
+_DATA_PATH = flags.DEFINE_string("data_path", "", "Where they lie.")
+_PALETTE = flags.DEFINE_string("palette", "", "The class colours of a folder's B.")
 _SETTING = flags.DEFINE_enum("setting", "quick", list(_SETTINGS), "How long to train.")
 _SEEDS = flags.DEFINE_integer("seeds", None, "Trainings a row.", lower_bound=1)
 _ROWS = flags.DEFINE_list("rows", "", "Only these rows, such as cyclegan,pix2pix.")
-_OUTPUT = flags.DEFINE_string("output", "runs/tables", "Folder for all of it.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "Folder for all of it; else runs/tables_<data>_<setting>."
+)
 _VGG = flags.DEFINE_string(
     "vgg", "random", "VGG-16 of the feature loss: torchvision's file, or random."
 )
@@ -74,33 +82,54 @@ def main() -> int:
     if unknown := [key for key in _ROWS.value if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
     common, row_flags, seeds = _SETTINGS[_SETTING.value]
-    row_flags = row_flags | {"feature_gan": (f"--config.loss.vgg={_VGG.value}",)}
-    output = epath.Path(os.path.abspath(_OUTPUT.value))
-    data_path = os.path.abspath(_DATA_PATH.value) if _DATA_PATH.value else ""
+    vgg = "random" if _VGG.value == "random" else _absolute(_VGG.value)
+    row_flags = row_flags | {"feature_gan": (f"--config.loss.vgg={vgg}",)}
+    about = {
+        "data": _DATA.value,
+        "setting": _SETTING.value,
+        "data_path": _absolute(_DATA_PATH.value),
+        "palette": _absolute(_PALETTE.value),
+        "vgg": vgg,
+        "fcn_steps": _FCN_STEPS.value,
+    }
+    data_flags = tuple(
+        f"--config.data.{name}={about[key]}"
+        for name, key in (("path", "data_path"), ("palette", "palette"))
+        if about[key]
+    )
+    output = _OUTPUT.value or f"runs/tables_{_DATA.value}_{_SETTING.value}"
+    output = epath.Path(_absolute(output))
     jobs = work.jobs(
         [ROWS[key] for key in (_ROWS.value or ROWS)],
         output,
         data=_DATA.value,
         seeds=_SEEDS.value or seeds,
-        flags=common,
+        flags=(*common, *data_flags),
         row_flags=row_flags,
     )
     clock = _Clock(jobs, known=_DATA.value == "streets" and _SETTING.value == "quick")
     clock.plan()
     if _PLAN.value:
         return 0
+    work.claim(output, about)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     fcn = output / "fcn.safetensors"
     for number, job in enumerate(jobs, 1):
         if job.result():
             continue
         print(f"{number}/{len(jobs)} {job.name}: {clock.left()}", flush=True)
         if not fcn.exists():
-            work.train_fcn(fcn, _DATA.value, data_path, _FCN_STEPS.value)
-        clock.took(job, work.run(job, fcn, data_path))
-        pages.write(output, jobs, {"data": _DATA.value, "setting": _SETTING.value})
-    print(pages.write(output, jobs, {"data": _DATA.value, "setting": _SETTING.value}))
+            work.train_fcn(fcn, _DATA.value, data_flags, _FCN_STEPS.value)
+        clock.took(job, work.run(job, fcn))
+        pages.write(output, jobs, about)
+    print(pages.write(output, jobs, about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
     return 0
+
+
+def _absolute(path):
+    """For programs that run elsewhere; the shell leaves the ~ of --flag=~/x alone."""
+    return os.path.abspath(os.path.expanduser(path)) if path else ""
 
 
 class _Clock:

@@ -37,6 +37,8 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     """
     output, results = epath.Path(output), collect(jobs)
     markdown = "\n".join(_table(results, *table) for table in TABLES)
+    if about.get("vgg") == "random":
+        markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
     run_folder.write_json(output / "tables.json", {**about, "results": results})
     for direction in ("AtoB", "BtoA"):
@@ -83,20 +85,22 @@ def _cell(values):
 
 def _grid(jobs, direction):
     """Input, each method of the comparison, and the truth, for a few test pairs."""
-    done = {}
+    other = "BtoA" if direction == "AtoB" else "AtoB"
+    done, others = {}, []
     for job in jobs:
-        if job.seed == 0 and job.direction in ("", direction) and job.result():
-            done[job.row.key] = job
+        if job.seed == 0 and job.result():
+            if job.direction in ("", direction):
+                done[job.row.key] = job
+            if job.direction in ("", other):
+                others.append(job)
     chosen = [done[row.key] for row in COMPARISON if row.key in done]
     if not chosen:
         return None
-    other = "BtoA" if direction == "AtoB" else "AtoB"
-    both = [job for job in chosen if not job.direction]
     columns = {"input": _pictures(chosen[0], direction, "input")}
     for job in chosen:
         columns[job.row.title] = _pictures(job, direction, "output")
-    if both:  # The other direction's inputs are this one's truth.
-        columns["truth"] = _pictures(both[0], other, "input")
+    if others:  # The other direction's inputs are this one's truth.
+        columns["truth"] = _pictures(others[0], other, "input")
     return images.sample_grid(columns)
 
 

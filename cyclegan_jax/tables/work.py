@@ -86,39 +86,73 @@ def jobs(
     return found
 
 
-def run(job: Job, fcn: epath.PathLike, data_path: str = "") -> float:
+def claim(output: epath.Path, about: dict) -> None:
+    """Makes a folder the one for some settings.
+
+    Args:
+      output: the folder.
+      about: what all its results have in common; written to setting.json.
+
+    Raises:
+      UserError: it has results of other settings.
+    """
+    path = output / "setting.json"
+    before = json.loads(path.read_text()) if path.exists() else about
+    if changed := [name for name, value in about.items() if before.get(name) != value]:
+        name = changed[0]
+        raise UserError(
+            f"{output} has results for {name}={before.get(name)}, not {about[name]}:"
+            " give another --output, or the settings that it was begun with."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    run_folder.write_json(path, about)
+
+
+def run(job: Job, fcn: epath.PathLike) -> float:
     """Trains (or goes on), evaluates, and keeps the result; returns the seconds.
+
+    The result says how many seconds it took in all, with those before it went on.
 
     Args:
       job: what to do.
       fcn: of `train_fcn`, to judge photographs.
-      data_path: where the data lie.
 
     Raises:
       UserError: one of the processes failed; its output is in the run's folder.
     """
-    start = time.monotonic()
-    path = [f"--config.data.path={data_path}"] if data_path else []
+    start, spent = time.monotonic(), job.beside(".seconds")
+    before = float(spent.read_text()) if spent.exists() else 0.0
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
-    call(["train.py", *arguments, *job.flags, *path], job.beside(".train.log"))
     judged = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
-    call(["evaluate.py", *judged], job.beside(".evaluate.log"))
+    try:
+        call(["train.py", *arguments, *job.flags], job.beside(".train.log"))
+        call(["evaluate.py", *judged], job.beside(".evaluate.log"))
+    finally:
+        seconds = before + time.monotonic() - start
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        spent.write_text(str(seconds))
     step = max(int(path.name) for path in (job.folder / "evaluation").iterdir())
     measured = job.folder / "evaluation" / str(step) / "metrics.json"
-    seconds = time.monotonic() - start
     result = json.loads(measured.read_text()) | {"seconds": seconds}
     run_folder.write_json(job.beside(".json"), result)
     return seconds
 
 
-def train_fcn(output: epath.Path, data: str, data_path: str, steps: int) -> None:
+def train_fcn(
+    output: epath.Path, data: str, data_flags: Sequence[str], steps: int
+) -> None:
     """Trains the network that judges the photographs of all rows; see `fcn`.
+
+    Args:
+      output: the file.
+      data: the config that names the data.
+      data_flags: more flags of that config.
+      steps: of training.
 
     Raises:
       UserError: it failed.
     """
-    path = [f"--data_path={data_path}"] if data_path else []
-    arguments = [f"--config=configs/{data}.py", f"--output={output}", *path]
+    arguments = [f"--config=configs/{data}.py", f"--output={output}", *data_flags]
     program = ["-m", "cyclegan_jax.train_fcn", f"--steps={steps}"]
     call([*program, *arguments], output.with_name("train_fcn.log"))
 
@@ -126,18 +160,30 @@ def train_fcn(output: epath.Path, data: str, data_path: str, steps: int) -> None
 def call(arguments: Sequence[str], log: epath.Path) -> None:
     """Runs one of our programs in the repository's root, its output in a file.
 
+    When this one is interrupted, the other is asked to end and has time to save.
+
     Raises:
       UserError: it failed; shows the last line of what it said.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, stdout=file, stderr=file
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # A terminal's Ctrl-C would reach it, too.
         )
-    if done.returncode:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if status:
         said = [line for line in log.read_text().splitlines() if line.strip()]
         last = said[-1].removeprefix("error: ") if said else "it said nothing"
         raise UserError(
-            f"{shlex.join(arguments[:2])} ended with status {done.returncode}: {last}"
+            f"{shlex.join(arguments[:2])} ended with status {status}: {last}"
             f" (all of it is in {log}). The same command goes on from here."
         )
