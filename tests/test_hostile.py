@@ -8,16 +8,19 @@ import zipfile
 
 import numpy as np
 import pytest
+from etils import epath
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from configs import streets
 from cyclegan_jax import experiment, restore, run_folder, writer
-from cyclegan_jax.data import decode
+from cyclegan_jax.data import cycle_gan_tfds, decode
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.photos import open_photo
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation import checkpoint
+from cyclegan_jax.evaluation.instruments import Batch
 
 MANY = settings(
     max_examples=200,
@@ -136,6 +139,33 @@ def test_archive_that_lies_about_a_bomb(tmp_path):
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(UserError, match=r"a\.png"):
         Archive(tmp_path / "a.zip").read("a.png")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archive_that_would_be_unpacked_whole(kind, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", kind) as file:
+        file.writestr("a.png", b"0")
+    with pytest.raises(UserError, match=r"a\.png of .* is not stored or deflated"):
+        Archive(tmp_path / "a.zip")
+
+
+def test_a_prepared_set_that_names_a_class_of_its_own(tmp_path):
+    features = {"featuresDict": {"features": {"image": {"pythonClassName": "evil.X"}}}}
+    (tmp_path / "features.json").write_text(json.dumps(features))
+    (tmp_path / "dataset_info.json").write_text("{}")
+    with pytest.raises(UserError, match=r"names the class evil\.X, which is not TFDS"):
+        cycle_gan_tfds.open_prepared(tmp_path, {})
+
+
+@pytest.mark.parametrize("name", ["a/../../../x.png", "/a/../../x.png", "..", "../.."])
+def test_names_of_images_do_not_leave_the_gallery(name, tmp_path):
+    gallery = checkpoint._Gallery(epath.Path(tmp_path / "evaluation"), "AtoB")
+    picture = np.zeros((1, 4, 4, 3), np.uint8)
+    gallery.save(Batch([name], picture, picture))
+    made = list(tmp_path.rglob("*.png"))
+    assert len(made) == 2
+    folder = tmp_path / "evaluation" / "AtoB"
+    assert all(path.resolve().is_relative_to(folder) for path in made)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class Archive:
             # Threads that still read when the program ends must not lose the file.
             weakref.finalize(self, stream.close).atexit = False
             self._zip = zipfile.ZipFile(stream)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{self.path} is not a readable zip file: {error}"
             ) from None
@@ -78,6 +78,11 @@ class Archive:
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename:
             raise UserError(
                 f"{self.path} holds an entry with an unsafe path, {entry.filename!r}"
+            )
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(  # Python unpacks these whole, whatever size they claim.
+                f"entry {entry.filename} of {self.path} is not stored or deflated, as"
+                " images in archives are; pack the archive anew"
             )
         if entry.file_size > decode.MAX_BYTES:
             raise UserError(

@@ -116,6 +116,7 @@ def open_prepared(
         only TensorFlow reads.
     """
     path = epath.Path(path).expanduser()
+    _refuse_foreign_code(path / "features.json")
     builder = tfds.builder_from_directory(path)
     if missing := sorted(set(_SPLITS.values()) - set(builder.info.splits)):
         raise UserError(
@@ -231,6 +232,26 @@ def _advice(builder: CycleGAN, what: str) -> str:
 
 def _partial_downloads(downloads: epath.Path) -> Iterable[epath.Path]:
     return downloads.glob("*.tmp.*") if downloads.exists() else ()
+
+
+def _refuse_foreign_code(file: epath.Path) -> None:
+    """TFDS imports the classes that a prepared set names: only its own are allowed."""
+    try:
+        found = [json.loads(file.read_text())] if file.exists() else []
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is no JSON: {error}") from error
+    while found:
+        value = found.pop()
+        if isinstance(value, list):
+            found += value
+        if not isinstance(value, dict):
+            continue
+        found += value.values()
+        for key in ("type", "pythonClassName"):
+            name = value.get(key, "")
+            own = str(name).startswith("tensorflow_datasets.")
+            if isinstance(name, str) and "." in name and not own:
+                raise UserError(f"{file} names the class {name}, which is not TFDS's.")
 
 
 def _names(path: epath.Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
