@@ -38,7 +38,7 @@ def main() -> int:
     from cyclegan_jax import loop  # After the flags: importing JAX takes seconds.
 
     if _REPRODUCE.value:
-        return _reproduce(epath.Path(_REPRODUCE.value).expanduser())
+        return _reproduce(epath.Path(_REPRODUCE.value).expanduser().resolve())
     if _CONFIG.value is None:
         raise UserError("--config is missing; see train.py --help.")
     path, _, variant = flags.FLAGS["config"].config_filename.partition(":")

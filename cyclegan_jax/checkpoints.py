@@ -8,6 +8,7 @@ before they are written, tell whether it still is what was saved.
 """
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,19 @@ class DamagedCheckpoint(UserError):
     """A checkpoint that cannot be read, or holds other bits than were saved."""
 
 
+def broken_scores(folder: epath.Path) -> list[epath.Path]:
+    """Lists the files of scores that are no JSON, which Orbax would stumble over."""
+    found = []
+    for file in sorted(folder.glob("*/metrics/metrics")):
+        try:
+            json.loads(file.read_text())
+        except FileNotFoundError:  # Deleted just now.
+            continue
+        except (OSError, ValueError, RecursionError):
+            found.append(file)
+    return found
+
+
 class Checkpoints:
     """The checkpoints in one folder, by step."""
 
@@ -50,6 +64,9 @@ class Checkpoints:
           keep_every: as does the one of every so many steps; 0: none.
           keep_best: `min` or `max`: as does the one whose score is the best by it.
           read_only: leave the folder alone; another process may be writing to it.
+
+        Raises:
+          DamagedCheckpoint: the score of one of them cannot be read.
         """
         policies = ocp.training.preservation_policies
         kept = [policies.LatestN(max(keep, 1))]
@@ -64,6 +81,11 @@ class Checkpoints:
             )
             kept.append(best)
         self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+        if broken := broken_scores(self._folder):
+            raise DamagedCheckpoint(
+                f"the score of a checkpoint, {broken[0]}, is no JSON: delete the folder"
+                " that it is in, or go on with the run, which sets it aside."
+            )
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(

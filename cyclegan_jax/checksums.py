@@ -31,14 +31,22 @@ def _sums(leaves):
 
 
 def _sum(array):
-    """The sum, modulo 2^32, of every value's bits times an odd number of its own."""
+    """The sum, modulo 2^32, of every value's bits, mixed with its place.
+
+    The mixing is a bijection of the bits (MurmurHash3's finaliser; Appleby 2011), so
+    that one changed value always changes the sum; and it is not linear, so that
+    several changes do not cancel, as flipped signs would.
+    """
     width = array.dtype.itemsize * 8
     bits = jax.lax.bitcast_convert_type(array, f"uint{width}").astype(jnp.uint32)
     index, stride = jnp.uint32(0), 1
     for axis in reversed(range(array.ndim)):  # No reshaping: it would move data.
         place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
         index, stride = index + place * jnp.uint32(stride), stride * array.shape[axis]
-    return jnp.sum(bits * (index * jnp.uint32(2 * 0x9E3779B1 % 2**32) + 1))
+    mixed = bits + index * jnp.uint32(0x9E3779B1)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
+    return jnp.sum(mixed ^ (mixed >> 16))
 
 
 def path_name(path: Sequence[Any]) -> str:

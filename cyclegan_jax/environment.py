@@ -68,7 +68,7 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "backend": jax.default_backend(),
-        "runtime": jax.devices()[0].client.platform_version.split("\n")[0],
+        "runtime": jax.devices()[0].client.platform_version.replace("\n", " "),
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
         "variables": {

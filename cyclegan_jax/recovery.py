@@ -5,7 +5,7 @@ import time
 from etils import epath
 
 from cyclegan_jax import hosts
-from cyclegan_jax.checkpoints import Checkpoints, DamagedCheckpoint
+from cyclegan_jax.checkpoints import Checkpoints, DamagedCheckpoint, broken_scores
 
 
 def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:
@@ -27,6 +27,7 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
     # Asked by one: another process may be about to make the folder.
     if not hosts.from_main(folder.exists()):
         return []
+    sentences = _set_scores_aside(folder, aside)
     checkpoints = Checkpoints(folder, read_only=True)
     try:
         for step in reversed(checkpoints.steps()):
@@ -41,7 +42,6 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
                 raise found[0][1]
     finally:
         checkpoints.close()
-    sentences = []
     for step, error in found:
         what = str(error).partition("; delete")[0]
         sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
@@ -50,4 +50,19 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
             target = aside / f"{step}_{time.time_ns()}"
             (folder / str(step)).rename(target)
     hosts.barrier("damaged checkpoints")
+    return sentences
+
+
+def _set_scores_aside(folder, aside):
+    """A checkpoint without its score is as good as one with it, but for comparing."""
+    sentences = []
+    for file in broken_scores(folder) if hosts.is_main() else ():
+        step = file.parent.parent.name
+        aside.mkdir(parents=True, exist_ok=True)
+        file.parent.rename(aside / f"{step}_score_{time.time_ns()}")
+        sentences.append(
+            f"the score of checkpoint {step} cannot be read: it is set aside in"
+            f" {aside}, and the checkpoint goes on without."
+        )
+    hosts.barrier("damaged scores")
     return sentences

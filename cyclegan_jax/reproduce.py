@@ -5,7 +5,8 @@ import json
 import ml_collections
 from etils import epath
 
-from cyclegan_jax import environment, hosts, loop
+from cyclegan_jax import environment, experiment, hosts, loop
+from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 
 
@@ -26,12 +27,13 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         about = json.loads(path.read_text())
         config = ml_collections.ConfigDict(about["config"])
         environment.make_deterministic(config.deterministic)
+        experiment.build_saved_method(config, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error
-    found = environment.differences(about)
     if hosts.is_main():
+        found = environment.differences(about) + _other_data(about, config)
         print(_say(path, found))
     status = loop.train(config, workdir)
     if hosts.is_main() and not status:
@@ -39,6 +41,16 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
             f"Compare: python -m cyclegan_jax.fingerprint {path.parent} {workdir}",
         )
     return status
+
+
+def _other_data(about, config):
+    """Lists the splits whose images are not those of then."""
+    then = about.get("data")
+    if not isinstance(then, dict) or not config.data.fingerprint:
+        return []
+    now = fingerprint(experiment.load_dataset(config))
+    changed = [split for split in now if then.get(split) != now[split]]
+    return [f"data.{split}: {then.get(split)} -> {now[split]}" for split in changed]
 
 
 def _say(path, found):

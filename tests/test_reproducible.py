@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import environment, fingerprint, hosts, loop, reproduce, run_folder
+from cyclegan_jax import (
+    checksums,
+    environment,
+    fingerprint,
+    hosts,
+    loop,
+    reproduce,
+    run_folder,
+)
+from cyclegan_jax.checkpoints import Checkpoints, DamagedCheckpoint
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.images import save_png
+from cyclegan_jax.recovery import set_damaged_aside
 from tests import processes
 
 
@@ -129,10 +139,49 @@ def test_reproduce_by_flag(twice, tmp_path):
     assert "leave out --config" in output
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 3}'])
+def test_reproduce_with_other_images(twice):
+    about = run_folder.read_about(twice[0])
+    config = run_folder.load_config(twice[0])
+    assert reproduce._other_data(about, config) == []
+    about["data"]["train_b"]["sha256"] = "0" * 64
+    (line,) = reproduce._other_data(about, config)
+    assert line.startswith("data.train_b: {")
+
+
+def test_sums_of_flipped_signs():
+    """Changes that are equal and opposite in the bits must not cancel."""
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(8, 6)).astype(np.float32)
+    first = checksums.of_arrays({"a": array})
+    for other in (-array, array[::-1], np.where(array > 0, -array, array), array.T):
+        assert checksums.of_arrays({"a": other.copy()}) != first
+    assert checksums.of_arrays({"a": array.copy()}) == first
+
+
+def test_a_damaged_score_is_set_aside(tmp_path):
+    """Its checkpoint stays, and so does the run."""
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, keep_best=min) as checkpoints:
+        checkpoints.save(3, {"x": np.ones(3, np.float32)}, {}, score=0.5)
+    (score,) = folder.glob("*/metrics/metrics")
+    score.write_text('{"score": 0.')
+    with pytest.raises(DamagedCheckpoint, match="score of a checkpoint"):
+        Checkpoints(folder)
+    (sentence,) = set_damaged_aside(folder, tmp_path / "aside")
+    assert "score of checkpoint 3 cannot be read" in sentence
+    with Checkpoints(folder, keep_best=min) as checkpoints:
+        tree, _ = checkpoints.load_arrays(3)
+        assert checkpoints.best_score() is None
+    np.testing.assert_array_equal(tree["x"], np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"config": 3}', '{"config": {"deterministic": true}}'],
+)
 def test_reproduce_nothing(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(UserError, match="does not describe a run"):
+    with pytest.raises(UserError, match=r"does not describe a run|no networks that"):
         reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
