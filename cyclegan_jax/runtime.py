@@ -7,15 +7,20 @@ beyond rounding.
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import pathlib
 import platform
 import time
+from importlib import metadata
 
 # XLA:CPU hands work to libraries. YNNPACK's sums are much faster than XLA's own, but
 # its convolutions are slower than Eigen's: three times for the residual blocks of a
 # 256x256 generator. An option named in XLA_FLAGS already stays as it is.
 _XLA_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "reduce"}
+# Where there is only a CPU: XLA:CPU takes down the barriers of `remat` before it merges
+# equal operations, so that what is to be computed again is kept instead.
+_CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 _KEEP_DAYS = 60
 
 
@@ -27,13 +32,23 @@ def configure(cache: str | None = None) -> None:
         "" for none. JAX's own JAX_COMPILATION_CACHE_DIR comes first.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    for name, value in _XLA_OPTIONS.items():
+    options = _XLA_OPTIONS if _has_accelerator() else _XLA_OPTIONS | _CPU_OPTIONS
+    for name, value in options.items():
         if name not in flags:  # XLA ends a process whose flags it does not know.
             flags += f" --{name}={value}"
     os.environ["XLA_FLAGS"] = flags.strip()
     _keep_freed_memory()
     if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         _use_cache(pathlib.Path(cache).expanduser() / _processor())
+
+
+def _has_accelerator():
+    """Whether JAX may find one; asking JAX would end what flags can change."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    return bool(metadata.entry_points(group="jax_plugins")) or bool(
+        importlib.util.find_spec("libtpu")
+    )
 
 
 def default_cache() -> str:

@@ -109,6 +109,21 @@ def test_remat_changes_nothing():
     )
 
 
+def test_remat_saves_memory():
+    """Four more blocks need memory for their inputs only."""
+
+    def memory(blocks, **options):
+        module = networks.generator(f"resnet_{blocks}blocks", width=8, **options)
+        x = jnp.zeros((1, 64, 64, 3))
+        shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+        gradient = jax.jit(jax.grad(lambda v: jnp.sum(module.apply(v, x) ** 2)))
+        return gradient.lower(shapes).compile().memory_analysis().temp_size_in_bytes
+
+    plain = memory(6) - memory(2)
+    assert plain > 4 * 2 * 16 * 16 * 32 * 4  # Two activations a block, float32.
+    assert memory(6, remat=True) - memory(2, remat=True) < 0.5 * plain
+
+
 def test_bfloat16_computes_in_bfloat16_with_float32_parameters():
     full = networks.generator("resnet_1blocks", width=8)
     half = networks.generator("resnet_1blocks", width=8, dtype=jnp.bfloat16)

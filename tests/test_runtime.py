@@ -48,10 +48,21 @@ def test_a_program_is_compiled_once(tmp_path):
 def test_options_of_the_user_stay(settings):
     runtime.configure()
     assert "--xla_cpu_experimental_ynn_fusion_type=reduce" in os.environ["XLA_FLAGS"]
-    own = "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=dot"
+    own = "--xla_cpu_experimental_ynn_fusion_type=dot --xla_disable_hlo_passes=x"
     settings.setenv("XLA_FLAGS", own)
     runtime.configure()
     assert os.environ["XLA_FLAGS"] == own
+
+
+def test_options_for_cpus_only(settings):
+    settings.setenv("JAX_PLATFORMS", "cpu")
+    runtime.configure()
+    assert "--xla_disable_hlo_passes=cse_barrier_expander" in os.environ["XLA_FLAGS"]
+    settings.setenv("XLA_FLAGS", "")
+    settings.setenv("JAX_PLATFORMS", "")
+    settings.setattr(runtime.metadata, "entry_points", lambda group: ["a GPU's"])
+    runtime.configure()
+    assert "xla_disable_hlo_passes" not in os.environ["XLA_FLAGS"]
 
 
 def test_cache_folder(settings, tmp_path):
