@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,15 @@ _FRAMES_AT_ONCE = 8
 _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 _EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _PPM = ("-f", "image2pipe", "-c:v", "ppm")
+
+
+class _Video(NamedTuple):
+    """What ffprobe knows of a video, in ffmpeg's words; `frames` is about right."""
+
+    rate: str
+    matrix: str
+    aspect: str
+    frames: int | None
 
 
 class UnreadableVideo(UserError):
@@ -50,11 +60,11 @@ def translate(
     check_installed()
     # Absolute: a name like 12:30.mp4 would be taken for a protocol.
     source, target = pathlib.Path(source).absolute(), target.absolute()
-    rate, matrix, count = _probe(source)
+    about = _probe(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         silent = os.path.join(folder, "silent.mp4")
-        _translate_frames(source, silent, rate, matrix, count, translator)
+        _translate_frames(source, silent, about, translator)
         result = os.path.join(folder, target.name)
         for codec in ("copy", "aac"):
             command = ["ffmpeg", *_QUIET, "-y", "-i", silent, "-i", os.fspath(source)]
@@ -85,9 +95,8 @@ def _matrix(width: int, height: int) -> str:
     return "bt709" if high else "smpte170m"
 
 
-def _probe(source) -> tuple[str, str, int | None]:
-    """Returns rate and colour matrix in ffmpeg's words, and about how many frames."""
-    wanted = "r_frame_rate,avg_frame_rate,width,height,color_space"
+def _probe(source) -> _Video:
+    wanted = "r_frame_rate,avg_frame_rate,width,height,color_space,sample_aspect_ratio"
     command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-of", "json"]
     command += ["-show_entries", f"stream={wanted}:format=duration"]
     done = subprocess.run([*command, os.fspath(source)], capture_output=True, text=True)
@@ -104,28 +113,32 @@ def _probe(source) -> tuple[str, str, int | None]:
     seconds = json.loads(done.stdout).get("format", {}).get("duration")
     top, _, bottom = rate.partition("/")
     count = round(float(seconds) * int(top) / int(bottom or 1)) if seconds else None
-    return rate, matrix, count
+    aspect = streams[0].get("sample_aspect_ratio", "1:1").replace(":", "/")
+    aspect = "1/1" if aspect.startswith("0/") or "/" not in aspect else aspect
+    return _Video(rate, matrix, aspect, count)
 
 
-def _writing(silent, rate, shape) -> list[str]:
+def _writing(silent, about, shape) -> list[str]:
     """The command that makes a video of frames of a shape."""
     matrix = _matrix(shape[1], shape[0])
     # Most players want even sides and 4:2:0.
     change = f"pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix={matrix}"
-    command = ["ffmpeg", *_QUIET, "-y", *_PPM, "-framerate", rate, "-i", "-"]
-    command += ["-vf", f"{change}:out_range=tv:{_EXACT}", "-pix_fmt", "yuv420p"]
+    command = ["ffmpeg", *_QUIET, "-y", *_PPM, "-framerate", about.rate, "-i", "-"]
+    change += f":out_range=tv:{_EXACT},setsar={about.aspect}"
+    command += ["-vf", change, "-pix_fmt", "yuv420p"]
     command += ["-colorspace", matrix, "-color_range", "tv"]
     return [*command, "-color_primaries", matrix, "-color_trc", matrix, silent]
 
 
-def _translate_frames(source, silent, rate, matrix, count, translator):
-    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0", "-r", rate]
-    read += ["-vf", f"scale=in_color_matrix={matrix}:{_EXACT}", *_PPM, "-"]
+def _translate_frames(source, silent, about, translator):
+    colours = f"scale=in_color_matrix={about.matrix}:{_EXACT}"
+    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0"]
+    read += ["-r", about.rate, "-vf", colours, *_PPM, "-"]
     with (
         tempfile.TemporaryFile("w+") as errors,
         tempfile.TemporaryFile("w+") as problems,
         subprocess.Popen(read, stdout=-1, stderr=problems) as reader,
-        tqdm(total=count, unit="frame", leave=False) as bar,
+        tqdm(total=about.frames, unit="frame", leave=False) as bar,
     ):
         frames = _read_ppm(reader.stdout)
         writer = None
@@ -133,7 +146,7 @@ def _translate_frames(source, silent, rate, matrix, count, translator):
             while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
                 translated = translator(some)
                 if writer is None:
-                    write = _writing(silent, rate, translated[0].shape)
+                    write = _writing(silent, about, translated[0].shape)
                     writer = subprocess.Popen(write, stdin=-1, stderr=errors)
                 for frame in translated:
                     writer.stdin.write(_ppm(frame))

@@ -341,7 +341,8 @@ def test_colours_of_videos(tmp_path, size, tagged, red, blue, name):
     source, target = tmp_path / "film.mp4", tmp_path / "out.mp4"
     colour = np.array([200.0, 60.0, 90.0])
     made = ["-f", "lavfi", "-i", f"color=0xC83C5A:size={size}:rate=1:duration=1"]
-    made += ["-vf", f"format=rgb24,scale=out_color_matrix={name},format=yuv420p"]
+    change = f"format=rgb24,scale=out_color_matrix={name},format=yuv420p,setsar=64/45"
+    made += ["-vf", change]
     made += ["-colorspace", name if tagged else "unknown"]
     subprocess.run(["ffmpeg", "-loglevel", "error", *made, str(source)], check=True)
     seen = []
@@ -360,8 +361,8 @@ def test_colours_of_videos(tmp_path, size, tagged, red, blue, name):
     ]
     np.testing.assert_allclose(raw_yuv(target), expected, atol=2.5)
     probe = ["ffprobe", "-v", "error", "-of", "csv=p=0"]
-    probe += ["-show_entries", "stream=color_space", str(target)]
-    assert subprocess.check_output(probe, text=True).strip() == name
+    probe += ["-show_entries", "stream=sample_aspect_ratio,color_space", str(target)]
+    assert subprocess.check_output(probe, text=True).strip() == f"64:45,{name}"
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
