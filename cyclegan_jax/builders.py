@@ -153,11 +153,11 @@ def _cogan(config):
             "method cogan has networks of its own: generator.name is coupled_<size>"
             " with a power of two, such as coupled_128, and discriminator.name coupled."
         )
-    if not d.preprocess.endswith("crop") or d.crop_size != size:
-        raise UserError(
+    if d.preprocess != "resize_and_crop" or d.crop_size != size:
+        raise UserError(  # Test images are to have that size, too.
             f"generator {config.generator.name} draws {size}x{size} images: set"
-            f" data.crop_size={size} (it is {d.crop_size}), and a data.preprocess that"
-            " crops."
+            f" data.crop_size={size} (it is {d.crop_size}) and"
+            " data.preprocess='resize_and_crop'."
         )
     if norms - {"batch", "none"}:
         raise UserError("method cogan needs norm batch (as published) or none.")

@@ -3,10 +3,11 @@
 None of them was measured exactly as ours are: each says what differs.
 """
 
-_ZHU = (
-    "Zhu et al. 2017, table {}; Cityscapes at 128x128, 500 test pairs, an FCN-8s on"
-    " VGG-16: another network and resizing than here"
-)
+_ZHU = "Zhu et al. 2017, table {}; 500 test pairs at 128x128, "
+_JUDGED = {
+    "AtoB": "other resizing than here",
+    "BtoA": "judged by an FCN-8s on VGG-16: another network than here",
+}
 _MMGEN = (
     "the authors' PyTorch weights, by the README of mmgeneration: its own Inception"
     " weights and resizing"
@@ -30,14 +31,17 @@ SCORES = {
 
 _NAMES = ("per_pixel", "per_class", "class_iou")
 _SUMMER, _HORSE = "cycle_gan/summer2winter_yosemite", "cycle_gan/horse2zebra"
-# (data set, direction, metric) -> (value, source and what differs).
+# Method -> (data set, direction, metric) -> (value, source and what differs).
 VALUES = {
-    ("cityscapes", direction, prefix + name): (value, _ZHU.format(table))
-    for direction, prefix, table in (("AtoB", "", 3), ("BtoA", "fcn_", 2))
-    for name, value in zip(_NAMES, SCORES["cyclegan"][direction], strict=True)
+    method: {
+        ("cityscapes", way, prefix + name): (value, _ZHU.format(table) + _JUDGED[way])
+        for way, prefix, table in (("AtoB", "", 3), ("BtoA", "fcn_", 2))
+        for name, value in zip(_NAMES, SCORES[method][way], strict=True)
+    }
+    for method in ("cyclegan", "cogan", "bigan", "simgan", "feature_gan", "pix2pix")
 }
 for _resizing in ("clean", "legacy_pytorch"):
-    VALUES |= {
+    VALUES["cyclegan"] |= {
         (_SUMMER, "AtoB", f"fid_{_resizing}_test"): (77.342, _MMGEN),
         (_SUMMER, "BtoA", f"fid_{_resizing}_test"): (72.631, _MMGEN),
         (_HORSE, "AtoB", f"fid_{_resizing}_test"): (62.111, _MMGEN),

@@ -62,7 +62,10 @@ def write_evaluation_page(
         "data": f"{result['data']}: {counts['A']:,} + {counts['B']:,} test images",
         "rounding": result["rounding"],
     } | ({"note": " ".join(result["notes"])} if result["notes"] else {})
-    tables = {name: _table(result["data"], name, result[name]) for name in galleries}
+    known = published.VALUES.get(result["method"], {})
+    tables = {
+        name: _table(known, result["data"], name, result[name]) for name in galleries
+    }
     _write(
         epath.Path(folder),
         "evaluation.html",
@@ -131,11 +134,11 @@ def _number(value):
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def _table(dataset, direction, metrics):
+def _table(known, dataset, direction, metrics):
     """Rows of name, value, meaning, and what has been published for it."""
     rows = []
     for name, value in metrics.items():
-        found = published.VALUES.get((dataset, direction, name))
+        found = known.get((dataset, direction, name))
         rows.append(
             {
                 "name": name.replace("_", " "),

@@ -184,8 +184,10 @@ def smoke(method, **changes):
     config.generator.width = config.discriminator.width = 4
     config.evaluate_every_steps, config.best_metric = 0, ""
     config.sample_every_steps = 0  # They take longest to compile; see test_samples.
+    config.pool_size = 4  # Full after two steps, so that later ones draw.
     if method == "pix2pix":
         config.data.paired, config.generator.dropout = True, True
+        config.generator.name = "unet_32"
         config.generator.norm = config.discriminator.norm = "batch"
     if method == "simgan":
         config.direction = "BtoA"
@@ -193,7 +195,7 @@ def smoke(method, **changes):
         config.loss.vgg, config.loss.vgg_size = "random", 8
     if method == "cogan":
         config.generator.name, config.discriminator.name = "coupled_32", "coupled"
-        config.generator.norm = config.discriminator.norm = "batch"
+        config.generator.norm, config.discriminator.norm = "batch", "none"
         config.loss.gan_mode = "vanilla"
         config.cogan.inversion_steps = 3
     with config.unlocked():
@@ -334,6 +336,7 @@ def test_cogan_translates_what_it_drew_itself():
         ("cogan", {"generator.name": "resnet_9blocks"}, "coupled_<size>"),
         ("cogan", {"generator.name": "coupled_48"}, "coupled_<size>"),
         ("cogan", {"data.crop_size": 16}, "set data.crop_size=32"),
+        ("cogan", {"data.preprocess": "crop"}, "data.preprocess='resize_and_crop'"),
         ("cogan", {"loss.gan_mode": "wgangp"}, "no gradient penalty"),
         ("cogan", {"generator.norm": "instance"}, "norm batch"),
         ("cyclegan", {"generator.name": "coupled_32"}, "resnet_<n>blocks"),

@@ -93,7 +93,8 @@ def evaluated(tmp_path):
                 images.save_png(tmp_path / name, pixels)
                 entries[-1][kind] = name
     result = {
-        **{"data": "streets", "images": {"A": 4, "B": 4}, "rounding": "nearest"},
+        **{"method": "cyclegan", "data": "streets", "rounding": "nearest"},
+        **{"images": {"A": 4, "B": 4}},
         **{"notes": ["FID is biased."], "warnings": ["AtoB: outputs look alike."]},
         **{"AtoB": {"cycle_l1": 0.1}, "BtoA": {"cycle_l1": 0.2}},
     }

@@ -57,6 +57,9 @@ def test_weights_that_are_something_else(tensors):
     assert len(some) == 94 * 5  # The file has also 94 counters, and a classifier.
     shape = some["Mixed_7c.branch_pool.conv.weight"].shape
     wrong = {"Mixed_7c.branch_pool.conv.weight": np.zeros(shape[::-1], "f4")}
+    classifier = some | {"fc.bias": np.zeros(1000, "f4")}
+    with pytest.raises(UserError, match="classifier of 1000 classes, such as torchvis"):
+        inception.from_torch(classifier, "x.pth")
     with pytest.raises(UserError, match=r"'Mixed_7c\.branch_pool\.conv\.weight'.*fit"):
         inception.from_torch(some | wrong, "x.pth")
     del some["Conv2d_1a_3x3.bn.bias"]

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cyclegan_jax import charts, images, report
+from cyclegan_jax import charts, images, published, report
 
 
 @pytest.fixture
@@ -65,6 +65,18 @@ def test_nothing_is_loaded_from_elsewhere(workdir):
         "samples/step_00001000.png",
     ]
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", page)
+
+
+def test_published_values_are_of_the_method():
+    """Table 3: CycleGAN's 0.58 is not pix2pix's."""
+    key = ("cityscapes", "AtoB", "per_pixel")
+    for method, value in {"cyclegan": 0.58, "pix2pix": 0.85, "simgan": 0.47}.items():
+        known = published.VALUES[method]
+        (row,) = report._table(known, "cityscapes", "AtoB", {"per_pixel": 0.5})
+        assert row["published"].startswith(f"{value} (Zhu et al. 2017, table 3;")
+        assert known[key][0] == value
+    (row,) = report._table(published.VALUES["cyclegan"], "x", "AtoB", {"per_pixel": 1})
+    assert row["published"] == ""
 
 
 def test_long_curves_are_thinned_to_means():

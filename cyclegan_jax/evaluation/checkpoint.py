@@ -35,8 +35,8 @@ def evaluate(
       test_split: from `open_test_split`; None: without FID, KID, FCN and LPIPS.
 
     Returns:
-      What metrics.json holds: {"step", "average", "data", "data_path", "images",
-      "rounding", "notes", "AtoB": {...}, "BtoA": {...}, "warnings"}.
+      What metrics.json holds: {"step", "method", "average", "data", "data_path",
+      "images", "rounding", "notes", "AtoB": {...}, "BtoA": {...}, "warnings"}.
 
     Raises:
       UserError: there is no run, checkpoint or test image, or the folder cannot be
@@ -63,6 +63,7 @@ def evaluate(
         dataset = test_split.dataset
         result = {
             "step": run.step,
+            "method": run.config.method,
             "average": average,
             "data": dataset.name,
             "data_path": data_path,
@@ -134,8 +135,9 @@ class _Gallery:
             self.entries.append(entry)
 
     def _stem(self, name):
-        path = pathlib.PurePosixPath(name)
-        inside = path.relative_to(path.parts[0]) if len(path.parts) > 1 else path
+        # Names may come from a stranger's file: they stay inside the folder.
+        parts = [p for p in pathlib.PurePosixPath(name).parts if p not in ("/", "..")]
+        inside = pathlib.PurePosixPath(*parts[1:] or parts or ["_"])
         stem = os.fsencode(str(inside.with_suffix(""))).decode("utf-8", "replace")
         if stem in self._taken:
             stem = f"{stem}_{inside.suffix[1:]}_{len(self._taken)}"

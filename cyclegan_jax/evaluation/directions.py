@@ -161,14 +161,24 @@ class TestSplit:
                 if same:
                     identity = images.to_uint8(back.translate_float(values))
                 if self.dataset.paired_test:
-                    indices = range(done, done + len(real))
-                    truth = np.stack(
-                        [self._transform(target[i], target.names[i]) for i in indices]
-                    )
+                    truth = self._truths(target, range(done, done + len(real)), fake)
                 fake = images.to_uint8(fake)
                 yield Batch(names, real, fake, cycle, identity, truth)
                 done += len(real)
                 bar.update(len(real))
+
+    def _truths(self, target, indices, fake):
+        found = [self._transform(target[i], target.names[i]) for i in indices]
+        for index, image in zip(indices, found, strict=True):
+            if image.shape[:2] != fake.shape[1:3]:
+                height, width = fake.shape[1:3]
+                raise UserError(
+                    f"test image {target.names[index]} becomes {image.shape[1]}x"
+                    f"{image.shape[0]}, its pair {width}x{height}: pairs are compared"
+                    " pixel by pixel (data.preprocess='resize_and_crop' makes them"
+                    " equal)."
+                )
+        return np.stack(found)
 
     def _images(self, source):
         return data.eval_images(source, self._transform, batch_size=_AT_ONCE)

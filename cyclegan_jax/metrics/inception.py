@@ -19,6 +19,7 @@ from flax import traverse_util
 from cyclegan_jax.errors import UserError
 
 FEATURES = 2048
+_CLASSES = 1008  # Of the classifier, which is not used.
 SIZE = 299  # Pixels: side of the pictures that the network was made for.
 _EPSILON = 1e-3
 
@@ -180,6 +181,12 @@ def from_torch(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, A
     """
     blank = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
     shapes = jax.eval_shape(Inception().init, jax.random.key(0), blank)["params"]
+    classes = np.shape(state_dict.get("fc.bias", np.zeros(_CLASSES)))
+    if classes != (_CLASSES,):
+        raise UserError(
+            f"{source} is a classifier of {classes[0]} classes, such as torchvision's,"
+            f" with the same layers as the FID network of 2015, which has {_CLASSES}."
+        )
     params = {}
     for (layer, leaf), expected in traverse_util.flatten_dict(shapes).items():
         theirs = next(name for name, ours in _LEAVES.items() if ours == leaf)

@@ -37,7 +37,9 @@ class Truth:
         self.unknown = float(counts[classes:].sum() / counts.sum())
 
     def chance(self) -> dict[str, float]:
-        """Returns the scores that the true maps of other pairs would get."""
+        """Returns the scores of other pairs' true maps; none, if there is no other."""
+        if len(self.maps) < 2:
+            return {}
         counts = np.zeros((self.classes,) * 2, np.int64)
         for index, truth in enumerate(self.maps):
             other = self.maps[(index + 1) % len(self.maps)]

@@ -29,7 +29,7 @@ _KINDS = {
 }
 _AGAINST = {
     "cycle": "there and back again: ",
-    "identity": "an image of the output domain, translated: ",
+    "identity": "inputs through the generator of their own domain: ",
     "paired": "against the true picture: ",
     "fcn": "by a network that sees the generated photograph: ",
 }

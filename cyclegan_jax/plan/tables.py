@@ -103,7 +103,10 @@ def largest_batch(settings: Sequence[Setting], usable: float) -> int | None:
     points = [(0, first.memory - first.temporary)]
     points += [(batch, cost.memory) for batch, cost in fitting]
     (small, low), (large, high) = points[-2:]
-    derived = int(large + (usable - high) / ((high - low) / (large - small)))
+    each = (high - low) / (large - small)
+    if each <= 0:  # Nothing to derive from.
+        return large
+    derived = int(large + (usable - high) / each)
     refused = [s.per_device for s in settings if not s.cost.fits]
     return min([derived, *(batch - 1 for batch in refused)])
 

@@ -42,7 +42,7 @@ function draw(figure, chart, weight) {
   const all = curves.flatMap(([, points]) => points);
   const steps = all.map((p) => p[0]), values = all.map((p) => p[1]);
   const x1 = Math.max(...steps) || 1, low = Math.min(0, ...values);
-  const high = Math.max(...values) || 1;
+  const high = Math.max(0, ...values) || (low ? 0 : 1);
   const x = (s) => LEFT + (s / x1) * (W - LEFT - RIGHT);
   const y = (v) => H - BOTTOM - ((v - low) / (high - low)) * (H - TOP - BOTTOM);
   for (const v of ticks(low, high, 4)) {
