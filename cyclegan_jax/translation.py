@@ -14,6 +14,7 @@ from tqdm import tqdm
 from cyclegan_jax import hosts, images, restore, video
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.photos import Photo, open_photo
+from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.data.sources import IMAGE_SUFFIXES, is_hidden
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translator import Size, Translator
@@ -124,8 +125,9 @@ def _cycle_path(output, target):
 
 def _save(path, pixels, photo: Photo):
     """Writes a translation, with the transparency of what it was made from."""
-    if photo.alpha is not None and photo.alpha.shape == pixels.shape[:2]:
-        pixels = np.concatenate([pixels, photo.alpha[..., None]], axis=-1)
+    if photo.alpha is not None and pixels.shape[-1] < 4:
+        alpha = resize(photo.alpha[..., None], *pixels.shape[:2])
+        pixels = np.concatenate([pixels, alpha], axis=-1)
     path.parent.mkdir(parents=True, exist_ok=True)
     images.save_png(path, pixels)
 

@@ -22,6 +22,7 @@ from cyclegan_jax import (
     translation,
     video,
 )
+from cyclegan_jax.data.photos import open_photo
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translator import Translator, mirror_pad
 from tests.oracle import cases
@@ -260,11 +261,25 @@ def test_folders(run, tmp_path, capsys):
     np.testing.assert_array_equal(back, Translator.load(run, "BtoA")(plain))
 
 
+def test_transparency(tmp_path):
+    """Kept at another size, too; a network of four channels has one of its own."""
+    clear = np.dstack([picture(6, 8), np.full((6, 8), 99, np.uint8)])
+    images.save_png(tmp_path / "clear.png", clear)
+    photo = open_photo(tmp_path / "clear.png", 3)
+    for channels, alpha in ((3, 99), (1, 99), (4, 7)):
+        translation._save(
+            tmp_path / "out.png", np.full((12, 16, channels), 7, np.uint8), photo
+        )
+        saved = np.asarray(Image.open(tmp_path / "out.png").convert("RGBA"))
+        np.testing.assert_array_equal(saved, np.full((12, 16, 4), (7, 7, 7, alpha)))
+    photo = open_photo(tmp_path / "clear.png", 4)
+    np.testing.assert_array_equal(photo.pixels, clear)
+    assert photo.alpha is None
+
+
 def test_orientations(tmp_path):
     """All eight, against Pillow's own."""
     from PIL import ImageOps
-
-    from cyclegan_jax.data.photos import open_photo
 
     for orientation in range(1, 9):
         exif = Image.Exif()

@@ -21,7 +21,8 @@ class Photo(NamedTuple):
 
     Attributes:
       pixels: uint8 [H, W, C], C as asked for.
-      alpha: uint8 [H, W], or None if the picture is not transparent anywhere.
+      alpha: uint8 [H, W], or None if the picture is not transparent anywhere, or if
+        `pixels` has it.
     """
 
     pixels: np.ndarray
@@ -33,20 +34,22 @@ def open_photo(path: str | os.PathLike, channels: int) -> Photo:
 
     Args:
       path: of the file (gs:// paths too).
-      channels: 1 (grey) or 3 (colour) that the pixels are converted to.
+      channels: 1 (grey), 3 (colour) or 4 (and alpha) that they are converted to.
 
     Raises:
       UnreadableImage: it cannot be decoded, and why.
     """
     rgba = decode.decode_image(path, channels=4)
     alpha = rgba[..., 3]
-    pixels = decode.convert_channels(np.ascontiguousarray(rgba[..., :3]), channels)
+    pixels = rgba
+    if channels < 4:
+        pixels = decode.convert_channels(np.ascontiguousarray(rgba[..., :3]), channels)
     orientation = _orientation(path)
     upright = [
         np.ascontiguousarray(_turn(array, orientation)) for array in (pixels, alpha)
     ]
     opaque = bool(np.all(alpha == 255))
-    return Photo(upright[0], None if opaque else upright[1])
+    return Photo(upright[0], None if opaque or channels == 4 else upright[1])
 
 
 def _orientation(path) -> int:

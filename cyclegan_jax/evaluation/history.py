@@ -85,7 +85,7 @@ def choose_step(workdir: epath.PathLike, text: str, metric: str = "") -> int:
     if text == "latest":
         return steps[-1]
     if not re.fullmatch("[0-9]+", text):
-        raise UserError(f"step is {text!r}; it can be a number, latest or best.")
+        raise UserError(f"step is {text!r}; it can be a number, latest, best or all.")
     if int(text) not in steps:
         known = ", ".join(map(str, steps))
         raise UserError(f"{workdir} has no checkpoint of step {text}, but of {known}.")
