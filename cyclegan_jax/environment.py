@@ -112,10 +112,17 @@ def _versions():
 
 def _git():
     """Returns the commit of the source code, marked if changed, or None."""
-    root = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+
+    def ask(*arguments):
+        command = [*git, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        return done.stdout.strip()
+
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        if not ask("ls-files", pathlib.Path(__file__).name):
+            return None  # Installed, perhaps in a folder of somebody else's repository.
+        changed = ask("status", "--porcelain", ":/")
+        return ask("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() or None

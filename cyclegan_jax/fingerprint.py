@@ -146,7 +146,11 @@ def main(runs: Sequence[str]) -> int:
                 print(f"  {digits}  {part}")
         return 0
     differences = compare(*runs)
-    print("\n".join(differences) or "The two are the same, bit for bit.")
+    same = "The two are the same, bit for bit"
+    one, other = (restore.steps(run)[-1] for run in runs)
+    if one != other:
+        same += f", up to step {min(one, other)}; one goes on to {max(one, other)}"
+    print("\n".join(differences) or f"{same}.")
     return 1 if differences else 0
 
 

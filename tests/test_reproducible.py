@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -44,6 +45,13 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
+def test_a_run_that_ends_earlier(twice, tmp_path, capsys):
+    shutil.copytree(twice[0], tmp_path / "part")
+    shutil.rmtree(tmp_path / "part" / "checkpoints" / "6")
+    assert fingerprint.main([str(twice[0]), str(tmp_path / "part")]) == 0
+    assert "up to step 4; one goes on to 6." in capsys.readouterr().out
+
+
 def test_every_part_has_digits(twice, capsys):
     assert fingerprint.main([str(twice[0])]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -57,8 +65,6 @@ def test_every_part_has_digits(twice, capsys):
 
 def change(workdir, other, part):
     """Copies a run, with one bit of one array changed."""
-    import shutil
-
     import jax
 
     from cyclegan_jax.checkpoints import Checkpoints
