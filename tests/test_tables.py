@@ -95,7 +95,7 @@ def save(*_):
 
 signal.signal(signal.SIGTERM, save)
 pathlib.Path(sys.argv[1]).write_text("started")
-time.sleep(100)
+time.sleep(30)
 """
 
 
@@ -107,9 +107,13 @@ def test_an_interrupted_training_has_time_to_save(tmp_path):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        work.call(["-c", PATIENT, str(said)], tmp_path / "log")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            work.call(["-c", PATIENT, str(said)], tmp_path / "log")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said.read_text() == "saved"
 
 
