@@ -17,6 +17,9 @@ class Realism:
     """Compares translated pictures with a domain's real ones.
 
     Features of real pictures are computed once, for all checkpoints and conventions.
+
+    Attributes:
+      references: the real pictures that are compared with: `test`, `train+test`.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Realism:
                 if name not in known:
                     raise UserError(f"{name!r} is not one of {', '.join(known)}.")
         self._extractor = extractor
-        self._conventions, self._references = conventions, references
+        self._conventions, self.references = conventions, tuple(references)
         self._real: dict[tuple, np.ndarray] = {}
 
     def measure(
@@ -60,7 +63,7 @@ class Realism:
         metrics = {}
         for convention in self._conventions:
             fake = self._extractor(fakes, convention)
-            for reference in self._references:
+            for reference in self.references:
                 splits = [f"{split}_{b}" for split in reference.split("+")]
                 real = np.concatenate(
                     [self._features(dataset, s, transform, convention) for s in splits]

@@ -1,6 +1,7 @@
 """FID and KID: closed forms, the published formulas, and the network in PyTorch."""
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -65,6 +66,21 @@ def test_weights_that_are_something_else(tensors):
     del some["Conv2d_1a_3x3.bn.bias"]
     with pytest.raises(UserError, match=r"x\.pth lacks the tensor 'Conv2d_1a"):
         inception.from_torch(some, "x.pth")
+
+
+def test_weights_from_elsewhere_are_named(tensors, tmp_path, monkeypatch):
+    np.savez(tmp_path / "weights.npz", **tensors)
+    load = functools.partial(
+        Judges.load,
+        workdir=tmp_path,
+        palette=None,
+        inception=str(tmp_path / "weights.npz"),
+    )
+    (note,) = load().notes
+    assert "not the file that papers use (6726825d0af5f729" in note
+    digest = pretrained.file_sha256(tmp_path / "weights.npz")
+    monkeypatch.setattr(features, "SHA256", digest)
+    assert load().notes == ()
 
 
 def test_weights_as_npz(tensors, tmp_path):
@@ -214,7 +230,10 @@ def test_notes():
     judges = Judges(realism=Realism(Averages()))
     note = TestSplit(dataset, preprocess, judges).notes[0]
     assert "FID is biased upwards for so few pictures (4 and 4, fewer" in note
-    judges = Judges(missing=("FID is missing.",))
+    both = Judges(realism=Realism(Averages(), references=("test", "train+test")))
+    note = TestSplit(dataset, preprocess, both).notes[0]
+    assert "4 translations to B with 12 real pictures, 4 to A with 12" in note
+    judges = Judges(notes=("FID is missing.",))
     assert TestSplit(dataset, preprocess, judges).notes == ["FID is missing."]
     few = dataclasses.replace(dataset, test_class_maps=None)
     blank = np.full((64, 64), VOID, np.uint8)

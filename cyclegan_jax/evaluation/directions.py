@@ -79,7 +79,7 @@ class TestSplit:
             count = len(dataset.palette.names)
             self._truth = labels.Truth(dataset.test_class_maps, count)
             self._coloured = dataset.test_b[0].shape[-1] == 3
-        self.notes = [*judges.missing, *self._data_notes()]
+        self.notes = [*judges.notes, *self._data_notes()]
 
     def _data_notes(self):
         if self._truth and self._truth.unknown:
@@ -89,6 +89,13 @@ class TestSplit:
                 " they do not count."
             )
         counts = [len(self.dataset.test_a), len(self.dataset.test_b)]
+        if self._judges.realism and "train+test" in self._judges.realism.references:
+            more = [len(self.dataset.train_a), len(self.dataset.train_b)]
+            yield (
+                f"Against train+test: {counts[0]} translations to B with"
+                f" {more[1] + counts[1]:,} real pictures, {counts[1]} to A with"
+                f" {more[0] + counts[0]:,}."
+            )
         if self._judges.realism and min(counts) < 3:
             yield "FID and KID need at least 3 pictures of each domain."
         elif self._judges.realism and min(counts) < inception.FEATURES:

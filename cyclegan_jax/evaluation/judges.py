@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from cyclegan_jax import pretrained
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, features
 from cyclegan_jax.metrics.lpips import LPIPS
@@ -20,13 +21,13 @@ class Judges:
       realism: FID and KID.
       segmenter: classes of generated photographs.
       lpips: how different two pictures look.
-      missing: sentences that say why one of them is not there.
+      notes: sentences that say why one of them is not there, or what it is.
     """
 
     realism: Realism | None = None
     segmenter: fcn.Segmenter | None = None
     lpips: LPIPS | None = None
-    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def load(
@@ -52,11 +53,11 @@ class Judges:
         Raises:
           UserError: a file that was named cannot be used.
         """
-        realism, why_no_fid = _realism(inception, references)
-        segmenter, why_no_fcn = _segmenter(fcn_file, workdir, palette)
+        realism, about_fid = _realism(inception, references)
+        segmenter, about_fcn = _segmenter(fcn_file, workdir, palette)
         perceptual = LPIPS.load(lpips_files) if lpips_files else None
-        reasons = tuple(reason for reason in (why_no_fid, why_no_fcn) if reason)
-        return cls(realism, segmenter, perceptual, reasons)
+        notes = tuple(note for note in (about_fid, about_fcn) if note)
+        return cls(realism, segmenter, perceptual, notes)
 
 
 def _realism(inception, references):
@@ -71,7 +72,19 @@ def _realism(inception, references):
         if inception != "auto":
             raise
         return None, f"FID and KID are missing: {error}"
-    return Realism(features.Extractor(weights), references=references), ""
+    note = "" if inception == "auto" else _provenance(inception)
+    return Realism(features.Extractor(weights), references=references), note
+
+
+def _provenance(file):
+    found = pretrained.file_sha256(file)
+    if found == features.SHA256:
+        return ""
+    return (
+        f"FID and KID use the weights in {file} (SHA-256 {found[:16]}...), which is not"
+        f" the file that papers use ({features.SHA256[:16]}...): unless it was made"
+        " from that one, compare them with nobody else's."
+    )
 
 
 def _segmenter(file, workdir, palette):
