@@ -226,7 +226,7 @@ def test_every_metric_is_explained(made):
         (["--workdir=nowhere"], "nowhere holds no run"),
         ([], "--workdir is missing"),
         (["--step=5"], "has no checkpoint of step 5, but of 0"),
-        (["--step=first"], "it can be a number, latest or best"),
+        (["--step=first"], "it can be a number, latest, best or all"),
         (["--metric=AtoB/per_pixel"], "--metric goes with --step=best"),
         (["--step=best", "--metric=AtoB/diversity"], "metric is 'AtoB/diversity'; it"),
         (["--step=best", "--metric=BtoA/fid_clean_test"], "--step=all measures all"),
