@@ -102,10 +102,12 @@ def create_pools(
     Args:
       method: see `methods.phases`.
       slots: of the global batch.
-      pool_size: images remembered for each output, over all slots.
+      pool_size: images remembered for each output, over all slots; 0: no pools.
       image_size: height and width.
       local_slots: slots whose pools are made; by default all.
     """
+    if not pool_size:  # Checkpoints cannot hold arrays without elements.
+        return {}
     capacity = -(-pool_size // slots)
     local = slots if local_slots is None else local_slots
     return {

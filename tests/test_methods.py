@@ -251,6 +251,17 @@ def test_runs_go_on_exactly(method, tmp_path):
             Translator(restore.load(parts), size="tile")
 
 
+def test_runs_without_pools_go_on_exactly(tmp_path):
+    """Checkpoints cannot hold arrays without elements."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert loop.train(smoke("cyclegan", pool_size=0), whole) == 0
+    assert loop.train(smoke("cyclegan", pool_size=0, max_steps=3), parts) == 0
+    assert loop.train(smoke("cyclegan", pool_size=0), parts) == 0
+    arrays = final_arrays(whole)
+    jax.tree.map(np.testing.assert_array_equal, final_arrays(parts), arrays)
+    assert not arrays["pools"]
+
+
 # Translations.
 
 
