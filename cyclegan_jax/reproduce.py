@@ -27,8 +27,8 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         about = json.loads(path.read_text())
         config = ml_collections.ConfigDict(about["config"])
         environment.make_deterministic(config.deterministic)
-        experiment.build_saved_method(config, path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        experiment.build_method(config)  # Whatever a stranger's config lacks, now.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error

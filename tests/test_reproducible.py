@@ -187,7 +187,7 @@ def test_a_damaged_score_is_set_aside(tmp_path):
 )
 def test_reproduce_nothing(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(UserError, match=r"does not describe a run|no networks that"):
+    with pytest.raises(UserError, match="does not describe a run"):
         reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 

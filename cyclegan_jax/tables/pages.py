@@ -70,8 +70,8 @@ def _table(results, number, title, direction, rows: Sequence[Row]):
         ("of_input", "inputs as they are"),
         ("by_chance", "chance"),
     ):
-        if some:
-            keys = [f"{prefix}{score}_{ending}" for score in _SCORES]
+        keys = [f"{prefix}{score}_{ending}" for score in _SCORES]
+        if some and keys[0] in some[0]:  # Labels of one channel are no photographs.
             cells = [_cell([some[0][key]]) for key in keys]
             lines.append(f"| *{name}* | {' | '.join(cells)} | |")
     return "\n".join([*lines, ""])
