@@ -118,7 +118,7 @@ def test_fcn_command(tmp_path):
     palette = experiment.load_dataset(config).palette
     found = Judges.load(workdir=tmp_path, palette=palette, inception="none")
     assert found.segmenter.side == 32
-    assert found.missing == ("FID and KID were not asked for.",)
+    assert found.notes == ("FID and KID were not asked for.",)
 
 
 def test_mistakes(tmp_path, dataset):
@@ -131,5 +131,5 @@ def test_mistakes(tmp_path, dataset):
         Judges.load(palette=None, fcn_file="x", **options)
     with pytest.raises(UserError, match="x cannot be read"):
         Judges.load(palette=CITYSCAPES, fcn_file="x", **options)
-    missing = Judges.load(palette=CITYSCAPES, **options).missing
-    assert "python -m cyclegan_jax.train_fcn" in missing[1]
+    notes = Judges.load(palette=CITYSCAPES, **options).notes
+    assert "python -m cyclegan_jax.train_fcn" in notes[1]
