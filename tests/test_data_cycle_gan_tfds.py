@@ -33,10 +33,10 @@ def png(value):
     return buffer.getvalue()
 
 
-def write_archive(path, broken=False):
+def write_archive(path, broken=False, counts=COUNTS):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
-        for base, (split, count) in enumerate(COUNTS.items()):
+        for base, (split, count) in enumerate(counts.items()):
             for i in reversed(range(count)):
                 archive.writestr(
                     f"facades/{split}/{i}_{split[-1]}.png", png(50 * base + i)
@@ -94,6 +94,25 @@ def test_what_is_written_is_the_tfds_data_set(data_dir):
     )
     assert examples[1]["image"] == png(110)  # 10_A.png, byte for byte
     assert builder.info.features["label"].int2str(examples[1]["label"]) == "A"
+
+
+def test_training_on_pairs(tmp_path):
+    """As `configs/pix2pix.py:facades` does: the names say which images belong."""
+    counts = COUNTS | {"trainA": 12, "trainB": 12}
+    write_archive(tmp_path / "downloads" / "manual" / "facades.zip", counts=counts)
+    dataset = load(tmp_path, paired=True)
+    assert dataset.paired_train
+    reds = [
+        [int(source[i][0, 0, 0]) for i in range(12)]
+        for source in (dataset.train_a, dataset.train_b)
+    ]
+    assert reds[0] != sorted(reds[0])  # 0_A, 10_A, 11_A, 1_A, ...
+    assert reds[1] == [50 + red for red in reds[0]]
+
+
+def test_training_on_pairs_needs_the_same_names(data_dir):
+    with pytest.raises(UserError, match="facades has no pairs to train on"):
+        load(data_dir, paired=True)
 
 
 def test_a_set_that_tfds_prepared_itself_has_no_names_and_no_pairs(data_dir):

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -13,6 +15,7 @@ from PIL import Image
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, fcn_training
+from cyclegan_jax.tables import __main__ as main
 from cyclegan_jax.tables import pages, rows, work
 
 
@@ -87,6 +90,58 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
     work.claim(tmp_path, about)
     with pytest.raises(UserError, match="results for setting=quick, not full: give"):
         work.claim(tmp_path, about | {"setting": "full"})
+
+
+def tables(output, *flags):
+    """The command, started elsewhere than in the repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "cyclegan_jax.tables", f"--output={output}", *flags],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(work.ROOT)},
+        cwd=output.parent,
+    )
+
+
+def test_the_command_plans_and_writes_what_is_there(tmp_path):
+    output = tmp_path / "out"
+    plan = tables(output, "--plan", "--rows=cyclegan,pix2pix")
+    assert plan.returncode == 0, plan.stderr
+    # Seconds of CycleGAN, and of pix2pix in both directions.
+    seconds = (main.SECONDS["cyclegan"] + 2 * main.SECONDS["pix2pix"]) / 60
+    assert f"3 trainings, 0 of them done: about {seconds:.0f} minutes" in plan.stdout
+    assert "pix2pix, BtoA, seed 0" in plan.stdout
+    assert not output.exists()
+    for kind in ("AtoB/input", "AtoB/output", "BtoA/input", "BtoA/output"):
+        folder = output / "runs/cyclegan_seed0/evaluation/8" / kind
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "1.png")
+    scores = result(0, per_pixel=0.5, per_class=0.25, class_iou=0.125)
+    (output / "runs/cyclegan_seed0.json").write_text(json.dumps(scores))
+    done = tables(output, "--rows=cyclegan")
+    assert done.returncode == 0, done.stderr
+    assert "1 trainings, 1 of them done" in done.stdout
+    assert "| CycleGAN | 0.500 | 0.250 | 0.125 |" in (output / "tables.md").read_text()
+    other = tables(output, "--rows=cyclegan", "--fcn_steps=1")
+    assert other.returncode == 2
+    assert "results for fcn_steps=600, not 1" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--rows=dual"], "error: no row 'dual'; there are cogan, "),
+        (["--data=coco"], "coco"),
+        (["--seeds=0"], "seeds"),
+    ],
+)
+def test_mistakes(tmp_path, flags, message):
+    done = tables(tmp_path / "out", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 PATIENT = """
