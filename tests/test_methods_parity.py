@@ -49,7 +49,11 @@ def build_method(case):
         generator = networks.CoupledGenerator(
             size=kwargs["size"], width=kwargs["width"]
         )
-        judge = networks.CoupledDiscriminator(width=kwargs["width"], dropout=False)
+        judge = networks.CoupledDiscriminator(
+            width=kwargs["width"],
+            norm="batch" if nets["d"][1]["normed"] else "none",
+            dropout=False,
+        )
         return cogan.CoGAN(generator, judge, latent_size=kwargs["latent"])
     features, gradient = None, 1.0
     if "vgg" in nets:
@@ -81,6 +85,8 @@ def coupled(tensors, kind):
     generator = kind == "coupled_generator"
 
     def norm(theirs, ours):
+        if f"{theirs}.weight" not in tensors:
+            return
         weight, bias = tensors[f"{theirs}.weight"], tensors[f"{theirs}.bias"]
         params[ours] = {"scale": weight, "bias": bias}
         mean, var = (tensors[f"{theirs}.running_{k}"] for k in ("mean", "var"))
@@ -123,6 +129,8 @@ def coupled(tensors, kind):
             norm(f"rest.{3 * i}", f"norm_{i}")
             prelu(f"rest.{3 * i + 1}", f"prelu_{i}")
         params["full"] = {"kernel": full.T}
+        if "full.bias" in tensors:
+            params["full"]["bias"] = tensors["full.bias"]
         norm("full_norm", "norm_6")
         prelu("full_prelu", "prelu_6")
         out = {"kernel": tensors["out.weight"].T, "bias": tensors["out.bias"]}

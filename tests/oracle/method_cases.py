@@ -103,23 +103,25 @@ def _cases():
             settings={},
             steps=3,
         ),
-        "cogan": partial(
-            method_case,
-            method="cogan",
-            nets={
-                "g": ("coupled_generator", {"latent": 6, "size": 32, "width": 1}),
-                "d": ("coupled_discriminator", {"size": 32, "width": 1}),
-            },
-            settings={"gan_mode": "vanilla"},
-            size=32,
-            latent=6,
-            batch=4,
-        ),
     }
     for name, lua in (("feature_gan", False), ("feature_gan_lua", True)):
         settings = {"content": 10.0, "vgg_size": 24, "lua_gradient": lua}
         made[name] = partial(
             method_case, method="feature_gan", nets=feature, settings=settings
+        )
+    for name, normed in (("cogan", False), ("cogan_batch", True)):
+        judge = {"size": 32, "width": 1, "normed": normed}
+        made[name] = partial(
+            method_case,
+            method="cogan",
+            nets={
+                "g": ("coupled_generator", {"latent": 6, "size": 32, "width": 1}),
+                "d": ("coupled_discriminator", judge),
+            },
+            settings={"gan_mode": "vanilla"},
+            size=32,
+            latent=6,
+            batch=4,
         )
     return {f"method_{name}": make for name, make in made.items()}
 

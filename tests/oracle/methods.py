@@ -199,19 +199,22 @@ class CoupledGenerator(nn.Module):
 class CoupledDiscriminator(nn.Module):
     """The first layer is each domain's own; two logits, fake and real. No dropout."""
 
-    def __init__(self, size: int, width: int):
+    def __init__(self, size: int, width: int, normed: bool = True):
         super().__init__()
-        self.first_a = nn.Conv2d(3, width, 5, 2, 2, bias=False)
-        self.first_b = nn.Conv2d(3, width, 5, 2, 2, bias=False)
-        steps, source = [nn.BatchNorm2d(width), nn.PReLU()], width
+        bias = not normed
+        norm2d = nn.BatchNorm2d if normed else nn.Identity
+        norm1d = nn.BatchNorm1d if normed else nn.Identity
+        self.first_a = nn.Conv2d(3, width, 5, 2, 2, bias=bias)
+        self.first_b = nn.Conv2d(3, width, 5, 2, 2, bias=bias)
+        steps, source = [norm2d(width), nn.PReLU()], width
         for kernel in (5, 5, 3, 3, 3):
-            conv = nn.Conv2d(source, 2 * source, kernel, 2, kernel // 2, bias=False)
+            conv = nn.Conv2d(source, 2 * source, kernel, 2, kernel // 2, bias=bias)
             source *= 2
-            steps += [conv, nn.BatchNorm2d(source), nn.PReLU()]
+            steps += [conv, norm2d(source), nn.PReLU()]
         self.rest = nn.Sequential(*steps)
         pixels = max(1, size // 64) ** 2
-        self.full = nn.Linear(source * pixels, 64 * width, bias=False)
-        self.full_norm, self.full_prelu = nn.BatchNorm1d(64 * width), nn.PReLU()
+        self.full = nn.Linear(source * pixels, 64 * width, bias=bias)
+        self.full_norm, self.full_prelu = norm1d(64 * width), nn.PReLU()
         self.out = nn.Linear(64 * width, 2)
 
     def forward(self, a, b):
