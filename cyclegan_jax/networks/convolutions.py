@@ -7,6 +7,7 @@ accelerators are best served by XLA's own convolution, CPUs by the forms of
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 from jax import lax
@@ -14,14 +15,58 @@ from jax import lax
 from cyclegan_jax.networks import convolutions_cpu
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
-# Tracing takes a third less time. Inlined: XLA:CPU brings only those convolutions into
-# its fast layout that are not in a function of their own.
-_traced_once = functools.partial(
-    jax.jit, static_argnames=("stride", "padding"), inline=True
+# Networks have many convolutions of the same shapes: they are traced once. Inlined:
+# XLA:CPU brings only those into its fast layout that have no function of their own.
+_traced_once = functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+
+
+def _differentiable(cpu: Callable, cpu_gradients: Callable, default: Callable):
+    """Returns (stride, padding, x, kernel) -> y with a backward pass of its own.
+
+    Were each platform's form differentiated by itself, JAX would trace all of them anew
+    for every convolution: half of the time that a training step takes to trace.
+    """
+
+    @_traced_once
+    def forward(stride, padding, x, kernel):
+        return lax.platform_dependent(
+            x,
+            kernel,
+            cpu=functools.partial(cpu, stride, padding),
+            default=functools.partial(default, stride, padding),
+        )
+
+    @_traced_once
+    def backward(stride, padding, x, kernel, dy):
+        def plain(x, kernel, dy):
+            _, vjp = jax.vjp(functools.partial(default, stride, padding), x, kernel)
+            return vjp(dy)
+
+        return lax.platform_dependent(
+            x,
+            kernel,
+            dy,
+            cpu=functools.partial(cpu_gradients, stride, padding),
+            default=plain,
+        )
+
+    convolve = jax.custom_vjp(forward, nondiff_argnums=(0, 1))
+    convolve.defvjp(
+        # Itself again, for gradients of gradients.
+        lambda *args: (convolve(*args), args[2:]),
+        lambda stride, padding, saved, dy: backward(stride, padding, *saved, dy),
+    )
+    return convolve
+
+
+_conv = _differentiable(
+    convolutions_cpu.conv, convolutions_cpu.conv_gradients, conv_xla
+)
+_conv_transpose = _differentiable(
+    conv_transpose_xla, convolutions_cpu.conv_transpose_gradients, conv_transpose_xla
 )
 
 
-@_traced_once
 def conv(
     x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0
 ) -> jax.Array:
@@ -36,15 +81,9 @@ def conv(
     Returns:
       [B, (H + 2 padding - kh) // stride + 1, likewise for W, O].
     """
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(convolutions_cpu.conv, stride, padding),
-        default=functools.partial(conv_xla, stride, padding),
-    )
+    return _conv(stride, padding, x, kernel)
 
 
-@_traced_once
 def conv_transpose(
     x: jax.Array, kernel: jax.Array, *, stride: int = 2, padding: int = 1
 ) -> jax.Array:
@@ -63,9 +102,4 @@ def conv_transpose(
     Returns:
       [B, stride H, stride W, O].
     """
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(convolutions_cpu.conv_transpose, stride, padding),
-        default=functools.partial(conv_transpose_xla, stride, padding),
-    )
+    return _conv_transpose(stride, padding, x, kernel)

@@ -7,8 +7,8 @@ numbers are computed in other forms; and 3x3 convolutions between many channels,
 of a generator's work, with fewer products (`winograd`). docs/performance.md has the
 measurements.
 
-A form is a function of (x, kernel); the backward pass differentiates, for each
-argument, whichever form has the fast gradient.
+A form is a function of (x, kernel); the gradients differentiate, for each argument,
+whichever form has the fast one.
 """
 
 import functools
@@ -24,7 +24,6 @@ _MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
 _LARGE = 5  # Side of a kernel.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.conv`."""
     if _suits_winograd(stride, padding, x, kernel):
@@ -35,12 +34,10 @@ def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Arra
     return conv_xla(stride, padding, x, kernel)
 
 
-def _conv_fwd(stride, padding, x, kernel):
-    return conv(stride, padding, x, kernel), (x, kernel)
-
-
-def _conv_bwd(stride, padding, saved, dy):
-    x, kernel = saved
+def conv_gradients(
+    stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns what the gradient dy of `conv` is for x and for the kernel."""
     if _suits_winograd(stride, padding, x, kernel):
         dx = winograd.input_gradient(dy, kernel)
         if padding:
@@ -59,9 +56,6 @@ def _conv_bwd(stride, padding, saved, dy):
     return dx, dkernel
 
 
-conv.defvjp(_conv_fwd, _conv_bwd)
-
-
 def _suits_winograd(stride, padding, x, kernel):
     """Whether it is applicable, precise and fast."""
     kh, kw, *channels = kernel.shape
@@ -74,20 +68,10 @@ def _suits_winograd(stride, padding, x, kernel):
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def conv_transpose(
-    stride: int, padding: int, x: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    """See `convolutions.conv_transpose`."""
-    return conv_transpose_xla(stride, padding, x, kernel)
-
-
-def _conv_transpose_fwd(stride, padding, x, kernel):
-    return conv_transpose(stride, padding, x, kernel), (x, kernel)
-
-
-def _conv_transpose_bwd(stride, padding, saved, dy):
-    x, kernel = saved
+def conv_transpose_gradients(
+    stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns what the gradient dy of `conv_transpose_xla` is for x and the kernel."""
     kh, kw, channels, out = kernel.shape
     xla = functools.partial(conv_transpose_xla, stride, padding)
     (dx,) = jax.vjp(lambda x: xla(x, kernel), x)[1](dy)
@@ -97,9 +81,6 @@ def _conv_transpose_bwd(stride, padding, saved, dy):
     product = patches.reshape(-1, patches.shape[-1]).T @ x.reshape(-1, channels)
     dkernel = product.reshape(kh, kw, out, channels)[::-1, ::-1].swapaxes(2, 3)
     return dx, dkernel
-
-
-conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
 
 
 def _zero_pad(x, padding):
