@@ -95,9 +95,14 @@ def differences(saved: Mapping[str, Any]) -> list[str]:
                     found.append(f"{key}.{name}: {pair[0]} -> {pair[1]}")
         elif then != now[key]:
             found.append(f"{key}: {then} -> {now[key]}")
-    if str(now["git"]).endswith("-dirty"):
-        found.append("git: the source code has changes that are not committed")
     return found
+
+
+def uncommitted() -> list[str]:
+    """Says, as `differences` does, that a commit does not describe the source code."""
+    if str(_git()).endswith("-dirty"):
+        return ["git: the source code has changes that are not committed"]
+    return []
 
 
 def _versions():

@@ -5,7 +5,7 @@ import json
 import ml_collections
 from etils import epath
 
-from cyclegan_jax import environment, experiment, hosts, loop
+from cyclegan_jax import environment, experiment, hosts, loop, run_folder
 from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 
@@ -33,8 +33,11 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error
     if hosts.is_main():
-        found = environment.differences(about) + _other_data(about, config)
-        print(_say(path, found))
+        found = environment.differences(about) + environment.uncommitted()
+        print(_say(path, found + _other_data(about, config)))
+        for note in run_folder.notes(about):
+            changed = "; ".join(map(str, note["changed"])) or "all as at the start"
+            print(f"That run went on after step {note.get('after_step')}: {changed}.")
     status = loop.train(config, workdir)
     if hosts.is_main() and not status:
         print(

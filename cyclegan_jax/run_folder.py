@@ -129,6 +129,32 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
         raise _cannot_write(workdir, error) from error
 
 
+def went_on(workdir: epath.PathLike, step: int) -> None:
+    """Notes in run.json where a run goes on elsewhere, or with other versions.
+
+    Args:
+      workdir: the run's folder.
+      step: finished steps.
+    """
+    about = read_about(workdir)
+    before = notes(about)
+    changed = environment.differences(about) if about else []
+    if changed != (before[-1]["changed"] if before else []):
+        note = {"after_step": step, "changed": changed}
+        about["went_on"] = [*before, note]
+        write_json(epath.Path(workdir) / "run.json", about)
+
+
+def notes(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns what `went_on` has noted in a run.json; leaves out what it has not."""
+    found = about.get("went_on")
+    return [
+        note
+        for note in (found if isinstance(found, list) else [])
+        if isinstance(note, dict) and isinstance(note.get("changed"), list)
+    ]
+
+
 def _cannot_write(workdir, error):
     return UserError(
         f"the run's folder {workdir} cannot be written to"

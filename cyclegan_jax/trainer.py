@@ -104,6 +104,8 @@ class Trainer:
             keep_best=self.better,
         )
         self._restore()
+        if hosts.is_main():
+            run_folder.went_on(self.workdir, self.step)
 
     def _load_initial(self):
         """Loads the run to start from, if any, and checks that its networks fit."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan_jax import run_folder
 from cyclegan_jax.checkpoints import Checkpoints
 from tests import processes
 from tests.processes.steps import RATE
@@ -98,6 +99,9 @@ def test_another_number_of_devices_goes_on(one_device, tmp_path):
     train_steps(tmp_path / "run", 1, 8, steps=10)
     train_steps(tmp_path / "run", 1, 1, steps=30)
     kept = train_steps(tmp_path / "run", 2, 2)
+    notes = run_folder.notes(run_folder.read_about(tmp_path / "run" / "run"))
+    assert [note["after_step"] for note in notes] == [10, 30]
+    assert "processes: 1 -> 2" in notes[1]["changed"]
     assert kept["order"] == [x for x in one_device["order"] if int(x.split()[0]) > 30]
     np.testing.assert_allclose(one_device["losses"][30:], kept["losses"], rtol=1e-4)
     for name in pool_names(kept):

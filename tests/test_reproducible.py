@@ -123,13 +123,35 @@ def test_reproduce(twice, tmp_path, monkeypatch, capsys):
     about = run_folder.read_about(twice[0])
     about["packages"]["jax"] = "0.0.1"
     about["variables"] = {}
+    about["went_on"] = [{"after_step": 2, "changed": ["machine: x -> y"]}]
     (tmp_path / "run.json").write_text(json.dumps(about))
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
     assert reproduce.reproduce(tmp_path / "run.json", tmp_path / "again") == 0
     out = capsys.readouterr().out
     assert "packages.jax: 0.0.1 -> " in out
     assert "variables.XLA_FLAGS: (none) -> " in out
+    assert "went on after step 2: machine: x -> y." in out
     assert run_folder.read_config(tmp_path / "again") == about["config"]
+
+
+def test_going_on_elsewhere_leaves_a_trace(tmp_path, monkeypatch):
+    run_folder.create(tmp_path, {"seed": 3})
+    began = run_folder.read_about(tmp_path)
+    run_folder.went_on(tmp_path, 4)
+    assert run_folder.read_about(tmp_path) == began
+    there = environment.describe() | {"processes": 2}
+    monkeypatch.setattr(environment, "describe", lambda: there)
+    run_folder.went_on(tmp_path, 5)
+    run_folder.went_on(tmp_path, 7)  # Still there.
+    monkeypatch.undo()
+    run_folder.went_on(tmp_path, 9)
+    about = run_folder.read_about(tmp_path)
+    assert about.pop("went_on") == [
+        {"after_step": 5, "changed": ["processes: 1 -> 2"]},
+        {"after_step": 9, "changed": []},
+    ]
+    assert about == began
+    assert run_folder.notes({"went_on": [3, {"changed": 4}]}) == []
 
 
 def test_reproduce_by_flag(twice, tmp_path):
