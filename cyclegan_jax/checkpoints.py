@@ -22,6 +22,8 @@ from cyclegan_jax.errors import UserError
 
 # What Orbax and TensorStore raise on files with holes or flipped bits.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
+# The storage's fault and not the files': they may be sound.
+_UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "ABORTED")
 
 # What fails in Orbax's threads is raised here as well, without a page of tracebacks.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
@@ -39,9 +41,16 @@ def broken_scores(folder: epath.Path) -> list[epath.Path]:
             json.loads(file.read_text())
         except FileNotFoundError:  # Deleted just now.
             continue
-        except (OSError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             found.append(file)
     return found
+
+
+def _is_unreachable(error):
+    if isinstance(error, OSError):
+        missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+        return not isinstance(error, missing)
+    return str(error).startswith(_UNREACHABLE)  # TensorStore's are ValueErrors.
 
 
 class Checkpoints:
@@ -228,6 +237,11 @@ class Checkpoints:
 
     def _cannot_read(self, step, error):
         reason = str(error).strip().split("\n")[0][:200]
+        if _is_unreachable(error):
+            return UserError(
+                f"checkpoint {self._folder / str(step)} cannot be read now ({reason});"
+                " it may be sound: see to the storage, and try again."
+            )
         return DamagedCheckpoint(
             f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
             " delete that folder to go on from the checkpoint before."

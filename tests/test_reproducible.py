@@ -1,11 +1,13 @@
 """The same run twice, what run.json keeps of it, and how differences are found."""
 
+import errno
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from configs import streets
 from cyclegan_jax import (
@@ -201,6 +203,38 @@ def test_a_damaged_score_is_set_aside(tmp_path):
         tree, _ = checkpoints.load_arrays(3)
         assert checkpoints.best_score() is None
     np.testing.assert_array_equal(tree["x"], np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "left"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "cannot be read now", [3, 4]),
+        (ValueError("UNAVAILABLE: no route to host"), "cannot be read now", [3, 4]),
+        (ValueError("DATA_LOSS: 3 bytes are missing"), "it is set aside", [3]),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "it is set aside", [3]),
+    ],
+)
+def test_storage_that_fails_is_no_damage(tmp_path, monkeypatch, error, what, left):
+    """What may be sound when the network is back is not moved."""
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder) as checkpoints:
+        for step in (3, 4):
+            checkpoints.save(step, {"x": np.ones(3, np.float32)}, {})
+    load = ocp.training.Checkpointer.load
+
+    def fail(self, step, *args):
+        if step == 4:
+            raise error
+        return load(self, step, *args)
+
+    monkeypatch.setattr(ocp.training.Checkpointer, "load", fail)
+    try:
+        (sentence,) = set_damaged_aside(folder, tmp_path / "aside")
+    except UserError as raised:
+        sentence = str(raised)
+    assert what in sentence
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        assert checkpoints.steps() == left
 
 
 @pytest.mark.parametrize(
