@@ -8,7 +8,6 @@ before they are written, tell whether it still is what was saved.
 """
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -19,38 +18,18 @@ from orbax.checkpoint import v1 as ocp
 
 from cyclegan_jax import checksums
 from cyclegan_jax.errors import UserError
-
-# What Orbax and TensorStore raise on files with holes or flipped bits.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
-# The storage's fault and not the files': they may be sound.
-_UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "ABORTED")
+from cyclegan_jax.sound_checkpoints import (
+    UNREADABLE,
+    DamagedCheckpoint,
+    broken_scores,
+    cannot_read,
+    cannot_write,
+    check_bits,
+    check_shapes,
+)
 
 # What fails in Orbax's threads is raised here as well, without a page of tracebacks.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-
-
-class DamagedCheckpoint(UserError):
-    """A checkpoint that cannot be read, or holds other bits than were saved."""
-
-
-def broken_scores(folder: epath.Path) -> list[epath.Path]:
-    """Lists the files of scores that are no JSON, which Orbax would stumble over."""
-    found = []
-    for file in sorted(folder.glob("*/metrics/metrics")):
-        try:
-            json.loads(file.read_text())
-        except FileNotFoundError:  # Deleted just now.
-            continue
-        except (ValueError, RecursionError):
-            found.append(file)
-    return found
-
-
-def _is_unreachable(error):
-    if isinstance(error, OSError):
-        missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-        return not isinstance(error, missing)
-    return str(error).startswith(_UNREACHABLE)  # TensorStore's are ValueErrors.
 
 
 class Checkpoints:
@@ -148,7 +127,7 @@ class Checkpoints:
                 custom_metadata=described,
             )
         except (OSError, ValueError) as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self._folder, error) from error
 
     def wait(self) -> None:
         """Waits until the last checkpoint is complete.
@@ -162,7 +141,7 @@ class Checkpoints:
         try:
             response.result()
         except (OSError, ValueError) as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self._folder, error) from error
 
     def load(self, step: int, abstract: Any) -> tuple[Any, dict[str, Any]]:
         """Loads the tree and the extra values of a step.
@@ -177,11 +156,11 @@ class Checkpoints:
         """
         try:
             metadata = self._checkpointer.metadata(step)
-            self._check_shapes(step, metadata.metadata, abstract)
+            check_shapes(self._folder / str(step), metadata.metadata, abstract)
             tree = self._checkpointer.load(step, abstract)
-            return tree, self._check_bits(tree, metadata.custom_metadata)
-        except _UNREADABLE as error:
-            raise self._cannot_read(step, error) from error
+            return tree, check_bits(tree, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
 
     def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
         """Loads only what translating images needs, as the checkpoint describes it.
@@ -208,9 +187,9 @@ class Checkpoints:
             context.pytree.loading.partial_load = True
             with context:
                 loaded = self._checkpointer.load(step, {"state": abstract})
-            self._check_bits(loaded, metadata.custom_metadata)
-        except _UNREADABLE as error:
-            raise self._cannot_read(step, error) from error
+            check_bits(loaded, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
         return {"ema_params": {}, "norm_stats": {}, **loaded["state"]}
 
     def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -230,62 +209,10 @@ class Checkpoints:
             metadata = self._checkpointer.metadata(step)
             abstract = _abstract(metadata.metadata, device)
             tree = self._checkpointer.load(step, abstract)
-            extra = self._check_bits(tree, metadata.custom_metadata)
-        except _UNREADABLE as error:
-            raise self._cannot_read(step, error) from error
+            extra = check_bits(tree, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
         return jax.device_get(tree), extra
-
-    def _cannot_read(self, step, error):
-        reason = str(error).strip().split("\n")[0][:200]
-        if _is_unreachable(error):
-            return UserError(
-                f"checkpoint {self._folder / str(step)} cannot be read now ({reason});"
-                " it may be sound: see to the storage, and try again."
-            )
-        return DamagedCheckpoint(
-            f"checkpoint {self._folder / str(step)} cannot be read ({reason});"
-            " delete that folder to go on from the checkpoint before."
-        )
-
-    def _check_bits(self, tree, saved):
-        """Returns the extra values, if they and the tree are what was saved.
-
-        Raises:
-          ValueError: they are not.
-        """
-        saved = saved or {}
-        whole = checksums.of_json(saved.get("extra"), saved.get("checksums"))
-        if saved.get("digest") != whole:
-            raise ValueError("its description is damaged or missing")
-        for name, found in checksums.of_arrays(tree).items():
-            if saved["checksums"].get(name) != found:
-                raise ValueError(f"{name} has other bits than were saved")
-        return saved["extra"]
-
-    def _check_shapes(self, step, saved, abstract):
-        def shapes(tree):
-            flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-            return {checksums.path_name(path): tuple(leaf.shape) for path, leaf in flat}
-
-        saved, expected = shapes(saved), shapes(abstract)
-        if missing := sorted(set(expected) - set(saved)):  # The config is the same.
-            raise KeyError(f"{missing[0]} is missing in it")
-        for name in sorted(set(saved) | set(expected)):
-            if saved.get(name) != expected.get(name):
-                raise UserError(
-                    f"checkpoint {self._folder / str(step)} is of another network:"
-                    f" {name} is {saved.get(name, 'missing')} there and"
-                    f" {expected.get(name, 'missing')} by the configuration."
-                )
-
-    def _cannot_write(self, error):
-        reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
-        if "No space left on device" in reason:  # TensorStore's is no OSError.
-            reason = "no space left on device"
-        return UserError(
-            f"a checkpoint cannot be written to {self._folder} ({reason});"
-            " the checkpoints already there are still valid."
-        )
 
     def close(self) -> None:
         """Finishes the last save and closes the folder.

@@ -5,7 +5,8 @@ import time
 from etils import epath
 
 from cyclegan_jax import hosts
-from cyclegan_jax.checkpoints import Checkpoints, DamagedCheckpoint, broken_scores
+from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.sound_checkpoints import DamagedCheckpoint, broken_scores
 
 
 def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:

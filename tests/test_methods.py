@@ -70,7 +70,8 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cogan"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_two_devices_equal_one(name):
     """Noise, latent vectors and batch statistics are by slot, not by device."""
     assert_close(run(make(name), 1, num_steps=2), run(make(name), 2, num_steps=2))

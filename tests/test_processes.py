@@ -59,7 +59,7 @@ def one_device(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num", "many"), [(1, 2), (1, 8), (2, 2), (4, 1)])
+@pytest.mark.parametrize(("num", "many"), [(1, 2), (1, 4), (1, 8), (2, 4), (4, 1)])
 def test_devices_and_processes_do_not_matter(one_device, num, many, tmp_path):
     """Data and decisions are the same; numbers differ by rounding alone.
 

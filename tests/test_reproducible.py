@@ -19,12 +19,13 @@ from cyclegan_jax import (
     reproduce,
     run_folder,
 )
-from cyclegan_jax.checkpoints import Checkpoints, DamagedCheckpoint
+from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.images import save_png
 from cyclegan_jax.recovery import set_damaged_aside
+from cyclegan_jax.sound_checkpoints import DamagedCheckpoint
 from tests import processes
 
 
