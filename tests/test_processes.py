@@ -158,6 +158,32 @@ def test_lost_process_ends_the_job_and_the_next_goes_on(finished, tmp_path, vict
         assert (finished / name).read_bytes() == (workdir / name).read_bytes(), name
 
 
+@pytest.mark.slow
+def test_one_of_four_is_lost(tmp_path):
+    workdir = tmp_path / "run"
+    command = (*TRAIN, f"--workdir={workdir}")
+    job = processes.start(
+        (*command, "--config.max_steps=100000"), processes=4, devices=1
+    )
+    wait_for_step(workdir, 6)
+    job[2].kill()
+    start = time.monotonic()
+    outputs = processes.finish(job)
+    assert time.monotonic() - start < 30
+    for number in (0, 1, 3):
+        assert job[number].returncode == 75, outputs[number][-2000:]
+        assert "error: process 2 on" in outputs[number]
+    newest = Checkpoints(workdir / "checkpoints", read_only=True).steps()[-1]
+    last = newest + 4
+    (output, *_) = processes.run(
+        (*command, f"--config.max_steps={last}"), processes=4, devices=1
+    )
+    assert f"Finished steps {newest + 1} to {last}" in output
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    logged = [json.loads(line)["step"] for line in lines]
+    assert logged == list(range(2, last + 1, 2))  # None lost, none twice.
+
+
 def test_a_signal_to_any_host_stops_all_at_one_step(tmp_path):
     workdir = tmp_path / "run"
     command = (*TRAIN, f"--workdir={workdir}", "--config.max_steps=100000")
