@@ -88,7 +88,7 @@ def differences(saved: Mapping[str, Any]) -> list[str]:
         then = saved.get(key, "(not known)")
         if key == "command":  # How it was called; the config is kept apart.
             continue
-        if isinstance(then, Mapping):
+        if isinstance(then, Mapping) and isinstance(now[key], Mapping):
             for name in sorted(set(then) | set(now[key])):
                 pair = [x.get(name, "(none)") for x in (then, now[key])]
                 if pair[0] != pair[1]:

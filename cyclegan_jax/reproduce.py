@@ -26,8 +26,10 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
     try:
         about = json.loads(path.read_text())
         config = ml_collections.ConfigDict(about["config"])
+        _check_settings(config)
+        config.update_from_flattened_dict(_as_it_ended(path.parent, about["config"]))
         environment.make_deterministic(config.deterministic)
-        experiment.build_method(config)  # Whatever a stranger's config lacks, now.
+        experiment.build_method(config)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
@@ -44,6 +46,26 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
             f"Compare: python -m cyclegan_jax.fingerprint {path.parent} {workdir}",
         )
     return status
+
+
+def _check_settings(config):
+    """A stranger's or an older config may lack some: better now than in an hour."""
+    from configs import default
+
+    known = run_folder.flatten(default.get_config().to_dict())
+    if missing := sorted(set(known) - set(run_folder.flatten(config.to_dict()))):
+        raise KeyError(f"its config has no {missing[0]}")
+
+
+def _as_it_ended(workdir, config):
+    """Returns how long the run was in the end, where its data are now, and the like."""
+    if not (workdir / "config.json").exists():
+        return {}
+    now = run_folder.read_config(workdir)
+    if run_folder.differences(config, now):
+        return {}  # Of another run.
+    flat = run_folder.flatten(now)
+    return {name: flat[name] for name in run_folder.REPORTING if name in flat}
 
 
 def _other_data(about, config):

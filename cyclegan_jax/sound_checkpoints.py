@@ -1,6 +1,8 @@
 """Whether a checkpoint is what was saved, and what is said where it is not."""
 
+import errno
 import json
+import re
 from typing import Any
 
 import jax
@@ -12,7 +14,11 @@ from cyclegan_jax.errors import UserError
 # What Orbax and TensorStore raise on files with holes or flipped bits.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
 # The storage's fault and not the files': they may be sound.
-_UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "ABORTED")
+_UNREACHABLE = (
+    *("UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "ABORTED"),
+    *("RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "CANCELLED"),
+)
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 class DamagedCheckpoint(UserError):
@@ -20,14 +26,14 @@ class DamagedCheckpoint(UserError):
 
 
 def broken_scores(folder: epath.Path) -> list[epath.Path]:
-    """Lists the files of scores that are no JSON, which Orbax would stumble over."""
+    """Lists the files of scores that hold none, which Orbax would stumble over."""
     found = []
     for file in sorted(folder.glob("*/metrics/metrics")):
         try:
-            json.loads(file.read_text())
+            float(json.loads(file.read_text())["score"])
         except FileNotFoundError:  # Deleted just now.
             continue
-        except (ValueError, RecursionError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             found.append(file)
     return found
 
@@ -42,8 +48,13 @@ def cannot_read(path: epath.Path, error: Exception) -> UserError:
     Returns:
       A DamagedCheckpoint, unless it was the storage that failed.
     """
-    reason = str(error).strip().split("\n")[0][:200]
-    if _is_unreachable(error):
+    try:  # Orbax keeps to itself why it has no description.
+        (path / "_CHECKPOINT_METADATA").read_bytes()
+    except OSError as first:
+        error = first if _is_unreachable(first) else error
+    found = next(filter(_is_unreachable, _causes(error)), None)
+    reason = str(found or error).strip().split("\n")[0][:200]
+    if found:
         return UserError(
             f"checkpoint {path} cannot be read now ({reason}); it may be sound: see to"
             " the storage, and try again."
@@ -54,11 +65,19 @@ def cannot_read(path: epath.Path, error: Exception) -> UserError:
     )
 
 
+def _causes(error):
+    """Yields an error and what led to it: Orbax wraps what it meets."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def _is_unreachable(error):
     if isinstance(error, OSError):
-        missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-        return not isinstance(error, missing)
-    return str(error).startswith(_UNREACHABLE)  # TensorStore's are ValueErrors.
+        return error.errno not in (None, *_MISSING)
+    text = str(error)  # TensorStore's are ValueErrors.
+    code = re.search(r"os_error_code='(\d+)'", text)
+    return text.startswith(_UNREACHABLE) or bool(code and int(code[1]) not in _MISSING)
 
 
 def cannot_write(folder: epath.Path, error: Exception) -> UserError:

@@ -104,7 +104,7 @@ class Trainer:
             keep_best=self.better,
         )
         self._restore()
-        if hosts.is_main():
+        if hosts.is_main() and self.step < self.total_steps:
             run_folder.went_on(self.workdir, self.step)
 
     def _load_initial(self):

@@ -97,6 +97,18 @@ def test_max_images_takes_the_first_of_each_split(tmp_path):
         load_dataset("folder", path=tmp_path, max_images=-1)
 
 
+def test_pairs_by_the_names_that_cityscapes_gives(tmp_path):
+    """Training pairs, too: of pix2pix, and of the network that judges photographs."""
+    endings = {"A": "_leftImg8bit", "B": "_gtFine_color"}
+    for folder in FOLDERS:
+        for i in range(2):
+            file = tmp_path / folder / f"aachen_{i}{endings[folder[-1]]}.png"
+            save(file, np.full((4, 6, 3), [128, 64, 128]))
+    dataset = load_dataset("cityscapes", path=tmp_path, paired=True)
+    assert dataset.paired_train
+    assert dataset.train_class_maps[1].max() == 0  # Road.
+
+
 def test_cityscapes_has_pairs_and_class_maps(tmp_path):
     make_set(tmp_path, (2, 2, 3, 3), "{i}.png")
     rng = np.random.default_rng(0)

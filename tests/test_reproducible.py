@@ -157,6 +157,23 @@ def test_going_on_elsewhere_leaves_a_trace(tmp_path, monkeypatch):
     assert run_folder.notes({"went_on": [3, {"changed": 4}]}) == []
 
 
+def test_what_is_reproduced_is_the_run_as_it_ended(twice, tmp_path):
+    """It was extended, and its data have moved: run.json has how it began."""
+    about = run_folder.read_about(twice[0])
+    now = run_folder.read_config(twice[0])
+    now["max_steps"], now["data"]["path"] = 9, "/elsewhere"
+    (tmp_path / "config.json").write_text(json.dumps(now))
+    found = reproduce._as_it_ended(tmp_path, about["config"])
+    assert (found["max_steps"], found["data.path"]) == (9, "/elsewhere")
+    now["seed"] = 5
+    (tmp_path / "config.json").write_text(json.dumps(now))
+    assert reproduce._as_it_ended(tmp_path, about["config"]) == {}
+    del about["config"]["data"]["palette"]
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"its config has no data\.palette"):
+        reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
+
+
 def test_reproduce_by_flag(twice, tmp_path):
     path, workdir = twice[0] / "run.json", tmp_path / "again"
     command = ("train.py", f"--reproduce={path}", f"--workdir={workdir}")
@@ -189,13 +206,14 @@ def test_sums_of_flipped_signs():
     assert checksums.of_arrays({"a": array.copy()}) == first
 
 
-def test_a_damaged_score_is_set_aside(tmp_path):
+@pytest.mark.parametrize("content", ['{"score": 0.', "[]", "{}", '{"score": null}'])
+def test_a_damaged_score_is_set_aside(tmp_path, content):
     """Its checkpoint stays, and so does the run."""
     folder = tmp_path / "checkpoints"
     with Checkpoints(folder, keep_best=min) as checkpoints:
         checkpoints.save(3, {"x": np.ones(3, np.float32)}, {}, score=0.5)
     (score,) = folder.glob("*/metrics/metrics")
-    score.write_text('{"score": 0.')
+    score.write_text(content)
     with pytest.raises(DamagedCheckpoint, match="score of a checkpoint"):
         Checkpoints(folder)
     (sentence,) = set_damaged_aside(folder, tmp_path / "aside")
@@ -206,13 +224,25 @@ def test_a_damaged_score_is_set_aside(tmp_path):
     np.testing.assert_array_equal(tree["x"], np.ones(3))
 
 
+def wrapped(error):
+    """As Orbax raises it."""
+    try:
+        raise LookupError("no handler") from error
+    except LookupError as outer:
+        return outer
+
+
 @pytest.mark.parametrize(
     ("error", "what", "left"),
     [
         (OSError(errno.EIO, "Input/output error"), "cannot be read now", [3, 4]),
         (ValueError("UNAVAILABLE: no route to host"), "cannot be read now", [3, 4]),
         (ValueError("DATA_LOSS: 3 bytes are missing"), "it is set aside", [3]),
+        (ValueError("UNKNOWN: [os_error_code='5']"), "cannot be read now", [3, 4]),
+        (ValueError("NOT_FOUND: [os_error_code='2']"), "it is set aside", [3]),
         (FileNotFoundError(errno.ENOENT, "No such file"), "it is set aside", [3]),
+        (wrapped(OSError(errno.EIO, "Input/output error")), "read now (", [3, 4]),
+        (wrapped(ValueError("a hole")), "it is set aside", [3]),
     ],
 )
 def test_storage_that_fails_is_no_damage(tmp_path, monkeypatch, error, what, left):

@@ -15,7 +15,6 @@ from PIL import Image
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, fcn_training
-from cyclegan_jax.tables import __main__ as main
 from cyclegan_jax.tables import pages, rows, work
 
 
@@ -84,9 +83,23 @@ def test_a_failed_process_says_where_and_why(tmp_path):
     assert job.beside(".train.log").exists()
 
 
+def test_a_result_that_cannot_be_read_is_measured_again(tmp_path):
+    (job,) = made_jobs(tmp_path, only=["cyclegan"])
+    job.folder.parent.mkdir(parents=True)
+    for content in ('{"step": 8', "[]"):
+        job.beside(".json").write_text(content)
+        assert job.result() is None
+    job.beside(".json").write_text(json.dumps(result(0, per_pixel=0.5, class_iou=0.1)))
+    text = pages._table(pages.collect([job]), *rows.TABLES[1])
+    assert "| CycleGAN | 0.500 | not measured | 0.100 |" in text
+
+
 def test_results_of_other_settings_are_not_mixed(tmp_path):
     about = {"data": "streets", "setting": "quick"}
-    work.claim(tmp_path, about)
+    work.claim(tmp_path, about | {"data": "street"})
+    work.claim(tmp_path, about)  # There is nothing yet.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/cogan_seed0.json").write_text("{}")
     work.claim(tmp_path, about)
     with pytest.raises(UserError, match="results for setting=quick, not full: give"):
         work.claim(tmp_path, about | {"setting": "full"})
@@ -108,18 +121,22 @@ def test_the_command_plans_and_writes_what_is_there(tmp_path):
     plan = tables(output, "--plan", "--rows=cyclegan,pix2pix")
     assert plan.returncode == 0, plan.stderr
     # Seconds of CycleGAN, and of pix2pix in both directions.
-    seconds = (main.SECONDS["cyclegan"] + 2 * main.SECONDS["pix2pix"]) / 60
+    seconds = (rows.SECONDS["cyclegan"] + 2 * rows.SECONDS["pix2pix"]) / 60
     assert f"3 trainings, 0 of them done: about {seconds:.0f} minutes" in plan.stdout
     assert "pix2pix, BtoA, seed 0" in plan.stdout
     assert not output.exists()
     for kind in ("AtoB/input", "AtoB/output", "BtoA/input", "BtoA/output"):
-        folder = output / "runs/cyclegan_seed0/evaluation/8" / kind
+        folder = output / "runs/cyclegan_seed0/evaluation/8" / kind / "town"
         folder.mkdir(parents=True)
         Image.new("RGB", (16, 16)).save(folder / "1.png")
     scores = result(0, per_pixel=0.5, per_class=0.25, class_iou=0.125)
     (output / "runs/cyclegan_seed0.json").write_text(json.dumps(scores))
-    done = tables(output, "--rows=cyclegan")
+    # Of earlier calls: no pictures any more, and a table that is to stay.
+    (output / "runs/bigan_seed1.json").write_text(json.dumps(scores))
+    done = tables(output, "--rows=cyclegan,cyclegan")
     assert done.returncode == 0, done.stderr
+    assert "| BiGAN/ALI | 0.500 | 0.250 | 0.125 |" in done.stdout
+    assert (output / "grid_AtoB.png").exists()
     assert "1 trainings, 1 of them done" in done.stdout
     assert "| CycleGAN | 0.500 | 0.250 | 0.125 |" in (output / "tables.md").read_text()
     other = tables(output, "--rows=cyclegan", "--fcn_steps=1")
@@ -133,6 +150,7 @@ def test_the_command_plans_and_writes_what_is_there(tmp_path):
         (["--rows=dual"], "error: no row 'dual'; there are cogan, "),
         (["--data=coco"], "coco"),
         (["--seeds=0"], "seeds"),
+        (["--vgg=/nowhere.pth", "--plan"], "there is no file /nowhere.pth (--vgg)"),
     ],
 )
 def test_mistakes(tmp_path, flags, message):

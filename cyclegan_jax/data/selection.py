@@ -10,15 +10,23 @@ from tqdm import tqdm
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.sources import ImageSource
 
+# What follows the name of a scene: the CycleGAN authors' endings, and Cityscapes'.
+_ENDINGS = (("_A", "_leftImg8bit"), ("_B", "_gtFine_color"))
+
 
 def same_scenes(a: ImageSource, b: ImageSource) -> bool:
     """Whether files are named in pairs, like 12_A.jpg and 12_B.jpg, or 12 and 12."""
 
-    def scenes(source: ImageSource, letter: str) -> list[str]:
-        stems = (PurePosixPath(name).stem for name in source.names)
-        return [stem.removesuffix(f"_{letter}") for stem in stems]
+    def scenes(source: ImageSource, endings: tuple[str, ...]) -> list[str]:
+        found = []
+        for name in source.names:
+            stem = PurePosixPath(name).stem
+            ending = next(filter(stem.endswith, endings), "")
+            found.append(stem.removesuffix(ending))
+        return found
 
-    return scenes(a, "A") == scenes(b, "B")
+    first, second = _ENDINGS
+    return scenes(a, first) == scenes(b, second)
 
 
 def readable(source: ImageSource, split: str, quiet: bool) -> list[int]:

@@ -9,6 +9,7 @@ r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
 Every training is a process of its own; the same command goes on where it stopped.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -18,20 +19,8 @@ from etils import epath
 
 from cyclegan_jax import cli
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.tables.rows import ROWS, SECONDS
 
-# Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
-SECONDS = {
-    "cyclegan": 105,
-    "cogan": 410,
-    "bigan": 75,
-    "simgan": 55,
-    "feature_gan": 165,
-    "pix2pix": 100,
-    "cycle_alone": 85,
-    "gan_alone": 75,
-    "gan_forward": 95,
-    "gan_backward": 80,
-}
 # What the settings change: flags of train.py for all rows, and for some.
 _SETTINGS = {
     "quick": (
@@ -77,14 +66,16 @@ _PLAN = flags.DEFINE_bool("plan", False, "Only say what would be done.")
 def main() -> int:
     """Does what is not done yet, and writes the tables."""
     from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
-    from cyclegan_jax.tables.rows import ROWS
 
     if not (work.ROOT / "train.py").exists():
         raise UserError("tables needs train.py and configs/: run it in a clone.")
     if unknown := [key for key in _ROWS.value if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
+    chosen = [ROWS[key] for key in dict.fromkeys(_ROWS.value or ROWS)]
     common, row_flags, seeds = _SETTINGS[_SETTING.value]
     vgg = "random" if _VGG.value == "random" else _absolute(_VGG.value)
+    if vgg != "random" and not epath.Path(vgg).exists():
+        raise UserError(f"there is no file {vgg} (--vgg).")
     features = (*row_flags.get("feature_gan", ()), f"--config.loss.vgg={vgg}")
     row_flags = row_flags | {"feature_gan": features}
     about = {
@@ -102,14 +93,18 @@ def main() -> int:
     )
     output = _OUTPUT.value or f"runs/tables_{_DATA.value}_{_SETTING.value}"
     output = epath.Path(_absolute(output))
-    jobs = work.jobs(
-        [ROWS[key] for key in (_ROWS.value or ROWS)],
-        output,
+    list_jobs = functools.partial(
+        work.jobs,
+        output=output,
         data=_DATA.value,
-        seeds=_SEEDS.value or seeds,
         flags=(*common, *data_flags),
         row_flags=row_flags,
     )
+    jobs = list_jobs(chosen, seeds=_SEEDS.value or seeds)
+
+    def shown():  # What other calls have left, too.
+        return list_jobs(ROWS.values(), seeds=work.count_seeds(output))
+
     clock = _Clock(jobs, known=_DATA.value == "streets" and _SETTING.value == "quick")
     clock.plan()
     if _PLAN.value:
@@ -124,15 +119,17 @@ def main() -> int:
         if not fcn.exists():
             work.train_fcn(fcn, _DATA.value, data_flags, _FCN_STEPS.value)
         clock.took(job, work.run(job, fcn))
-        pages.write(output, jobs, about)
-    print(pages.write(output, jobs, about))
+        pages.write(output, shown(), about)
+    print(pages.write(output, shown(), about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
     return 0
 
 
 def _absolute(path):
     """For programs that run elsewhere; the shell leaves the ~ of --flag=~/x alone."""
-    return os.path.abspath(os.path.expanduser(path)) if path else ""
+    if not path or "://" in path:
+        return path
+    return os.path.abspath(os.path.expanduser(path))
 
 
 class _Clock:

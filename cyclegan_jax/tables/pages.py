@@ -1,5 +1,6 @@
 """The tables as Markdown and JSON, and the picture grid."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def _table(results, number, title, direction, rows: Sequence[Row]):
         cells = ["not run"] * 3
         if found:
             some = found
-            cells = [_cell([m[prefix + name] for m in found]) for name in _SCORES]
+            cells = [_cell([m.get(prefix + name) for m in found]) for name in _SCORES]
         lines.append(f"| {row.title} | {' | '.join(cells)} | {paper} |")
     for ending, name in (
         ("of_real", "real pictures"),
@@ -72,13 +73,15 @@ def _table(results, number, title, direction, rows: Sequence[Row]):
     ):
         keys = [f"{prefix}{score}_{ending}" for score in _SCORES]
         if some and keys[0] in some[0]:  # Labels of one channel are no photographs.
-            cells = [_cell([some[0][key]]) for key in keys]
+            cells = [_cell([some[0].get(key)]) for key in keys]
             lines.append(f"| *{name}* | {' | '.join(cells)} | |")
     return "\n".join([*lines, ""])
 
 
 def _cell(values):
     """Mean and, over seeds, the deviation of one of them."""
+    if None in values:
+        return "not measured"
     mean = f"{np.mean(values):.3f}"
     return f"{mean} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
 
@@ -94,6 +97,7 @@ def _grid(jobs, direction):
             if job.direction in ("", other):
                 others.append(job)
     chosen = [done[row.key] for row in COMPARISON if row.key in done]
+    chosen = [job for job in chosen if _pictures(job, direction, "input") is not None]
     if not chosen:
         return None
     columns = {"input": _pictures(chosen[0], direction, "input")}
@@ -101,10 +105,22 @@ def _grid(jobs, direction):
         columns[job.row.title] = _pictures(job, direction, "output")
     if others:  # The other direction's inputs are this one's truth.
         columns["truth"] = _pictures(others[0], other, "input")
-    return images.sample_grid(columns)
+    found = {title: column for title, column in columns.items() if column is not None}
+    return images.sample_grid(found)
 
 
 def _pictures(job, direction, kind):
     folder = job.folder / "evaluation" / str(job.result()["step"]) / direction / kind
-    files = sorted(folder.iterdir())[:_EXAMPLES]
+    files = list(itertools.islice(_files(folder), _EXAMPLES))
+    if not files:  # Deleted, for want of space.
+        return None
     return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+
+
+def _files(folder):
+    """Yields the files of a folder and of those in it, if there is one."""
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path

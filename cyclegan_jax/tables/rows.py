@@ -62,3 +62,16 @@ TABLES = (
     (4, "ablations, labels to photo, FCN scores", "BtoA", ABLATION),
     (5, "ablations, photo to labels", "AtoB", ABLATION),
 )
+# Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
+SECONDS = {
+    "cyclegan": 105,
+    "cogan": 410,
+    "bigan": 75,
+    "simgan": 55,
+    "feature_gan": 165,
+    "pix2pix": 100,
+    "cycle_alone": 85,
+    "gan_alone": 75,
+    "gan_forward": 95,
+    "gan_backward": 80,
+}

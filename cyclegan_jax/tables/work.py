@@ -45,9 +45,16 @@ class Job:
         return f"{self.row.title}{way}, seed {self.seed}"
 
     def result(self) -> dict | None:
-        """Returns what its evaluation measured; None before that."""
+        """Returns what its evaluation measured; None before that.
+
+        What cannot be read is measured again.
+        """
         path = self.beside(".json")
-        return json.loads(path.read_text()) if path.exists() else None
+        try:
+            found = json.loads(path.read_text()) if path.exists() else None
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
 
     def beside(self, ending: str) -> epath.Path:
         """Returns the path of a file that belongs to the run's folder."""
@@ -86,6 +93,13 @@ def jobs(
     return found
 
 
+def count_seeds(output: epath.Path) -> int:
+    """Returns one more than the highest seed that a folder has a result of."""
+    names = [path.stem for path in output.glob("runs/*_seed*.json")]
+    seeds = [int(seed) for name in names if (seed := name.split("_seed")[-1]).isdigit()]
+    return max(seeds, default=-1) + 1
+
+
 def claim(output: epath.Path, about: dict) -> None:
     """Makes a folder the one for some settings.
 
@@ -96,8 +110,15 @@ def claim(output: epath.Path, about: dict) -> None:
     Raises:
       UserError: it has results of other settings.
     """
-    path = output / "setting.json"
-    before = json.loads(path.read_text()) if path.exists() else about
+    path, before = output / "setting.json", about
+    begun = (output / "fcn.safetensors").exists() or any(output.glob("runs/*.json"))
+    if begun and path.exists():
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): give another --output."
+            ) from error
     if changed := [name for name, value in about.items() if before.get(name) != value]:
         name = changed[0]
         raise UserError(
@@ -121,7 +142,10 @@ def run(job: Job, fcn: epath.PathLike) -> float:
       UserError: one of the processes failed; its output is in the run's folder.
     """
     start, spent = time.monotonic(), job.beside(".seconds")
-    before = float(spent.read_text()) if spent.exists() else 0.0
+    try:
+        before = float(spent.read_text()) if spent.exists() else 0.0
+    except ValueError:  # The machine went down while it was written.
+        before = 0.0
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
     judged = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
     try:
@@ -131,7 +155,8 @@ def run(job: Job, fcn: epath.PathLike) -> float:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         spent.write_text(str(seconds))
-    step = max(int(path.name) for path in (job.folder / "evaluation").iterdir())
+    names = [path.name for path in (job.folder / "evaluation").iterdir()]
+    step = max(int(name) for name in names if name.isdigit())
     measured = job.folder / "evaluation" / str(step) / "metrics.json"
     result = json.loads(measured.read_text()) | {"seconds": seconds}
     run_folder.write_json(job.beside(".json"), result)
