@@ -40,6 +40,7 @@ def train_steps(folder, num, many, steps=STEPS, more=()):
     """Trains on `num` processes with `many` devices each; returns what they kept."""
     folder.mkdir(exist_ok=True)
     command = ("tests/processes/steps.py", *processes.TINY, f"--output={folder}")
+    more = (f"--config.max_steps={STEPS}", *more)
     processes.run((*command, f"--steps={steps}", *more), processes=num, devices=many)
     lines = [line for path in folder.glob("order_*") for line in path.open()]
     kept = dict(np.load(folder / "kept.npz"))
