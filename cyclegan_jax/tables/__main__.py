@@ -73,19 +73,10 @@ def main() -> int:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
     chosen = [ROWS[key] for key in dict.fromkeys(_ROWS.value or ROWS)]
     common, row_flags, seeds = _SETTINGS[_SETTING.value]
-    vgg = "random" if _VGG.value == "random" else _absolute(_VGG.value)
-    if vgg != "random" and not epath.Path(vgg).exists():
-        raise UserError(f"there is no file {vgg} (--vgg).")
-    features = (*row_flags.get("feature_gan", ()), f"--config.loss.vgg={vgg}")
+    about = _about()
+    features = row_flags.get("feature_gan", ())
+    features = (*features, f"--config.loss.vgg={about['vgg']}")
     row_flags = row_flags | {"feature_gan": features}
-    about = {
-        "data": _DATA.value,
-        "setting": _SETTING.value,
-        "data_path": _absolute(_DATA_PATH.value),
-        "palette": _absolute(_PALETTE.value),
-        "vgg": vgg,
-        "fcn_steps": _FCN_STEPS.value,
-    }
     data_flags = tuple(
         f"--config.data.{name}={about[key]}"
         for name, key in (("path", "data_path"), ("palette", "palette"))
@@ -123,6 +114,21 @@ def main() -> int:
     print(pages.write(output, shown(), about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
     return 0
+
+
+def _about():
+    """What all results in a folder have in common."""
+    vgg = "random" if _VGG.value == "random" else _absolute(_VGG.value)
+    if vgg != "random" and not epath.Path(vgg).exists():
+        raise UserError(f"there is no file {vgg} (--vgg).")
+    return {
+        "data": _DATA.value,
+        "setting": _SETTING.value,
+        "data_path": _absolute(_DATA_PATH.value),
+        "palette": _absolute(_PALETTE.value),
+        "vgg": vgg,
+        "fcn_steps": _FCN_STEPS.value,
+    }
 
 
 def _absolute(path):
