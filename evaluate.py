@@ -41,8 +41,9 @@ _LPIPS = flags.DEFINE_list(
 def main() -> int:
     """Evaluates the run that the flags name."""
     # After the flags: importing JAX takes seconds.
-    from cyclegan_jax import evaluation, hosts, restore
+    from cyclegan_jax import evaluation, hosts, restore, run_folder
 
+    run_folder.prepare(_WORKDIR.value)
     workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value
     restore.steps(workdir)  # Whether there is anything to evaluate.
     if not every:

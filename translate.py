@@ -31,8 +31,10 @@ _GRID = flags.DEFINE_bool("grid", False, "Also sheets to compare, in OUTPUT/grid
 
 def main(inputs: Sequence[str]) -> int:
     """Translates what the arguments name; 1 if a file had to be skipped."""
-    from cyclegan_jax import evaluation, translation  # After the flags: they are slow.
+    # After the flags: they are slow.
+    from cyclegan_jax import evaluation, run_folder, translation
 
+    run_folder.prepare(_WORKDIR.value)
     return translation.translate(
         inputs,
         _OUTPUT.value,

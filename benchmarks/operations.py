@@ -83,19 +83,22 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=128, help="pixels")
     parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--output", default="benchmarks/results/operations.jsonl")
     args = parser.parse_args()
-    seconds = measure(ours.make_config(args.size, args.blocks), args.steps)
+    config = ours.make_config(args.size, args.blocks, dtype=args.dtype)
+    seconds = measure(config, args.steps)
     total = sum(seconds.values())
     rows = [
         [kind, f"{value:.3f}", f"{value / total:.1%}"]
         for kind, value in sorted(seconds.items(), key=lambda item: -item[1])
     ]
-    print(f"{args.size}x{args.size}, {args.blocks} blocks, batch 1, float32")
+    print(f"{args.size}x{args.size}, {args.blocks} blocks, batch 1, {args.dtype}")
     records.print_table(["operations", "s a step", "share"], rows)
-    record = records.environment("cpu") | {"size": args.size, "blocks": args.blocks}
-    records.append(args.output, record | {"seconds": seconds})
+    setting = {"size": args.size, "blocks": args.blocks, "dtype": args.dtype}
+    record = records.environment("cpu") | setting | {"seconds": seconds}
+    records.append(args.output, record)
 
 
 if __name__ == "__main__":

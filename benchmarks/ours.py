@@ -42,6 +42,7 @@ def build(config, scan: int = 1):
     from cyclegan_jax import runtime
 
     runtime.configure()
+    runtime.compute_in(config.compute_dtype)
     from cyclegan_jax import experiment, steps
     from cyclegan_jax.devices import Devices, pmap
 

@@ -21,6 +21,7 @@ def ours(size: int, blocks: int, batch: int, dtype: str):
     from cyclegan_jax import runtime
 
     runtime.configure()
+    runtime.compute_in(dtype)
     import jax
     import jax.numpy as jnp
 

@@ -32,6 +32,7 @@ def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
       UserError: bad input, or a loss that is not finite.
     """
     environment.make_deterministic(config.deterministic)
+    runtime.compute_in(config.compute_dtype)
     trainer = Trainer(config, workdir)  # Writes nothing yet.
     own = run_folder.lock(workdir) if hosts.is_main() else contextlib.nullcontext()
     with own, Interrupts() as interrupts:

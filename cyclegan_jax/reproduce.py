@@ -5,7 +5,7 @@ import json
 import ml_collections
 from etils import epath
 
-from cyclegan_jax import environment, experiment, hosts, loop, run_folder
+from cyclegan_jax import environment, experiment, hosts, loop, run_folder, runtime
 from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 
@@ -29,6 +29,7 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         _check_settings(config)
         config.update_from_flattened_dict(_as_it_ended(path.parent, about["config"]))
         environment.make_deterministic(config.deterministic)
+        runtime.compute_in(config.compute_dtype)
         experiment.build_method(config)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(

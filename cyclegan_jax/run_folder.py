@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 from etils import epath
 
-from cyclegan_jax import environment
+from cyclegan_jax import environment, runtime
 from cyclegan_jax.errors import UserError
 
 # Settings that change what a run writes or when it ends, not what it computes.
@@ -84,6 +84,15 @@ def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     except (ValueError, TypeError) as error:  # A dot in a name, say.
         path = epath.Path(workdir) / "config.json"
         raise UserError(f"{path} holds no settings: {error}.") from error
+
+
+def prepare(workdir: epath.PathLike) -> None:
+    """Sets this process up to use a run's networks; call it before JAX's first use.
+
+    Raises:
+      UserError: the folder holds no run, or its config cannot be read.
+    """
+    runtime.compute_in(read_config(workdir).get("compute_dtype", ""))
 
 
 def check(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:

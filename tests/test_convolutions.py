@@ -25,6 +25,10 @@ CONVS = [
     (3, 1, 0, 64, 72, 8, 6),  # Winograd from 64 channels and even sizes on.
     (3, 1, 1, 72, 64, 6, 8),
     (3, 1, 0, 64, 64, 7, 6),
+    (3, 1, 1, 12, 16, 7, 6),
+    (4, 2, 1, 12, 16, 9, 8),
+    (5, 3, 1, 12, 16, 11, 13),
+    (4, 1, 1, 16, 12, 6, 8),
 ]
 
 
@@ -64,6 +68,38 @@ def test_conv_transpose_equals_xla(k):
         lambda x, kernel: convolutions.conv_transpose(x, kernel),
         lambda x, kernel: conv_transpose_xla(2, 1, x, kernel),
         *arrays(k, 6, 10, 5, 7),
+    )
+
+
+def assert_rounded_once(form, plain, x, kernel):
+    """As computed in float32 from the same bfloat16 numbers, then rounded."""
+    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    y, form_vjp = jax.vjp(form, x, kernel)
+    expected, plain_vjp = jax.vjp(plain, *(a.astype(jnp.float32) for a in (x, kernel)))
+    dy = jax.random.normal(jax.random.key(9), y.shape, jnp.bfloat16)
+    actual = [y, *form_vjp(dy)]
+    wanted = [expected, *plain_vjp(dy.astype(jnp.float32))]
+    for a, w in zip(actual, wanted, strict=True):
+        assert a.dtype == jnp.bfloat16
+        bound = 2e-6 * np.max(np.abs(w))  # As `assert_close`.
+        np.testing.assert_allclose(a.astype(jnp.float32), w, rtol=2**-8, atol=bound)
+
+
+@pytest.mark.parametrize(("k", "stride", "padding", "i", "o", "h", "w"), CONVS)
+def test_conv_in_bfloat16(k, stride, padding, i, o, h, w):
+    assert_rounded_once(
+        lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
+        lambda x, kernel: conv_xla(stride, padding, x, kernel),
+        *arrays(k, i, o, h, w),
+    )
+
+
+@pytest.mark.parametrize(("k", "i", "o"), [(3, 16, 12), (4, 12, 16), (4, 16, 3)])
+def test_conv_transpose_in_bfloat16(k, i, o):
+    assert_rounded_once(
+        convolutions.conv_transpose,
+        lambda x, kernel: conv_transpose_xla(2, 1, x, kernel),
+        *arrays(k, i, o, 5, 7),
     )
 
 
@@ -148,6 +184,25 @@ def test_second_derivative_of_the_fast_forms(k, stride, channels, out):
     fast = penalty(lambda x, k: convolutions.conv(x, k, stride=stride, padding=1))
     plain = penalty(lambda x, k: conv_xla(stride, 1, x, k))
     assert_close(fast, plain)
+
+
+def test_second_derivative_in_bfloat16():
+    """Rounded several times on the way: only size and direction are sure."""
+    x, kernel = arrays(4, 16, 16, 8, 8)
+
+    def of_gradient(x, kernel):
+        def loss(x):
+            y = convolutions.conv(x, kernel, stride=2, padding=1)
+            return jnp.sum(jnp.square(y.astype(jnp.float32)))
+
+        return jnp.sum(jnp.square(jax.grad(loss)(x).astype(jnp.float32)))
+
+    wanted = jax.grad(of_gradient, 1)(x, kernel)
+    actual = jax.grad(of_gradient, 1)(
+        x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    )
+    error = np.linalg.norm(actual.astype(jnp.float32) - wanted)
+    assert error < 0.02 * np.linalg.norm(wanted)
 
 
 def test_a_generator_keeps_its_precision(monkeypatch):

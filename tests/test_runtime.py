@@ -54,6 +54,20 @@ def test_options_of_the_user_stay(settings):
     assert os.environ["XLA_FLAGS"] == own
 
 
+def test_library_for_products_of_bfloat16(settings):
+    runtime.compute_in("bfloat16")
+    assert "ynn" not in os.environ.get("XLA_FLAGS", "")  # Not without `configure`.
+    runtime.configure()
+    runtime.compute_in("float32")
+    assert "ynn_fusion_type=reduce " in os.environ["XLA_FLAGS"] + " "
+    runtime.compute_in("bfloat16")
+    assert "ynn_fusion_type=reduce,individual_dot" in os.environ["XLA_FLAGS"]
+    own = "--xla_cpu_experimental_ynn_fusion_type=dot"
+    settings.setenv("XLA_FLAGS", own)
+    runtime.compute_in("bfloat16")
+    assert os.environ["XLA_FLAGS"] == own
+
+
 def test_options_for_cpus_only(settings):
     settings.setenv("JAX_PLATFORMS", "cpu")
     runtime.configure()

@@ -63,7 +63,9 @@ _conv = _differentiable(
     convolutions_cpu.conv, convolutions_cpu.conv_gradients, conv_xla
 )
 _conv_transpose = _differentiable(
-    conv_transpose_xla, convolutions_cpu.conv_transpose_gradients, conv_transpose_xla
+    convolutions_cpu.conv_transpose,
+    convolutions_cpu.conv_transpose_gradients,
+    conv_transpose_xla,
 )
 
 

@@ -4,19 +4,20 @@ XLA:CPU's convolution is about as fast as its matrix product where there are man
 channels on both sides, and up to 100 times slower elsewhere: where an image of three
 channels comes in or goes out, and for kernel gradients with a stride. There the same
 numbers are computed in other forms; and 3x3 convolutions between many channels, most
-of a generator's work, with fewer products (`winograd`). docs/performance.md has the
-measurements.
+of a generator's work, with fewer products (`winograd`). bfloat16 has forms of its own
+(`convolutions_bfloat16`). docs/performance.md has the measurements.
 
 A form is a function of (x, kernel); the gradients differentiate, for each argument,
 whichever form has the fast one.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from cyclegan_jax.networks import winograd
+from cyclegan_jax.networks import convolutions_bfloat16, winograd
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
 _FEW = 8  # Channels; below this, XLA:CPU's convolution leaves most of a vector empty.
@@ -24,6 +25,29 @@ _MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
 _LARGE = 5  # Side of a kernel.
 
 
+def _also_in_bfloat16(many_channels: Callable):
+    """Completes a form for float32 with one for bfloat16 between many channels.
+
+    Images of few channels go through the float32 form in bfloat16, too.
+    """
+
+    def complete(form):
+        @functools.wraps(form)
+        def either(stride, padding, *arrays):
+            x, kernel = arrays[:2]
+            if x.dtype != jnp.bfloat16:
+                return form(stride, padding, *arrays)
+            if min(kernel.shape[2:]) > _FEW:
+                return many_channels(stride, padding, *arrays)
+            results = form(stride, padding, *(a.astype(jnp.float32) for a in arrays))
+            return jax.tree.map(lambda y: y.astype(x.dtype), results)
+
+        return either
+
+    return complete
+
+
+@_also_in_bfloat16(convolutions_bfloat16.conv)
 def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.conv`."""
     if _suits_winograd(stride, padding, x, kernel):
@@ -34,6 +58,7 @@ def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Arra
     return conv_xla(stride, padding, x, kernel)
 
 
+@_also_in_bfloat16(convolutions_bfloat16.conv_gradients)
 def conv_gradients(
     stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -68,10 +93,19 @@ def _suits_winograd(stride, padding, x, kernel):
     )
 
 
+@_also_in_bfloat16(convolutions_bfloat16.conv_transpose)
+def conv_transpose(
+    stride: int, padding: int, x: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    """See `convolutions.conv_transpose`."""
+    return conv_transpose_xla(stride, padding, x, kernel)
+
+
+@_also_in_bfloat16(convolutions_bfloat16.conv_transpose_gradients)
 def conv_transpose_gradients(
     stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns what the gradient dy of `conv_transpose_xla` is for x and the kernel."""
+    """Returns what the gradient dy of `conv_transpose` is for x and the kernel."""
     kh, kw, channels, out = kernel.shape
     xla = functools.partial(conv_transpose_xla, stride, padding)
     (dx,) = jax.vjp(lambda x: xla(x, kernel), x)[1](dy)
