@@ -6,6 +6,7 @@ contestant is a process that waits, without using the processor, until it is tol
 run.
 """
 
+import ctypes
 import json
 import multiprocessing
 import statistics
@@ -49,13 +50,18 @@ class Result(NamedTuple):
         return (high - low) / 2 / self.median
 
 
-def alternate(contestants: list[Contestant], rounds: int, warmup: int = 2):
+def alternate(
+    contestants: list[Contestant], rounds: int, warmup: int = 2, release: bool = False
+):
     """Runs every contestant once a round, in turn.
 
     Args:
       contestants: with different names.
       rounds: measured rounds.
       warmup: unmeasured runs of each, after its program is built.
+      release: whether those that wait give their free memory back to the system (Linux
+        with glibc), where it does not suffice for all at once. Before every measured
+        run comes an unmeasured one, which gets it again.
 
     Returns:
       name -> Result.
@@ -65,7 +71,9 @@ def alternate(contestants: list[Contestant], rounds: int, warmup: int = 2):
     try:
         for contestant in contestants:  # One by one: compilers use all processors.
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, contestant, warmup))
+            process = context.Process(
+                target=_work, args=(theirs, contestant, warmup, release)
+            )
             process.start()
             theirs.close()
             workers[contestant.name] = process, ours
@@ -94,19 +102,26 @@ def _receive(name, connection):
         raise SystemExit(f"{name} ended early; its error is above") from None
 
 
-def _work(connection, contestant, warmup):
+def _work(connection, contestant, warmup, release):
     run, facts = contestant.build(**contestant.arguments)
     for _ in range(warmup):
         run()
+    if release:
+        ctypes.CDLL(None).malloc_trim(0)
     connection.send(json.dumps(None))
     try:
         while True:
             if connection.recv() == "facts":
                 connection.send(json.dumps(facts() | {"peak_mib": _peak_mib()}))
                 continue
+            if release:
+                run()
             start = time.perf_counter()
             run()
-            connection.send(json.dumps(time.perf_counter() - start))
+            seconds = time.perf_counter() - start
+            if release:
+                ctypes.CDLL(None).malloc_trim(0)
+            connection.send(json.dumps(seconds))
     except EOFError:
         return
 

@@ -35,6 +35,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--peers", default="eager", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--release", action="store_true", help="memory does not suffice for all at once"
+    )
     parser.add_argument("--output", default="benchmarks/results/train_step.jsonl")
     return parser.parse_args()
 
@@ -55,7 +58,7 @@ def main() -> None:
         build = peer.training_step
         contestants.append(Contestant(f"PyTorch {name}", build, setting | PEERS[name]))
     ceiling = Contestant("matrix product", flops.matrix_product, {"dtype": args.dtype})
-    results = alternate([*contestants, ceiling], args.rounds)
+    results = alternate([*contestants, ceiling], args.rounds, release=args.release)
 
     top = results.pop("matrix product")
     peak = top.facts["flop"] / top.median
