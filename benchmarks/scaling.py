@@ -11,7 +11,7 @@ what the parallel program adds, not a speed-up. Memory is what the compiler plan
 import argparse
 import os
 
-from benchmarks import ours, records
+from benchmarks import flops, ours, records
 from benchmarks.alternation import Contestant, alternate
 
 
@@ -30,19 +30,28 @@ def measure_time(args) -> None:
     settings += [small | {"batch": 4, "devices": n} for n in (2, 4)]
     rows, kept = [], []
     for setting in settings:  # One at a time: together they would not fit in memory.
-        result = alternate([Contestant("", with_devices, setting)], args.rounds)[""]
-        pixels = setting["batch"] * setting["size"] ** 2
-        kept.append(setting | {"seconds": result.seconds})
+        both = [
+            Contestant("step", with_devices, setting),
+            # A shared machine's speed changes from one setting to the next.
+            Contestant("matrix product", flops.matrix_product, {"dtype": "float32"}),
+        ]
+        results = alternate(both, args.rounds)
+        step, top = results["step"], results["matrix product"]
+        size, batch = setting["size"], setting["batch"]
+        rate = flops.training_step(size, args.blocks, batch, True) / step.median
+        ceiling = top.facts["flop"] / top.median
+        kept.append(setting | {"seconds": step.seconds, "ceiling": top.seconds})
         rows.append(
             [
-                str(setting["size"]),
-                str(setting["batch"]),
+                str(size),
+                str(batch),
                 str(setting["devices"]),
-                f"{result.median:.3f} ± {result.spread:.0%}",
-                f"{1e6 * result.median / pixels:.2f}",
+                f"{step.median:.3f} ± {step.spread:.0%}",
+                f"{1e6 * step.median / (batch * size**2):.1f}",
+                f"{rate / ceiling:.0%}",
             ]
         )
-    header = ["size", "batch", "devices", "s/step", "µs a pixel"]
+    header = ["size", "batch", "devices", "s/step", "µs a pixel", "of ceiling"]
     records.print_table(header, rows)
     records.append(args.output, records.environment("cpu") | {"settings": kept})
 
@@ -60,13 +69,16 @@ def measure_scan(args) -> None:
     ]
     records.print_table(["64x64", "s/step"], rows)
     kept = {name: r.seconds for name, r in results.items()}
-    records.append(args.output, records.environment("cpu") | {"scan": kept})
+    device = results["four calls"].facts["device"]
+    records.append(args.output, records.environment(device) | {"scan": kept})
 
 
 def measure_memory(args) -> None:
     from cyclegan_jax import runtime
 
     runtime.configure()
+    import jax
+
     rows, kept = [], []
     for name, change in (
         ("plain", {}),
@@ -85,7 +97,8 @@ def measure_memory(args) -> None:
         )
     print(f"{args.size}x{args.size}, {args.blocks} blocks, batch 1, float32")
     records.print_table(["program", "temporary MiB", "state and pools MiB"], rows)
-    record = records.environment("cpu") | {"size": args.size, "memory": kept}
+    device = jax.devices()[0].device_kind
+    record = records.environment(device) | {"size": args.size, "memory": kept}
     records.append(args.output, record)
 
 

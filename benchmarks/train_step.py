@@ -5,7 +5,8 @@
     python -m benchmarks.train_step --batch=4 --dtype=bfloat16 --no-identity
     python -m benchmarks.train_step --peers=eager,channels_last,compile
 
-Needs PyTorch (requirements-parity.txt). Every figure is a median with half the
+With --dtype=bfloat16 (PyTorch: autocast), ours and PyTorch eager take part in float32,
+too. Needs PyTorch (requirements-parity.txt). Every figure is a median with half the
 distance between the quartiles. On a GPU, PyTorch needs its build for that GPU.
 """
 
@@ -42,6 +43,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def contestants_of(setting, peers) -> list[Contestant]:
+    found = [Contestant("cyclegan_jax", ours.training_step, setting)]
+    for name, options in peers.items():
+        from benchmarks import peer
+
+        build = peer.training_step
+        found.append(Contestant(f"PyTorch {name}", build, setting | options))
+    return found
+
+
 def main() -> None:
     args = parse()
     setting = {
@@ -51,12 +62,11 @@ def main() -> None:
         "identity": args.identity,
         "dtype": args.dtype,
     }
-    contestants = [Contestant("cyclegan_jax", ours.training_step, setting)]
-    for name in filter(None, args.peers.split(",")):
-        from benchmarks import peer
-
-        build = peer.training_step
-        contestants.append(Contestant(f"PyTorch {name}", build, setting | PEERS[name]))
+    peers = {name: PEERS[name] for name in args.peers.split(",") if name}
+    contestants = contestants_of(setting, peers)
+    if args.dtype != "float32":
+        plain = contestants_of(setting | {"dtype": "float32"}, {"eager": {}})
+        contestants += [c._replace(name=f"{c.name}, float32") for c in plain]
     ceiling = Contestant("matrix product", flops.matrix_product, {"dtype": args.dtype})
     results = alternate([*contestants, ceiling], args.rounds, release=args.release)
 

@@ -11,6 +11,7 @@ span all processes; the two are views of the same memory.
 
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -121,6 +122,29 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
         donate_argnums=(0, 1),
         devices=devices,
     )
+
+
+def compile_early(step: Callable, arguments: Callable[[], tuple]) -> Callable:
+    """Traces a pmapped step and compiles it in the background.
+
+    XLA leaves Python free meanwhile, to make what the step is called with.
+
+    Args:
+      step: see `pmap`.
+      arguments: makes what it is called with; only the shapes are asked for.
+
+    Returns:
+      The step for such arguments; the first call waits until it is compiled. Over
+      several processes it is `step` itself, which alone can make their arrays parts of
+      global ones, and compiles when it is called.
+    """
+    if jax.process_count() > 1:
+        return step
+    lowered = step.lower(*jax.eval_shape(arguments))
+    compiler = ThreadPoolExecutor(1)
+    compiled = compiler.submit(lowered.compile)
+    compiler.shutdown(wait=False)
+    return lambda *arguments: compiled.result()(*arguments)
 
 
 def _all_devices():

@@ -21,7 +21,7 @@ from cyclegan_jax import (
 )
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.data.fingerprint import fingerprint
-from cyclegan_jax.devices import Devices, pmap
+from cyclegan_jax.devices import Devices, compile_early, pmap
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods.interface import Method
 from cyclegan_jax.recovery import set_damaged_aside
@@ -124,7 +124,40 @@ class Trainer:
 
     def _restore(self):
         """Starts from the newest checkpoint, or from scratch."""
-        config, devices = self.config, self.devices
+        devices = self.devices
+        self.step, self.pending = 0, []
+        self._seed = devices.replicate(np.uint32(self.config.seed))
+        found = self.checkpoints.steps()
+        newest = hosts.from_main(found[-1] if found else -1)
+        if newest < self.total_steps:
+            batch = self.batches[0]
+            self._step = compile_early(
+                self.step_fn,
+                lambda: (
+                    *self._place(*self._create()),
+                    self._place_batch(batch),
+                    self._seed,
+                ),
+            )
+        state, pools = self._create()
+        if self.initial and not found:
+            state = restore.start_from(self.initial, state)
+        self.state, self.pools = self._place(state, pools)
+        if newest >= 0:
+            self.step = newest
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+                self._checkpoint_tree(),
+            )
+            tree, extra = self.checkpoints.load(self.step, abstract)
+            self.state = devices.to_local(tree["state"], by_slot=False)
+            pools = devices.to_local(tree["pools"], by_slot=True)
+            self.pools = devices.split(pools)
+            self.pending = extra["pending"]
+
+    def _create(self):
+        """A fresh state and pools, not yet on the devices."""
+        config = self.config
         state = steps.create_state(
             self.method,
             self.optimizer,
@@ -138,26 +171,16 @@ class Trainer:
             config.batch_size,
             config.pool_size,
             self.image_size,
-            local_slots=len(devices.local_slots),
+            local_slots=len(self.devices.local_slots),
         )
-        self.step, self.pending = 0, []
-        self._seed = devices.replicate(np.uint32(config.seed))
-        found = self.checkpoints.steps()
-        newest = hosts.from_main(found[-1] if found else -1)
-        if self.initial and not found:
-            state = restore.start_from(self.initial, state)
-        self.state, self.pools = devices.replicate(state), devices.split(pools)
-        if newest >= 0:
-            self.step = newest
-            abstract = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-                self._checkpoint_tree(),
-            )
-            tree, extra = self.checkpoints.load(self.step, abstract)
-            self.state = devices.to_local(tree["state"], by_slot=False)
-            pools = devices.to_local(tree["pools"], by_slot=True)
-            self.pools = devices.split(pools)
-            self.pending = extra["pending"]
+        return state, pools
+
+    def _place(self, state, pools):
+        return self.devices.replicate(state), self.devices.split(pools)
+
+    def _place_batch(self, batch):
+        slots = np.array(self.devices.local_slots, np.int32)
+        return self.devices.split({**batch, "slot": slots})
 
     def _checkpoint_tree(self):
         pools = self.devices.merge(self.pools)
@@ -168,12 +191,8 @@ class Trainer:
 
     def advance(self, batch: dict[str, np.ndarray]) -> None:
         """Does one step, without waiting for its result."""
-        slots = np.array(self.devices.local_slots, np.int32)
-        self.state, self.pools, metrics = self.step_fn(
-            self.state,
-            self.pools,
-            self.devices.split({**batch, "slot": slots}),
-            self._seed,
+        self.state, self.pools, metrics = self._step(
+            self.state, self.pools, self._place_batch(batch), self._seed
         )
         self._count(metrics)
 
