@@ -8,6 +8,7 @@
 cd "$(dirname "$0")/.."
 # Both libraries share the device: by default JAX would take three quarters of its memory.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
+export CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES:-0}" # A batch of one is for one device.
 python -c 'import sys, jax, torch
 if jax.default_backend() != "gpu" or not torch.cuda.is_available():
     sys.exit("error: JAX or PyTorch finds no GPU; see the head of benchmarks/gpu.sh.")' || exit 2

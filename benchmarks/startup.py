@@ -37,6 +37,7 @@ def first(self, batch):
     print("begun", time.time(), flush=True)
     jax.block_until_ready(self.pending)
     print("ended", time.time(), flush=True)
+    print("device", jax.devices()[0].device_kind, flush=True)
     os._exit(0)
 
 Trainer.advance = first
@@ -54,8 +55,8 @@ def draw_images(folder: pathlib.Path, count: int, size: int) -> None:
             image.save(folder / split / f"{i}.png")
 
 
-def start(folder: pathlib.Path, name: str, arguments: list[str]) -> dict[str, float]:
-    """Seconds until the first step has begun, and until it has ended."""
+def start(folder: pathlib.Path, name: str, arguments: list[str]):
+    """Returns seconds until the first step began, until it ended, and the device."""
     command = [
         *(sys.executable, "-c", PROGRAM, "--config=configs/folder.py"),
         f"--config.data.path={folder / 'images'}",
@@ -68,12 +69,9 @@ def start(folder: pathlib.Path, name: str, arguments: list[str]) -> dict[str, fl
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     started = time.time()
     said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
-    words = [line.split() for line in said.splitlines()]
-    return {
-        line[0]: float(line[1]) - started
-        for line in words
-        if line and line[0] in ("begun", "ended")
-    }
+    told = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    begun, ended = (float(told[name]) - started for name in ("begun", "ended"))
+    return begun, ended, told["device"]
 
 
 def main() -> None:
@@ -95,14 +93,17 @@ def main() -> None:
         seconds = {kind: start(folder, kind, arguments) for kind in ("cold", "cached")}
         cache = sum(f.stat().st_size for f in folder.glob("cache/**/*") if f.is_file())
     rows = [
-        [kind, *(f"{value:.1f}" for value in spent.values())]
-        for kind, spent in seconds.items()
+        [kind, f"{begun:.1f}", f"{ended:.1f}"]
+        for kind, (begun, ended, _) in seconds.items()
     ]
     print(
         f"{args.size}x{args.size}, {args.blocks} blocks; cache {cache / 2**20:.1f} MiB"
     )
     records.print_table(["start", "s until step 1 begins", "s until it ends"], rows)
-    record = records.environment("cpu") | {"size": args.size, "blocks": args.blocks}
+    record = records.environment(seconds["cold"][2]) | {
+        "size": args.size,
+        "blocks": args.blocks,
+    }
     records.append(args.output, record | {"seconds": seconds, "cache_bytes": cache})
 
 

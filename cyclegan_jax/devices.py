@@ -127,24 +127,26 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
 def compile_early(step: Callable, arguments: Callable[[], tuple]) -> Callable:
     """Traces a pmapped step and compiles it in the background.
 
-    XLA leaves Python free meanwhile, to make what the step is called with.
+    XLA leaves Python free meanwhile, to make what the step is called with. (A process
+    that ends before waits for the compiler, which cannot be stopped.)
 
     Args:
       step: see `pmap`.
       arguments: makes what it is called with; only the shapes are asked for.
 
     Returns:
-      The step for such arguments; the first call waits until it is compiled. Over
-      several processes it is `step` itself, which alone can make their arrays parts of
-      global ones, and compiles when it is called.
+      The step for such arguments; the first call waits until it is compiled. It is
+      `step` itself, which compiles when it is called, over several processes, where it
+      alone can make their arrays parts of global ones, and on GPUs, where XLA times
+      kernels while it compiles and must have the device for itself.
     """
-    if jax.process_count() > 1:
+    if jax.process_count() > 1 or jax.default_backend() == "gpu":
         return step
     lowered = step.lower(*jax.eval_shape(arguments))
     compiler = ThreadPoolExecutor(1)
     compiled = compiler.submit(lowered.compile)
     compiler.shutdown(wait=False)
-    return lambda *arguments: compiled.result()(*arguments)
+    return lambda *arrays: compiled.result()(*arrays)
 
 
 def _all_devices():

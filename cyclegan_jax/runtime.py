@@ -26,6 +26,7 @@ _BFLOAT16_LIBRARY = "reduce,individual_dot"
 # equal operations, so that what is to be computed again is kept instead.
 _CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 _KEEP_DAYS = 60
+_library_is_ours = False
 
 
 def configure(cache: str | None = None) -> None:
@@ -35,7 +36,9 @@ def configure(cache: str | None = None) -> None:
       cache: folder where compiled programs are kept between runs, `~` allowed; None or
         "" for none. JAX's own JAX_COMPILATION_CACHE_DIR comes first.
     """
+    global _library_is_ours
     flags = os.environ.get("XLA_FLAGS", "")
+    _library_is_ours = _YNNPACK not in flags
     options = _XLA_OPTIONS if _has_accelerator() else _XLA_OPTIONS | _CPU_OPTIONS
     for name, value in options.items():
         if name not in flags:  # XLA ends a process whose flags it does not know.
@@ -49,16 +52,29 @@ def configure(cache: str | None = None) -> None:
 def compute_in(dtype: str) -> None:
     """Chooses the library for products in this type; call it before JAX's first use.
 
-    Without `configure`, and where the user has chosen, it does nothing.
+    Without `configure`, where the user has chosen, and on processors without a matrix
+    unit for bfloat16, it does nothing.
 
     Args:
       dtype: a run's `compute_dtype`.
     """
-    ours = f"--{_YNNPACK}={_XLA_OPTIONS[_YNNPACK]}"
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    if dtype == "bfloat16" and ours in flags:
-        flags[flags.index(ours)] = f"--{_YNNPACK}={_BFLOAT16_LIBRARY}"
+    if dtype == "bfloat16" and _library_is_ours and _has_matrix_unit():
+        ours = f"--{_YNNPACK}={_XLA_OPTIONS[_YNNPACK]}"
+        flags = os.environ["XLA_FLAGS"].split()
+        flags = [f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" if f == ours else f for f in flags]
         os.environ["XLA_FLAGS"] = " ".join(flags)
+
+
+def uses_matrix_unit() -> bool:
+    """Whether `compute_in` has chosen the library that uses it."""
+    return f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" in os.environ.get("XLA_FLAGS", "")
+
+
+def _has_matrix_unit():
+    try:
+        return "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 def _has_accelerator():

@@ -78,12 +78,14 @@ class Trainer:
         self.schedule = experiment.build_schedule(config, self.batches.steps_per_epoch)
         self.optimizer = experiment.build_optimizer(config, self.schedule)
         self.total_steps = experiment.total_steps(config, self.batches.steps_per_epoch)
-        self.image_size = self.batches[0]["a"].shape[1:3]
+        self._example = self.batches[0]
+        self.image_size = self._example["a"].shape[1:3]
         check_image_size(self.method, self.image_size)
         self.sampler = samples.Sampler(
             self.method, self.dataset, transform, config.num_samples
         )
         self.step_fn = pmap(experiment.build_step(config, self.method, self.optimizer))
+        self._step = self.step_fn
 
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
@@ -130,12 +132,11 @@ class Trainer:
         found = self.checkpoints.steps()
         newest = hosts.from_main(found[-1] if found else -1)
         if newest < self.total_steps:
-            batch = self.batches[0]
             self._step = compile_early(
                 self.step_fn,
                 lambda: (
                     *self._place(*self._create()),
-                    self._place_batch(batch),
+                    self._place_batch(self._example),
                     self._seed,
                 ),
             )

@@ -17,6 +17,7 @@ from cyclegan_jax import (
     networks,
     restore,
     run_folder,
+    runtime,
     torch_files,
     torch_names,
     torch_runs,
@@ -112,6 +113,26 @@ def test_any_batch_and_size(name, other):
     shape = (*other, channels)
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     assert_close(translate(images), module.apply(variables, images), EXACT)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("resnet_1blocks", {}), ("unet_8", {"norm": "instance"})]
+)
+def test_bfloat16_of_any_size(name, settings, monkeypatch):
+    """Also where this process multiplies bfloat16 in a form for fixed sizes."""
+    monkeypatch.setattr(runtime, "uses_matrix_unit", lambda: True)
+    jax.clear_caches()
+    module = networks.generator(name, width=16, dtype=jnp.bfloat16, **settings)
+    shape = (2, 16, 24, 3)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    variables = module.init(jax.random.key(0), images)
+    content = export.stablehlo(module, variables, 3)
+    actual = jax_export.deserialize(bytearray(content)).call(images)
+    expected = module.apply(variables, images)
+    jax.clear_caches()
+    assert actual.dtype == np.float32
+    # Roundings of 1/256 relative, in some ten layers.
+    assert_close(actual, expected, 0.05)
 
 
 @pytest.mark.parametrize("platform", export.PLATFORMS)

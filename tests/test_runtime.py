@@ -55,17 +55,24 @@ def test_options_of_the_user_stay(settings):
 
 
 def test_library_for_products_of_bfloat16(settings):
+    settings.setattr(runtime, "_library_is_ours", False)
+    settings.setattr(runtime, "_has_matrix_unit", lambda: True)
     runtime.compute_in("bfloat16")
-    assert "ynn" not in os.environ.get("XLA_FLAGS", "")  # Not without `configure`.
+    assert os.environ["XLA_FLAGS"] == ""  # Not without `configure`.
     runtime.configure()
     runtime.compute_in("float32")
-    assert "ynn_fusion_type=reduce " in os.environ["XLA_FLAGS"] + " "
+    assert not runtime.uses_matrix_unit()
+    settings.setattr(runtime, "_has_matrix_unit", lambda: False)
     runtime.compute_in("bfloat16")
-    assert "ynn_fusion_type=reduce,individual_dot" in os.environ["XLA_FLAGS"]
-    own = "--xla_cpu_experimental_ynn_fusion_type=dot"
+    assert not runtime.uses_matrix_unit()
+    settings.setattr(runtime, "_has_matrix_unit", lambda: True)
+    runtime.compute_in("bfloat16")
+    assert runtime.uses_matrix_unit()
+    own = "--xla_cpu_experimental_ynn_fusion_type=reduce"
     settings.setenv("XLA_FLAGS", own)
+    runtime.configure()
     runtime.compute_in("bfloat16")
-    assert os.environ["XLA_FLAGS"] == own
+    assert own in os.environ["XLA_FLAGS"].split()
 
 
 def test_options_for_cpus_only(settings):

@@ -64,9 +64,9 @@ def _spread(stride, padding, x, kernel, size):
             below, right = rows - x.shape[1], columns - x.shape[2]
             around = [(above, below), (left, right)]
             sets.append(_sum_of_taps(1, _pad(x, around), taps))
-    y = jnp.stack(sets).reshape(stride, stride, len(x), rows, columns, -1)
+    y = jnp.stack(sets).reshape(stride, stride, x.shape[0], rows, columns, -1)
     y = y.transpose(2, 3, 0, 4, 1, 5)  # [B, rows, stride, columns, stride, I]
-    y = y.reshape(len(x), stride * rows, stride * columns, -1)
+    y = y.reshape(x.shape[0], stride * rows, stride * columns, -1)
     return y[:, padding : padding + size[0], padding : padding + size[1]]
 
 
@@ -112,7 +112,7 @@ def _sum_of_taps(stride, x, kernel):
                 j : j + columns * stride + 1 : stride,
             ]
             y += _product(seen.reshape(-1, channels), kernel[i, j])
-    return y.astype(x.dtype).reshape(len(x), rows + 1, columns + 1, out)
+    return y.astype(x.dtype).reshape(x.shape[0], rows + 1, columns + 1, out)
 
 
 def _gradient_of_taps(x, dy, sides):
@@ -125,7 +125,7 @@ def _gradient_of_taps(x, dy, sides):
     kh, kw = sides
     width, channels = x.shape[2], x.shape[-1]
     x, dy = x.reshape(-1, channels), dy.reshape(-1, dy.shape[-1])
-    pixels = len(x) - kw + 1
+    pixels = x.shape[0] - kw + 1
     # Barriers: fused into what reads it, a transposition would be done over and over.
     x = lax.optimization_barrier(x.T)
     x = jnp.concatenate([x[:, j : j + pixels] for j in range(kw)])

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from cyclegan_jax import runtime
 from cyclegan_jax.networks import convolutions_bfloat16, winograd
 from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
 
@@ -28,7 +29,7 @@ _LARGE = 5  # Side of a kernel.
 def _also_in_bfloat16(many_channels: Callable):
     """Completes a form for float32 with one for bfloat16 between many channels.
 
-    Images of few channels go through the float32 form in bfloat16, too.
+    Where that does not pay, or is not defined, bfloat16 goes through the float32 form.
     """
 
     def complete(form):
@@ -37,7 +38,7 @@ def _also_in_bfloat16(many_channels: Callable):
             x, kernel = arrays[:2]
             if x.dtype != jnp.bfloat16:
                 return form(stride, padding, *arrays)
-            if min(kernel.shape[2:]) > _FEW:
+            if _suits_products(stride, x, kernel):
                 return many_channels(stride, padding, *arrays)
             results = form(stride, padding, *(a.astype(jnp.float32) for a in arrays))
             return jax.tree.map(lambda y: y.astype(x.dtype), results)
@@ -79,6 +80,16 @@ def conv_gradients(
     (dx,) = jax.vjp(lambda x: dx_form(x, kernel), x)[1](dy)
     (dkernel,) = jax.vjp(lambda kernel: dkernel_form(x, kernel), kernel)[1](dy)
     return dx, dkernel
+
+
+def _suits_products(stride, x, kernel):
+    """Whether bfloat16's form is defined, and the processor made for it."""
+    return (
+        runtime.uses_matrix_unit()
+        and stride <= min(kernel.shape[:2])
+        and min(kernel.shape[2:]) > _FEW
+        and all(isinstance(side, int) for side in x.shape)  # Not in an export.
+    )
 
 
 def _suits_winograd(stride, padding, x, kernel):

@@ -13,7 +13,7 @@ import platform
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli
+from cyclegan_jax import cli, runtime
 from cyclegan_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -38,6 +38,7 @@ _CACHE = flags.DEFINE_string(
 
 def main() -> int:
     """Plans the settings that the flags describe."""
+    runtime.compute_in(_CONFIG.value.compute_dtype)
     import jax  # After the flags: these take seconds.
 
     from cyclegan_jax.plan import chips, program, tables
