@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from cyclegan_jax.data import load_dataset
+from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.data.streets import StreetsSource
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.palettes import CITYSCAPES
 
 SPLITS = ("train_a", "train_b", "test_a", "test_b")
 FOLDERS = ("trainA", "trainB", "testA", "testB")

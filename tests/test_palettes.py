@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from cyclegan_jax import palettes
+from cyclegan_jax.data import palettes
+from cyclegan_jax.data.palettes import CITYSCAPES, Palette
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.palettes import CITYSCAPES, Palette
 
 
 def test_cityscapes_has_the_official_classes():

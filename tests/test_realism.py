@@ -13,10 +13,10 @@ from PIL import Image
 from configs import streets
 from cyclegan_jax import experiment, pretrained
 from cyclegan_jax.data import test_transform as prepared
+from cyclegan_jax.data.palettes import VOID
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import Judges, TestSplit
 from cyclegan_jax.metrics import distances, features, inception
-from cyclegan_jax.palettes import VOID
 from cyclegan_jax.realism import Realism
 from tests.oracle import inception as oracle
 

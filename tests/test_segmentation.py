@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cyclegan_jax.data.palettes import VOID, Palette
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import labels, segmentation
-from cyclegan_jax.palettes import VOID, Palette
 
 
 def brute_force(truth, prediction, classes):

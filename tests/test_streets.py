@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.data.streets import StreetsSource
-from cyclegan_jax.data.streets_sketch import Camera, Light, Sketch
+from cyclegan_jax.data.streets.sketch import Camera, Light, Sketch
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.palettes import CITYSCAPES
 
 
 def _class_maps(split, count, size, seed=0):

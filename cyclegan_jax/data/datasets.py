@@ -16,7 +16,7 @@ from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
 from cyclegan_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from cyclegan_jax.palettes import Palette
+    from cyclegan_jax.data.palettes import Palette
 
 
 _LAYOUT = "trainA, trainB, testA and testB"
@@ -221,8 +221,8 @@ def _streets(
     seed: int,
     paired: bool,
 ) -> Dataset:
+    from cyclegan_jax.data.palettes import CITYSCAPES
     from cyclegan_jax.data.streets import StreetsSource
-    from cyclegan_jax.palettes import CITYSCAPES
 
     scenes_b = "train_a" if paired else "train_b"
     made = {

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cyclegan_jax.data import sources
+from cyclegan_jax.data.palettes import CITYSCAPES, LABEL_DISTANCE, Palette
 from cyclegan_jax.data.selection import same_scenes
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.palettes import CITYSCAPES, LABEL_DISTANCE, Palette
 
 if TYPE_CHECKING:
     from cyclegan_jax.data.datasets import Dataset

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cyclegan_jax import data, images
+from cyclegan_jax.data.palettes import LABEL_DISTANCE
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.instruments import (
     Batch,
@@ -19,7 +20,6 @@ from cyclegan_jax.evaluation.instruments import (
 )
 from cyclegan_jax.evaluation.judges import Judges
 from cyclegan_jax.metrics import inception, labels, pictures
-from cyclegan_jax.palettes import LABEL_DISTANCE
 from cyclegan_jax.translator import Translator
 
 OTHER = {"AtoB": "BtoA", "BtoA": "AtoB"}

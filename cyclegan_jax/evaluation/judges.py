@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from etils import epath
 
 from cyclegan_jax import pretrained
+from cyclegan_jax.data.palettes import Palette
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, features
 from cyclegan_jax.metrics.lpips import LPIPS
-from cyclegan_jax.palettes import Palette
 from cyclegan_jax.realism import REFERENCES, Realism
 
 

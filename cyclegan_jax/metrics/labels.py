@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from cyclegan_jax.data.palettes import VOID, Palette
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import segmentation
-from cyclegan_jax.palettes import VOID, Palette
 
 
 class Truth:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cyclegan_jax.data.streets_sketch import (
+from cyclegan_jax.data.streets.sketch import (
     CAR,
     PERSON,
     POLE,

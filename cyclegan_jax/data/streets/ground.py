@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan_jax.data.streets_houses import WALLS
-from cyclegan_jax.data.streets_sketch import (
+from cyclegan_jax.data.streets.houses import WALLS
+from cyclegan_jax.data.streets.sketch import (
     BUILDING,
     NEAR,
     ROAD,
@@ -15,7 +15,7 @@ from cyclegan_jax.data.streets_sketch import (
     shaded,
     varied,
 )
-from cyclegan_jax.data.streets_things import LEAVES
+from cyclegan_jax.data.streets.things import LEAVES
 
 _FAR = 90.0  # Metres: where the ground ends, behind the skyline.
 _ASPHALT = ((92, 92, 98), (104, 102, 106), (80, 82, 90))

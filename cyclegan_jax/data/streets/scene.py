@@ -4,11 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan_jax.data import streets_ground
-from cyclegan_jax.data import streets_things as things
-from cyclegan_jax.data.streets_ground import Street
-from cyclegan_jax.data.streets_houses import building
-from cyclegan_jax.data.streets_sketch import Camera, Light, Shape, Sketch, shaded
+from cyclegan_jax.data.streets import ground, things
+from cyclegan_jax.data.streets.ground import Street
+from cyclegan_jax.data.streets.houses import building
+from cyclegan_jax.data.streets.sketch import Camera, Light, Shape, Sketch, shaded
 
 # Sky overhead, sky at the horizon, tint of the light, contrast of the sun.
 _HOURS = (
@@ -58,10 +57,10 @@ def make_scene(rng: np.random.Generator) -> Scene:
     )
     sketch = Sketch(camera, light)
     kinds = [("row", "row", "houses", "park")[k] for k in rng.integers(4, size=2)]
-    streets_ground.skyline(sketch, rng)
-    streets_ground.ground(sketch, rng, street, kinds)
-    streets_ground.markings(sketch, rng, street)
-    streets_ground.house_shadow(sketch, rng, street, kinds)
+    ground.skyline(sketch, rng)
+    ground.ground(sketch, rng, street, kinds)
+    ground.markings(sketch, rng, street)
+    ground.house_shadow(sketch, rng, street, kinds)
     standing = _traffic(rng, street)  # (z, draw, *arguments) of each thing.
     for side, kind in zip((-1, 1), kinds, strict=True):
         _houses(sketch, rng, street, side, kind)

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from cyclegan_jax.data.streets_scene import Scene
-from cyclegan_jax.data.streets_sketch import (
+from cyclegan_jax.data.streets.scene import Scene
+from cyclegan_jax.data.streets.sketch import (
     BUILDING,
     CAR,
     PERSON,

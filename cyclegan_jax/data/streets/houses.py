@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cyclegan_jax.data.streets_sketch import BUILDING, Colour, Sketch, shaded, varied
+from cyclegan_jax.data.streets.sketch import BUILDING, Colour, Sketch, shaded, varied
 
 # Walls and roofs are never green, so that colour tells houses from trees, as it
 # mostly does in real streets; the unpaired task would be ambiguous without that.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan_jax.palettes import CITYSCAPES
+from cyclegan_jax.data.palettes import CITYSCAPES
 
 ROAD, SIDEWALK, BUILDING, POLE, SIGN, VEGETATION, SKY, PERSON, CAR = (
     CITYSCAPES.names.index(name)

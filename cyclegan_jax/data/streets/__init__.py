@@ -12,10 +12,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cyclegan_jax.data import streets_render
-from cyclegan_jax.data.streets_scene import make_scene
+from cyclegan_jax.data.palettes import CITYSCAPES
+from cyclegan_jax.data.streets import render
+from cyclegan_jax.data.streets.scene import make_scene
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.palettes import CITYSCAPES
 
 Kind = Literal["photo", "label", "class_map"]
 Split = Literal["train_a", "train_b", "test"]
@@ -74,10 +74,8 @@ class StreetsSource:
         key = [self._seed, get_args(Split).index(self._split), index]
         scene = make_scene(np.random.default_rng(key))
         if self._kind == "photo":
-            return streets_render.photo(
-                scene, self._size, np.random.default_rng([*key, 1])
-            )
-        classes = streets_render.class_map(scene, self._size)
+            return render.photo(scene, self._size, np.random.default_rng([*key, 1]))
+        classes = render.class_map(scene, self._size)
         return CITYSCAPES.paint(classes) if self._kind == "label" else classes
 
     def content(self, index: int) -> bytes:
