@@ -11,8 +11,9 @@ from PIL import Image
 
 from cyclegan_jax.data import decode
 from cyclegan_jax.data.archives import Archive
+from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.sources import MappedSource, SubsetSource, folder_source
-from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
+from cyclegan_jax.data.splits import open_archive, open_folder
 from cyclegan_jax.errors import UserError
 
 CHANNELS = dict.fromkeys(SPLITS, 3)

@@ -1,7 +1,8 @@
 """Images in, uint8 batches out: data sets, preprocessing, and the training stream."""
 
 from cyclegan_jax.data.cache import CachedSource
-from cyclegan_jax.data.datasets import Dataset, load_dataset
+from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.datasets import load_dataset
 from cyclegan_jax.data.decode import decode_image
 from cyclegan_jax.data.pipeline import TrainBatches, eval_images
 from cyclegan_jax.data.preprocess import Preprocess, test_transform

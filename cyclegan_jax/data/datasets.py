@@ -2,51 +2,20 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from etils import epath
 
 from cyclegan_jax.data import labels, sources
+from cyclegan_jax.data.dataset import SPLITS, Dataset, first, without_unreadable
 from cyclegan_jax.data.decode import check_channels
-from cyclegan_jax.data.pairs import check_pairs, open_side_by_side
-from cyclegan_jax.data.selection import readable, same_scenes
+from cyclegan_jax.data.pairs import check_pairs, open_side_by_side, same_scenes
 from cyclegan_jax.data.sources import ImageSource
-from cyclegan_jax.data.splits import SPLITS, open_archive, open_folder
+from cyclegan_jax.data.splits import open_archive, open_folder
 from cyclegan_jax.errors import UserError
 
-if TYPE_CHECKING:
-    from cyclegan_jax.data.palettes import Palette
-
-
 _LAYOUT = "trainA, trainB, testA and testB"
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Training and test images of two domains, as stored (uint8, any size).
-
-    Attributes:
-      name: the data set's name, as given to `load_dataset`.
-      train_a, train_b: training images.
-      test_a, test_b: test images; empty sources if the set has none.
-      paired_train, paired_test: image i of A and image i of B show the same scene.
-      palette: B's images are label maps in these colours; None otherwise.
-      test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
-        where there is none; None without a palette.
-      train_class_maps: those of image i of train_a; None where they are not known.
-    """
-
-    name: str
-    train_a: ImageSource
-    train_b: ImageSource
-    test_a: ImageSource
-    test_b: ImageSource
-    paired_train: bool = False
-    paired_test: bool = False
-    palette: "Palette | None" = None
-    test_class_maps: ImageSource | None = None
-    train_class_maps: ImageSource | None = None
 
 
 def load_dataset(
@@ -138,9 +107,9 @@ def load_dataset(
             " and B do not belong together"
         )
     if max_images:
-        dataset = _first(dataset, max_images)
+        dataset = first(dataset, max_images)
     if on_corrupt == "skip" and name != "streets":
-        dataset = _without_unreadable(dataset, quiet)
+        dataset = without_unreadable(dataset, quiet)
     return dataset
 
 
@@ -269,32 +238,3 @@ def _cycle_gan(
         and "test_a" in opened
         and same_scenes(opened["test_a"], opened["test_b"]),
     )
-
-
-def _select(dataset: Dataset, kept: Mapping[str, Sequence[int]]) -> Dataset:
-    """The data set with only the images at the given indices of each split."""
-    chosen = {s: sources.SubsetSource(getattr(dataset, s), kept[s]) for s in SPLITS}
-    for maps, split in (("test_class_maps", "test_b"), ("train_class_maps", "train_a")):
-        if (source := getattr(dataset, maps)) is not None:
-            chosen[maps] = sources.SubsetSource(source, kept[split])
-    return dataclasses.replace(dataset, **chosen)
-
-
-def _first(dataset: Dataset, count: int) -> Dataset:
-    return _select(
-        dataset, {s: range(len(getattr(dataset, s)))[:count] for s in SPLITS}
-    )
-
-
-def _without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
-    kept = {s: readable(getattr(dataset, s), s, quiet) for s in SPLITS}
-    for paired, a, b in (
-        (dataset.paired_train, "train_a", "train_b"),
-        (dataset.paired_test, "test_a", "test_b"),
-    ):
-        if paired:
-            kept[a] = kept[b] = sorted(set(kept[a]) & set(kept[b]))
-    for split, indices in kept.items():
-        if not indices and len(getattr(dataset, split)):
-            raise UserError(f"not one image of {split} can be decoded")
-    return _select(dataset, kept)

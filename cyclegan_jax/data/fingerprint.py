@@ -4,9 +4,8 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from cyclegan_jax.data.datasets import Dataset
+from cyclegan_jax.data.dataset import SPLITS, Dataset
 from cyclegan_jax.data.sources import ImageSource
-from cyclegan_jax.data.splits import SPLITS
 
 
 def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:

@@ -3,15 +3,13 @@
 import functools
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclegan_jax.data import sources
+from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.pairs import same_scenes
 from cyclegan_jax.data.palettes import CITYSCAPES, LABEL_DISTANCE, Palette
-from cyclegan_jax.data.selection import same_scenes
 from cyclegan_jax.errors import UserError
-
-if TYPE_CHECKING:
-    from cyclegan_jax.data.datasets import Dataset
 
 
 def palette_of(name: str, path: str | os.PathLike) -> Palette | None:
@@ -32,7 +30,7 @@ def palette_of(name: str, path: str | os.PathLike) -> Palette | None:
 
 
 def read_as_labels(
-    dataset: "Dataset", palette: Palette, channels: Mapping[str, int]
+    dataset: Dataset, palette: Palette, channels: Mapping[str, int]
 ) -> dict[str, Any]:
     """Returns the fields of a data set that change when B is read as label maps.
 

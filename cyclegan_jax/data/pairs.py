@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 from etils import epath
 
 from cyclegan_jax.data.archives import Archive
-from cyclegan_jax.data.selection import same_scenes
 from cyclegan_jax.data.sources import ImageSource, folder_source
 from cyclegan_jax.errors import UserError
 
@@ -81,6 +81,25 @@ def open_side_by_side(
                 both = source(folder, f"{split}_{letter}")
                 opened[f"{split}_{letter}"] = HalfSource(both, half)
     return opened
+
+
+# What follows the name of a scene: the CycleGAN authors' endings, and Cityscapes'.
+_ENDINGS = (("_A", "_leftImg8bit"), ("_B", "_gtFine_color"))
+
+
+def same_scenes(a: ImageSource, b: ImageSource) -> bool:
+    """Whether files are named in pairs, like 12_A.jpg and 12_B.jpg, or 12 and 12."""
+
+    def scenes(source: ImageSource, endings: tuple[str, ...]) -> list[str]:
+        found = []
+        for name in source.names:
+            stem = PurePosixPath(name).stem
+            ending = next(filter(stem.endswith, endings), "")
+            found.append(stem.removesuffix(ending))
+        return found
+
+    first, second = _ENDINGS
+    return scenes(a, first) == scenes(b, second)
 
 
 def check_pairs(a: ImageSource, b: ImageSource) -> None:

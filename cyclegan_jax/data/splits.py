@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from etils import epath
 
 from cyclegan_jax.data.archives import Archive
+from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.sources import SUFFIX_TEXT, ImageSource, folder_source
 from cyclegan_jax.errors import UserError
 
-SPLITS = ("train_a", "train_b", "test_a", "test_b")
 _LAYOUTS = {
     "train_a": ("trainA", "train/A"),
     "train_b": ("trainB", "train/B"),

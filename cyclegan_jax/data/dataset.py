@@ -1,0 +1,101 @@
+"""A data set: the images of two domains, and which of them are used."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.palettes import Palette
+from cyclegan_jax.data.sources import ImageSource, SubsetSource
+from cyclegan_jax.errors import UserError
+
+SPLITS = ("train_a", "train_b", "test_a", "test_b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Training and test images of two domains, as stored (uint8, any size).
+
+    Attributes:
+      name: the data set's name, as given to `load_dataset`.
+      train_a, train_b: training images.
+      test_a, test_b: test images; empty sources if the set has none.
+      paired_train, paired_test: image i of A and image i of B show the same scene.
+      palette: B's images are label maps in these colours; None otherwise.
+      test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
+        where there is none; None without a palette.
+      train_class_maps: those of image i of train_a; None where they are not known.
+    """
+
+    name: str
+    train_a: ImageSource
+    train_b: ImageSource
+    test_a: ImageSource
+    test_b: ImageSource
+    paired_train: bool = False
+    paired_test: bool = False
+    palette: Palette | None = None
+    test_class_maps: ImageSource | None = None
+    train_class_maps: ImageSource | None = None
+
+
+def _select(dataset: Dataset, kept: Mapping[str, Sequence[int]]) -> Dataset:
+    """The data set with only the images at the given indices of each split."""
+    chosen = {s: SubsetSource(getattr(dataset, s), kept[s]) for s in SPLITS}
+    for maps, split in (("test_class_maps", "test_b"), ("train_class_maps", "train_a")):
+        if (source := getattr(dataset, maps)) is not None:
+            chosen[maps] = SubsetSource(source, kept[split])
+    return dataclasses.replace(dataset, **chosen)
+
+
+def first(dataset: Dataset, count: int) -> Dataset:
+    """Keeps the first `count` images of each split."""
+    return _select(
+        dataset, {s: range(len(getattr(dataset, s)))[:count] for s in SPLITS}
+    )
+
+
+def without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
+    """Decodes all images; leaves out those that cannot be, of a pair both.
+
+    Raises:
+      UserError: nothing is left of a split.
+    """
+    kept = {s: _readable(getattr(dataset, s), s, quiet) for s in SPLITS}
+    for paired, a, b in (
+        (dataset.paired_train, "train_a", "train_b"),
+        (dataset.paired_test, "test_a", "test_b"),
+    ):
+        if paired:
+            kept[a] = kept[b] = sorted(set(kept[a]) & set(kept[b]))
+    for split, indices in kept.items():
+        if not indices and len(getattr(dataset, split)):
+            raise UserError(f"not one image of {split} can be decoded")
+    return _select(dataset, kept)
+
+
+def _readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
+    """Decodes every image once; returns the indices of those that can be decoded."""
+
+    def problem(index: int) -> UnreadableImage | None:
+        try:
+            source[index]
+        except UnreadableImage as error:
+            return error
+        return None
+
+    kept = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = pool.map(problem, range(len(source)))
+        bar = tqdm(problems, f"checking {split}", len(source), disable=quiet)
+        for index, error in enumerate(bar):
+            if error is None:
+                kept.append(index)
+            else:
+                what = str(error).partition("): ")[0]  # Not what to do about it.
+                tqdm.write(f"left out: {what})", file=sys.stderr)
+    return kept
