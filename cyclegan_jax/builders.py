@@ -9,7 +9,7 @@ import ml_collections
 from etils import epath
 from flax import linen as nn
 
-from cyclegan_jax import networks, pretrained, torch_files
+from cyclegan_jax import networks, torch_files
 from cyclegan_jax.devices import AXIS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.methods.bigan import BiGAN
@@ -18,6 +18,7 @@ from cyclegan_jax.methods.content_gan import LUA_GRADIENT, ContentGAN
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
 from cyclegan_jax.methods.pix2pix import Pix2Pix
 from cyclegan_jax.networks import vgg
+from cyclegan_jax.torch_files.download import file_sha256
 
 
 def _generator(config: ml_collections.ConfigDict, channels: int) -> nn.Module:
@@ -206,7 +207,7 @@ def pretrained_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
         return {}
     path = epath.Path(loss.vgg).expanduser()
     state_dict = torch_files.read(path)
-    found = pretrained.file_sha256(path)
+    found = file_sha256(path)
     if not found.startswith(loss.vgg_sha256.lower()):
         raise UserError(
             f"{loss.vgg} has the SHA-256 {found}, which does not begin with"

@@ -13,17 +13,11 @@ import scipy.ndimage
 from PIL import Image
 
 from configs import folder, streets
-from cyclegan_jax import (
-    evaluation,
-    experiment,
-    restore,
-    run_folder,
-    torch_files,
-    torch_runs,
-)
+from cyclegan_jax import evaluation, experiment, restore, run_folder, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import instruments
 from cyclegan_jax.metrics import fcn, meanings, pictures
+from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips
 
@@ -39,7 +33,7 @@ def made(tmp_path_factory):
     for file in files.values():
         torch_files.write(file, state)
     config = streets.get_config("smoke")
-    torch_runs.import_weights(files, path / "run", config)
+    import_weights(files, path / "run", config)
     return path / "run", evaluation.evaluate(path / "run")
 
 
@@ -256,7 +250,7 @@ def test_one_generator_and_two_names(tmp_path):
             pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "set" / split / name)
     config = folder.get_config("smoke")
-    torch_runs.import_weights({"g_ab": tmp_path / "g.pth"}, tmp_path / "run", config)
+    import_weights({"g_ab": tmp_path / "g.pth"}, tmp_path / "run", config)
     result = evaluation.evaluate(tmp_path / "run", data_path=str(tmp_path / "set"))
     assert "BtoA" not in result
     assert set(result["AtoB"]) == {"luminance_correlation", "diversity"}

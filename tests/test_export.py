@@ -12,18 +12,11 @@ import pytest
 from jax import export as jax_export
 
 from configs import folder
-from cyclegan_jax import (
-    export,
-    networks,
-    restore,
-    run_folder,
-    runtime,
-    torch_files,
-    torch_names,
-    torch_runs,
-)
+from cyclegan_jax import export, networks, restore, run_folder, runtime, torch_files
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.test_parity import assert_close, build
 
@@ -37,9 +30,7 @@ def run(tmp_path_factory):
     """A run whose weights came from PyTorch; it has only the generator AtoB."""
     path = tmp_path_factory.mktemp("runs")
     torch_files.write(path / "g.pth", cases.subtree(cases.load_case(CASE), "state"))
-    torch_runs.import_weights(
-        {"g_ab": path / "g.pth"}, path / "run", folder.get_config()
-    )
+    import_weights({"g_ab": path / "g.pth"}, path / "run", folder.get_config())
     return path / "run"
 
 

@@ -16,7 +16,6 @@ from cyclegan_jax import (
     experiment,
     loop,
     networks,
-    pretrained,
     restore,
     samples,
     steps,
@@ -30,6 +29,7 @@ from cyclegan_jax.methods.cogan import CoGAN
 from cyclegan_jax.methods.content_gan import ContentGAN
 from cyclegan_jax.methods.pix2pix import Pix2Pix
 from cyclegan_jax.networks import vgg
+from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.translator import Translator
 from tests.test_steps import SIZE, assert_close, make_batch, moved, run, start
 
@@ -379,7 +379,7 @@ def test_weights_of_vgg(tmp_path):
     config = smoke("feature_gan", **{"loss.vgg": str(file)})
     with pytest.raises(UserError, match="does not begin with 397923af"):
         builders.pretrained_parameters(config)
-    config.loss.vgg_sha256 = pretrained.file_sha256(file)[:8].upper()
+    config.loss.vgg_sha256 = file_sha256(file)[:8].upper()
     params = builders.pretrained_parameters(config)["vgg"]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(
         jnp.shape, dict(shapes["params"])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from cyclegan_jax import networks, torch_names
+from cyclegan_jax import networks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.networks import layers
+from cyclegan_jax.torch_weights import names as torch_names
 
 
 def count(module, *shape):

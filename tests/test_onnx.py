@@ -7,15 +7,10 @@ import pytest
 from flax import linen as nn
 
 from configs import folder
-from cyclegan_jax import (
-    export,
-    networks,
-    restore,
-    torch_files,
-    torch_names,
-    torch_runs,
-)
+from cyclegan_jax import export, networks, restore, torch_files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.test_export import documented
 from tests.test_parity import assert_close, build
@@ -72,9 +67,7 @@ def test_any_setting_batch_and_size(name, settings):
 def test_the_file_and_the_documented_loader(tmp_path):
     case = cases.load_case("unet_batch_wide")
     torch_files.write(tmp_path / "g.pth", cases.subtree(case, "state"))
-    torch_runs.import_weights(
-        {"g_ba": tmp_path / "g.pth"}, tmp_path / "run", folder.get_config()
-    )
+    import_weights({"g_ba": tmp_path / "g.pth"}, tmp_path / "run", folder.get_config())
     assert restore.load(tmp_path / "run").generator("BtoA") == "g_ba"
     file = tmp_path / "exported.onnx"
     said = export.export(tmp_path / "run", file, "BtoA")

@@ -30,11 +30,11 @@ from cyclegan_jax import (
     schedules,
     steps,
     torch_files,
-    torch_names,
-    torch_recognition,
-    torch_runs,
 )
 from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights.recognition import recognise
+from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
@@ -253,7 +253,7 @@ def test_published_sizes(network, kwargs, size, bound, tmp_path):
         expected = theirs(photo).numpy()  # Moves running statistics.
         for new in (True, False):
             path = tmp_path / f"{new}.pth"
-            found = torch_recognition.recognise(torch_files.read(path), path)
+            found = recognise(torch_files.read(path), path)
             actual, _ = found.module.apply(
                 found.variables, x, train=True, mutable=["batch_stats"]
             )
@@ -276,7 +276,7 @@ def test_step_from_an_imported_run(tmp_path, monkeypatch):
     files = {name: tmp_path / f"{name}.pth" for name in NAMES}
     for name, file in files.items():
         torch_files.write(file, cases.subtree(case, f"state/{name}"))
-    torch_runs.import_weights(files, tmp_path / "run", default.get_config())
+    import_weights(files, tmp_path / "run", default.get_config())
     blank = jax.tree.map(jnp.zeros_like, state)
     state = restore.start_from(restore.load(tmp_path / "run"), blank)
     step = scripted_step(method, optimizer, monkeypatch)

@@ -11,13 +11,14 @@ from flax import traverse_util
 from PIL import Image
 
 from configs import streets
-from cyclegan_jax import experiment, pretrained
+from cyclegan_jax import experiment
 from cyclegan_jax.data import test_transform as prepared
 from cyclegan_jax.data.palettes import VOID
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import Judges, TestSplit
 from cyclegan_jax.metrics import distances, features, inception
 from cyclegan_jax.realism import Realism
+from cyclegan_jax.torch_files.download import file_sha256
 from tests.oracle import inception as oracle
 
 GOLDEN = pathlib.Path(__file__).parent / "golden_inception.npz"
@@ -78,7 +79,7 @@ def test_weights_from_elsewhere_are_named(tensors, tmp_path, monkeypatch):
     )
     (note,) = load().notes
     assert "not the file that papers use (6726825d0af5f729" in note
-    digest = pretrained.file_sha256(tmp_path / "weights.npz")
+    digest = file_sha256(tmp_path / "weights.npz")
     monkeypatch.setattr(features, "SHA256", digest)
     assert load().notes == ()
 
@@ -105,7 +106,7 @@ def test_checksum_of_the_release(tmp_path, monkeypatch):
     (tmp_path / "cyclegan_jax" / name).write_bytes(b"something else")
     with pytest.raises(UserError, match=f"not {features.SHA256}; delete it"):
         features.load_weights()
-    assert len(pretrained.file_sha256(tmp_path / "cyclegan_jax" / name)) == 64
+    assert len(file_sha256(tmp_path / "cyclegan_jax" / name)) == 64
 
 
 def test_frechet_distance_of_gaussians():

@@ -8,15 +8,10 @@ import pytest
 from PIL import Image
 
 from configs import folder, streets
-from cyclegan_jax import (
-    restore,
-    study_making,
-    study_scoring,
-    torch_files,
-    torch_runs,
-)
+from cyclegan_jax import restore, study_making, study_scoring, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.study_plan import FAKE, REAL, SPOILT, Protocol
+from cyclegan_jax.torch_weights.runs import import_weights
 from cyclegan_jax.translator import Translator
 from tests.oracle import cases
 
@@ -36,7 +31,7 @@ def run(tmp_path_factory):
         torch_files.write(file, state)
     config = streets.get_config("smoke")
     config.data.streets_test, config.data.max_images = 40, 0
-    torch_runs.import_weights(files, path / "run", config)
+    import_weights(files, path / "run", config)
     return path / "run"
 
 
@@ -119,7 +114,7 @@ def test_other_test_pictures(run, tmp_path):
     config = folder.get_config("smoke")
     config.data.path = str(tmp_path / "set")
     other = tmp_path / "other"
-    torch_runs.import_weights({"g_ab": tmp_path / "g.pth"}, other, config)
+    import_weights({"g_ab": tmp_path / "g.pth"}, other, config)
     protocol = Protocol(trials=2, practice=1, attention=1, sessions=1)
     _, path = study_making.make([other], tmp_path / "study", protocol)
     sources = [e["source"] for e in study_scoring.read_key(path)["pictures"].values()]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax import torch_names
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_recognition import recognise
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights.recognition import recognise
 from tests.oracle import cases
 
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]

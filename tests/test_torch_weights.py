@@ -13,18 +13,15 @@ import numpy as np
 import pytest
 
 from configs import default, folder, streets
-from cyclegan_jax import (
-    experiment,
-    loop,
-    pretrained,
-    restore,
-    torch_files,
-    torch_names,
-    torch_runs,
-    torch_weights,
-)
+from cyclegan_jax import experiment, loop, restore, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.restore import Run
+from cyclegan_jax.torch_files.download import download, file_sha256
+from cyclegan_jax.torch_weights import __main__ as command_line
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights import published
+from cyclegan_jax.torch_weights.recognition import recognise
+from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -62,7 +59,7 @@ def test_import_and_export_by_command(files, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "resnet_" in result.stdout
     about = json.loads((run / "run.json").read_text())["imported"]
-    assert about["d_b"]["sha256"] == pretrained.file_sha256(files["d_b"])
+    assert about["d_b"]["sha256"] == file_sha256(files["d_b"])
     result = command("export", f"--workdir={run}", f"--output={output}")
     assert result.returncode == 0, result.stderr
     for path in files.values():  # D_A stayed D_A, although it is our d_b.
@@ -70,7 +67,7 @@ def test_import_and_export_by_command(files, tmp_path):
 
 
 def test_imported_networks_are_theirs(files, tmp_path):
-    torch_runs.import_weights(files, tmp_path / "run", folder.get_config())
+    import_weights(files, tmp_path / "run", folder.get_config())
     run = restore.load(tmp_path / "run")
     assert run.step == 0
     for name, module in run.method.modules.items():
@@ -83,9 +80,7 @@ def test_imported_networks_are_theirs(files, tmp_path):
 
 
 def test_one_generator_is_enough(files, tmp_path):
-    torch_runs.import_weights(
-        {"g_ba": files["g_ba"]}, tmp_path / "run", folder.get_config()
-    )
+    import_weights({"g_ba": files["g_ba"]}, tmp_path / "run", folder.get_config())
     run = restore.load(tmp_path / "run")
     assert set(run.variables) == {"g_ba"}
     with pytest.raises(UserError, match=r"no generator AtoB \(it has BtoA\)"):
@@ -94,8 +89,8 @@ def test_one_generator_is_enough(files, tmp_path):
 
 def fine_tuning(files, **changes):
     """A config for the same networks on small streets."""
-    found = torch_runs.recognise(torch_files.read(files["g_ab"]), "g_ab")
-    judge = torch_runs.recognise(torch_files.read(files["d_a"]), "d_a")
+    found = recognise(torch_files.read(files["g_ab"]), "g_ab")
+    judge = recognise(torch_files.read(files["d_a"]), "d_a")
     config = streets.get_config("smoke")
     config.generator.update(found.settings)
     config.discriminator.update(judge.settings)
@@ -107,7 +102,7 @@ def fine_tuning(files, **changes):
 def test_training_goes_on_from_imported_networks(files, tmp_path):
     """With a rate of 0, the trained run has exactly the imported weights."""
     imported = tmp_path / "imported"
-    torch_runs.import_weights(files, imported, folder.get_config())
+    import_weights(files, imported, folder.get_config())
     config = fine_tuning(files, init_from=str(imported), ema_decay=0.5)
     config.optimizer.learning_rate = 0.0
     assert loop.train(config, tmp_path / "run") == 0
@@ -121,14 +116,14 @@ def test_training_goes_on_from_imported_networks(files, tmp_path):
 def test_missing_networks_start_from_random_numbers(files, tmp_path, capsys):
     imported = tmp_path / "imported"
     some = {"g_ab": files["g_ab"]}
-    torch_runs.import_weights(some, imported, folder.get_config())
+    import_weights(some, imported, folder.get_config())
     config = fine_tuning(files, init_from=str(imported))
     assert loop.train(config, tmp_path / "run") == 0
     assert "has no d_a; it starts from scratch" in capsys.readouterr().out
 
 
 def test_other_shapes_are_named(files, tmp_path):
-    torch_runs.import_weights(files, tmp_path / "imported", folder.get_config())
+    import_weights(files, tmp_path / "imported", folder.get_config())
     config = fine_tuning(files, init_from=str(tmp_path / "imported"))
     config.generator.width = 6
     with pytest.raises(UserError, match=r"init_from: g_ab/\S+ is \(.*\) in .* and \("):
@@ -141,18 +136,18 @@ def test_what_does_not_fit_together(files, tmp_path):
     torch_files.write(other, cases.subtree(cases.load_case("resnet_none"), "state"))
     run, config = tmp_path / "run", default.get_config()
     with pytest.raises(UserError, match=r"different generators \(.*norm none and inst"):
-        torch_runs.import_weights(files | {"g_ba": other}, run, config)
+        import_weights(files | {"g_ba": other}, run, config)
     with pytest.raises(UserError, match="is a discriminator, not the generator g_ab"):
-        torch_runs.import_weights({"g_ab": files["d_a"]}, run, config)
+        import_weights({"g_ab": files["d_a"]}, run, config)
     gray = tmp_path / "gray.pth"  # One channel in, two out.
     torch_files.write(gray, cases.subtree(cases.load_case("resnet_gray"), "state"))
     with pytest.raises(UserError, match="channels of domain A, g_ab has 1, g_ba has 2"):
-        torch_runs.import_weights({"g_ab": gray, "g_ba": gray}, run, config)
+        import_weights({"g_ab": gray, "g_ba": gray}, run, config)
     assert not run.exists()  # Nothing half-written.
     run.mkdir()
     (run / "mine.txt").write_text("")
     with pytest.raises(UserError, match="is not empty"):
-        torch_runs.import_weights(files, run, config)
+        import_weights(files, run, config)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +175,7 @@ def test_mistakes(arguments, message):
 
 
 def test_export_without_moving_averages(files, tmp_path):
-    torch_runs.import_weights(files, tmp_path / "imported", folder.get_config())
+    import_weights(files, tmp_path / "imported", folder.get_config())
     config = fine_tuning(files, init_from=str(tmp_path / "imported"), ema_decay=0.9)
     config.max_steps = 2
     assert loop.train(config, tmp_path / "run") == 0
@@ -217,26 +212,26 @@ class _Server:
 def test_download(tmp_path):
     content = (cases.GOLDEN / "pixel_batch.pth").read_bytes()
     server, page = _Server(content), _Server(b"<html>Please log in</html>")
-    path = pretrained.download(f"{server.url}/a.pth", tmp_path / "cache")
+    path = download(f"{server.url}/a.pth", tmp_path / "cache")
     assert path.read_bytes() == content
     with pytest.raises(UserError, match="is not a file of weights"):
-        pretrained.download(f"{page.url}/a.pth", tmp_path / "cache")
+        download(f"{page.url}/a.pth", tmp_path / "cache")
     for name, reason in (("cut", "cannot be fetched"), ("missing", "404")):
         with pytest.raises(UserError, match=reason):
-            pretrained.download(f"{server.url}/{name}.pth", tmp_path / "cache")
+            download(f"{server.url}/{name}.pth", tmp_path / "cache")
     server.server.shutdown()
     server.server.server_close()
-    again = pretrained.download(f"{server.url}/a.pth", tmp_path / "cache")
+    again = download(f"{server.url}/a.pth", tmp_path / "cache")
     assert again == path  # Fetched once.
     with pytest.raises(UserError, match=r"\(no connection\); where there is a network"):
-        pretrained.download(f"{server.url}/b.pth", tmp_path / "cache")
+        download(f"{server.url}/b.pth", tmp_path / "cache")
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [path.name]
 
 
 def test_published_models_have_configs():
-    assert len(pretrained.MODELS) == 23
-    for model in pretrained.MODELS.values():
-        config = torch_weights._read_config(model.config)
+    assert len(published.MODELS) == 23
+    for model in published.MODELS.values():
+        config = command_line._read_config(model.config)
         directions = experiment.build_method(config).translations
         assert any(model.generator in t.networks for t in directions.values())
         assert (config.method == "pix2pix") == ("pix2pix" in model.url)
@@ -246,6 +241,6 @@ def test_published_models_have_configs():
 def test_checksum(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    torch_weights._check_sum(tmp_path / "a", digest.upper())
+    command_line._check_sum(tmp_path / "a", digest.upper())
     with pytest.raises(UserError, match=f"has the SHA-256 {digest}, not 00"):
-        torch_weights._check_sum(tmp_path / "a", "00")
+        command_line._check_sum(tmp_path / "a", "00")

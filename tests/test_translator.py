@@ -13,17 +13,10 @@ import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax import (
-    images,
-    networks,
-    restore,
-    tiling,
-    torch_runs,
-    translation,
-    video,
-)
+from cyclegan_jax import images, networks, restore, tiling, translation, video
 from cyclegan_jax.data.photos import open_photo
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_weights.runs import import_weights
 from cyclegan_jax.translator import Translator, mirror_pad
 from tests.oracle import cases
 
@@ -40,7 +33,7 @@ def run(tmp_path_factory):
     files = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
     for file in files.values():
         torch_files.write(file, state)
-    torch_runs.import_weights(files, path / "run", folder.get_config())
+    import_weights(files, path / "run", folder.get_config())
     return path / "run"
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from cyclegan_jax import pretrained
 from cyclegan_jax.data.palettes import Palette
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, features
 from cyclegan_jax.metrics.lpips import LPIPS
 from cyclegan_jax.realism import REFERENCES, Realism
+from cyclegan_jax.torch_files.download import file_sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _realism(inception, references):
 
 
 def _provenance(file):
-    found = pretrained.file_sha256(file)
+    found = file_sha256(file)
     if found == features.SHA256:
         return ""
     return (

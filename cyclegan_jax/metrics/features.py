@@ -9,10 +9,11 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from cyclegan_jax import images, pretrained, torch_files
+from cyclegan_jax import images, torch_files
 from cyclegan_jax.devices import Spread
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import inception
+from cyclegan_jax.torch_files.download import download
 
 # The weights' public release; torch-fidelity and pytorch-fid publish the same file.
 URL = (
@@ -36,7 +37,7 @@ def load_weights(path: epath.PathLike | None = None) -> dict:
     Raises:
       UserError: they are not there and cannot be fetched, or are something else.
     """
-    path = epath.Path(path or pretrained.download(URL, sha256=SHA256))
+    path = epath.Path(path or download(URL, sha256=SHA256))
     read = _read_npz if path.suffix == ".npz" else torch_files.read
     return inception.from_torch(read(path), str(path))
 

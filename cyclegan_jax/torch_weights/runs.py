@@ -7,17 +7,12 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import (
-    experiment,
-    pretrained,
-    restore,
-    run_folder,
-    torch_files,
-    torch_names,
-)
+from cyclegan_jax import experiment, restore, run_folder, torch_files
 from cyclegan_jax.checkpoints import Checkpoints
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_recognition import Recognised, recognise
+from cyclegan_jax.torch_files.download import file_sha256
+from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights.recognition import Recognised, recognise
 
 # The authors' D_A judges images of B.
 THEIR_NAMES = {"g_ab": "G_A", "g_ba": "G_B", "d_b": "D_A", "d_a": "D_B"}
@@ -59,7 +54,7 @@ def import_weights(
         temporary,
         config.to_dict(),
         imported={
-            name: {"file": str(file), "sha256": pretrained.file_sha256(file)}
+            name: {"file": str(file), "sha256": file_sha256(file)}
             for name, file in files.items()
         },
     )

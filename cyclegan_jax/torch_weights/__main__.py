@@ -19,9 +19,11 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli, pretrained, restore
+from cyclegan_jax import cli, restore
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_runs import THEIR_NAMES, export_weights, import_weights
+from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256
+from cyclegan_jax.torch_weights import published
+from cyclegan_jax.torch_weights.runs import THEIR_NAMES, export_weights, import_weights
 
 _OURS = {theirs: ours for ours, theirs in THEIR_NAMES.items()} | {"G": "g_ab"}
 
@@ -77,8 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     if values.model:
         if rest:
             raise UserError("give files or --model, not both.")
-        model = pretrained.find(values.model)
-        path = pretrained.download(model.url)
+        model = published.find(values.model)
+        path = download(model.url)
         files, config_name = {model.generator: path}, model.config
     else:
         files = _name_files(rest)
@@ -102,8 +104,8 @@ _FLAGS = {
 
 
 def _check_sum(path, expected):
-    print(f"{path}: SHA-256 {pretrained.file_sha256(path)}")
-    pretrained.check_sha256(path, expected)
+    print(f"{path}: SHA-256 {file_sha256(path)}")
+    check_sha256(path, expected)
 
 
 def _read_config(name) -> ml_collections.ConfigDict:

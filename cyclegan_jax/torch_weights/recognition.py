@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from cyclegan_jax import networks, torch_names
+from cyclegan_jax import networks
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_weights import names as torch_names
 
 _PREFIXES = r"(?:module\.|_orig_mod\.)+"  # Of DataParallel and of torch.compile.
 _WIDEST = 2**16  # Channels.
