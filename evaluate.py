@@ -41,7 +41,10 @@ _LPIPS = flags.DEFINE_list(
 def main() -> int:
     """Evaluates the run that the flags name."""
     # After the flags: importing JAX takes seconds.
-    from cyclegan_jax import evaluation, hosts, restore, run_folder
+    from cyclegan_jax import evaluation
+    from cyclegan_jax.machine import hosts
+    from cyclegan_jax.runs import folder as run_folder
+    from cyclegan_jax.runs import run as restore
 
     run_folder.prepare(_WORKDIR.value)
     workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value

@@ -35,7 +35,7 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> int:
     """Trains the run that the flags describe."""
-    from cyclegan_jax import loop  # After the flags: importing JAX takes seconds.
+    from cyclegan_jax.training import loop
 
     if _REPRODUCE.value:
         return _reproduce(epath.Path(_REPRODUCE.value).expanduser().resolve())
@@ -49,7 +49,7 @@ def main() -> int:
 
 def _reproduce(path: epath.Path) -> int:
     """Says what is different now, and does the run again."""
-    from cyclegan_jax import reproduce
+    from cyclegan_jax.training import reproduce
 
     if _CONFIG.value is not None:
         raise UserError("--reproduce takes the config of that run; leave out --config.")

@@ -32,7 +32,9 @@ _GRID = flags.DEFINE_bool("grid", False, "Also sheets to compare, in OUTPUT/grid
 def main(inputs: Sequence[str]) -> int:
     """Translates what the arguments name; 1 if a file had to be skipped."""
     # After the flags: they are slow.
-    from cyclegan_jax import evaluation, run_folder, translation
+    from cyclegan_jax import evaluation
+    from cyclegan_jax.runs import folder as run_folder
+    from cyclegan_jax.translation import files as translation
 
     run_folder.prepare(_WORKDIR.value)
     return translation.translate(

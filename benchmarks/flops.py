@@ -48,7 +48,7 @@ def matrix_product(
 
     Its result is float32, as sums of products are added up in bfloat16, too.
     """
-    from cyclegan_jax import runtime
+    from cyclegan_jax.machine import runtime
 
     runtime.configure()
     runtime.compute_in(dtype)

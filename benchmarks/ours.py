@@ -39,12 +39,13 @@ def build(config, scan: int = 1):
       `devices, step, make_state, make_batch`: `make_state()` gives the first two
       arguments of `step`, `make_batch()` the others, from uint8 images on the host.
     """
-    from cyclegan_jax import runtime
+    from cyclegan_jax.machine import runtime
 
     runtime.configure()
     runtime.compute_in(config.compute_dtype)
-    from cyclegan_jax import experiment, steps
-    from cyclegan_jax.devices import Devices, pmap
+    from cyclegan_jax.core import steps
+    from cyclegan_jax.machine.devices import Devices, pmap
+    from cyclegan_jax.runs import experiment
 
     size, batch = config.data.crop_size, config.batch_size
     method = experiment.build_method(config)

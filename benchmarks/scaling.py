@@ -74,7 +74,7 @@ def measure_scan(args) -> None:
 
 
 def measure_memory(args) -> None:
-    from cyclegan_jax import runtime
+    from cyclegan_jax.machine import runtime
 
     runtime.configure()
     import jax

@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # returns when its compiled program has begun.
 PROGRAM = """
 import os, runpy, time
-from cyclegan_jax.trainer import Trainer
+from cyclegan_jax.training.trainer import Trainer
 
 advance = Trainer.advance
 

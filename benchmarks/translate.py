@@ -18,16 +18,17 @@ REPEAT = 5  # Translations a round: one is too short to measure.
 
 
 def ours(size: int, blocks: int, batch: int, dtype: str):
-    from cyclegan_jax import runtime
+    from cyclegan_jax.machine import runtime
 
     runtime.configure()
     runtime.compute_in(dtype)
     import jax
     import jax.numpy as jnp
 
-    from cyclegan_jax import experiment, restore
-    from cyclegan_jax.devices import Devices
-    from cyclegan_jax.translator import Translator
+    from cyclegan_jax.machine.devices import Devices
+    from cyclegan_jax.runs import experiment
+    from cyclegan_jax.runs import run as restore
+    from cyclegan_jax.translation.translator import Translator
 
     config = make_config(size, blocks, dtype=dtype)
     method = experiment.build_method(config)

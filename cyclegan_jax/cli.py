@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
-from cyclegan_jax import runtime
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import runtime
 
 _COMPILATION_CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -105,7 +105,7 @@ def _define_host_flags():
 
 
 def _on_all_hosts(main, *arguments):
-    from cyclegan_jax import hosts  # After the flags: importing JAX takes seconds.
+    from cyclegan_jax.machine import hosts
 
     values = flags.FLAGS
     hosts.connect(

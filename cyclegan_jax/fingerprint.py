@@ -13,9 +13,12 @@ import jax
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import cli, data, restore, run_folder, writer
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import cli, data
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs import writer
+from cyclegan_jax.runs.checkpoints import Checkpoints
 
 _AHEAD = 100  # Batches after a checkpoint whose order counts.
 

@@ -28,8 +28,9 @@ def main() -> int:
     """Trains and scores the network, and writes its file."""
     from etils import epath  # After the flags: these take seconds.
 
-    from cyclegan_jax import experiment, run_folder
     from cyclegan_jax.metrics import fcn, fcn_training, labels
+    from cyclegan_jax.runs import experiment
+    from cyclegan_jax.runs import folder as run_folder
 
     config, output = _CONFIG.value, _OUTPUT.value
     if bool(_WORKDIR.value) == bool(config) or (config and not output):

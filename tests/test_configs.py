@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from configs import ablations, cogan, default, pix2pix
-from cyclegan_jax import experiment
+from cyclegan_jax.runs import experiment
 
 METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "ablations")
 

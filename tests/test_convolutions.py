@@ -5,9 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax import networks, runtime
-from cyclegan_jax.networks import convolutions, convolutions_cpu, winograd
-from cyclegan_jax.networks.convolutions_xla import conv_transpose_xla, conv_xla
+from cyclegan_jax.core import networks
+from cyclegan_jax.core.networks import convolutions
+from cyclegan_jax.core.networks.convolutions import (
+    cpu as convolutions_cpu,
+)
+from cyclegan_jax.core.networks.convolutions import (
+    winograd,
+)
+from cyclegan_jax.core.networks.convolutions.xla import (
+    conv_transpose_xla,
+    conv_xla,
+)
+from cyclegan_jax.machine import runtime
 
 # (kernel size, stride, padding, channels in, channels out, height, width)
 CONVS = [

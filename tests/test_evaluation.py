@@ -13,10 +13,13 @@ import scipy.ndimage
 from PIL import Image
 
 from configs import folder, streets
-from cyclegan_jax import evaluation, experiment, restore, run_folder, torch_files
+from cyclegan_jax import evaluation, torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation import instruments
+from cyclegan_jax.evaluation import accumulators as instruments
 from cyclegan_jax.metrics import fcn, meanings, pictures
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips

@@ -12,9 +12,14 @@ import pytest
 from jax import export as jax_export
 
 from configs import folder
-from cyclegan_jax import export, networks, restore, run_folder, runtime, torch_files
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import torch_files
+from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.export import exporting as export
+from cyclegan_jax.machine import runtime
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases

@@ -16,11 +16,14 @@ import numpy as np
 import optax
 import pytest
 
-from cyclegan_jax import experiment, fingerprint, loop, run_folder, trainer
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.images import save_png
-from cyclegan_jax.recovery import set_damaged_aside
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.recovery import set_damaged_aside
+from cyclegan_jax.training import loop, trainer
 from tests import processes
 
 pytestmark = pytest.mark.faults

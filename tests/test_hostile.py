@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs import streets
-from cyclegan_jax import experiment, restore, run_folder, writer
 from cyclegan_jax.data import cycle_gan_tfds, decode
 from cyclegan_jax.data.archives import Archive
-from cyclegan_jax.data.photos import open_photo
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import checkpoint
-from cyclegan_jax.evaluation.instruments import Batch
+from cyclegan_jax.evaluation.accumulators import Batch
+from cyclegan_jax.runs import (
+    experiment,
+    writer,
+)
+from cyclegan_jax.runs import (
+    folder as run_folder,
+)
+from cyclegan_jax.runs import (
+    run as restore,
+)
+from cyclegan_jax.translation.photos import open_photo
 
 MANY = settings(
     max_examples=200,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cyclegan_jax import image_pool
+from cyclegan_jax.core import image_pool
 
 
 def reference_query(stored, capacity, image, swap, index):

@@ -9,12 +9,14 @@ import pytest
 import safetensors.numpy
 
 from configs import streets
-from cyclegan_jax import experiment, run_folder, torch_files
+from cyclegan_jax import torch_files
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import Judges
 from cyclegan_jax.metrics import fcn, fcn_training, labels, lpips
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
 from tests.oracle import lpips as oracle
 
 # What `python -m tests.oracle.lpips` prints: PyTorch 2.13, float64.

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import evaluation, images, interrupts, loop, run_folder, steps
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import evaluation, images
+from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import interrupts
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.training import loop
 
 
 def smoke(**changes):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax import losses
+from cyclegan_jax.core import losses
 
 REAL = np.array([2.0, -1.0, 0.5], np.float32)
 FAKE = np.array([0.0, 3.0, -2.0], np.float32)

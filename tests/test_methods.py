@@ -10,27 +10,22 @@ import optax
 import pytest
 
 from configs import streets
-from cyclegan_jax import (
-    builders,
-    evaluation,
-    experiment,
-    loop,
-    networks,
-    restore,
-    samples,
-    steps,
-    torch_files,
-)
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import evaluation, torch_files
+from cyclegan_jax.core import networks, steps
+from cyclegan_jax.core.methods import phases
+from cyclegan_jax.core.methods import registry as builders
+from cyclegan_jax.core.methods.bigan import BiGAN
+from cyclegan_jax.core.methods.cogan import CoGAN
+from cyclegan_jax.core.methods.content_gan import ContentGAN
+from cyclegan_jax.core.methods.pix2pix import Pix2Pix
+from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.methods import phases
-from cyclegan_jax.methods.bigan import BiGAN
-from cyclegan_jax.methods.cogan import CoGAN
-from cyclegan_jax.methods.content_gan import ContentGAN
-from cyclegan_jax.methods.pix2pix import Pix2Pix
-from cyclegan_jax.networks import vgg
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.torch_files.download import file_sha256
-from cyclegan_jax.translator import Translator
+from cyclegan_jax.training import loop, samples
+from cyclegan_jax.translation.translator import Translator
 from tests.test_steps import SIZE, assert_close, make_batch, moved, run, start
 
 COMMON = {"width": 4, "init_gain": 0.2, "axis_name": "batch"}

@@ -13,12 +13,12 @@ import numpy as np
 import optax
 import pytest
 
-from cyclegan_jax import image_pool, networks, steps
-from cyclegan_jax.methods import cogan
-from cyclegan_jax.methods.bigan import BiGAN
-from cyclegan_jax.methods.content_gan import LUA_GRADIENT, ContentGAN
-from cyclegan_jax.methods.pix2pix import Pix2Pix
-from cyclegan_jax.networks import vgg
+from cyclegan_jax.core import image_pool, networks, steps
+from cyclegan_jax.core.methods import cogan
+from cyclegan_jax.core.methods.bigan import BiGAN
+from cyclegan_jax.core.methods.content_gan import LUA_GRADIENT, ContentGAN
+from cyclegan_jax.core.methods.pix2pix import Pix2Pix
+from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.torch_weights import names as torch_names
 from tests.oracle import cases
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from cyclegan_jax import networks
+from cyclegan_jax.core import networks
+from cyclegan_jax.core.networks import layers
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.networks import layers
 from cyclegan_jax.torch_weights import names as torch_names
 
 

@@ -7,8 +7,11 @@ import pytest
 from flax import linen as nn
 
 from configs import folder
-from cyclegan_jax import export, networks, restore, torch_files
+from cyclegan_jax import torch_files
+from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.export import exporting as export
+from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
@@ -17,7 +20,7 @@ from tests.test_parity import assert_close, build
 
 onnx = pytest.importorskip("onnx", reason="needs onnx and onnxruntime")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
-onnx_graph = pytest.importorskip("cyclegan_jax.onnx_graph")
+onnx_graph = pytest.importorskip("cyclegan_jax.export.onnx_graph")
 
 CLOSE = 1e-4  # Of the largest output; another implementation in float32.
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from cyclegan_jax import images, report
+from cyclegan_jax import images
+from cyclegan_jax.pages import report
 
 COLOURS = {"light": "rgb(251, 251, 250)", "dark": "rgb(22, 22, 24)"}
 

@@ -22,16 +22,10 @@ import optax
 import pytest
 
 from configs import default
-from cyclegan_jax import (
-    image_pool,
-    losses,
-    networks,
-    restore,
-    schedules,
-    steps,
-    torch_files,
-)
-from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax import torch_files
+from cyclegan_jax.core import image_pool, losses, networks, schedules, steps
+from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import recognise
 from cyclegan_jax.torch_weights.runs import import_weights

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import devices, steps, trainer
+from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import devices
 from cyclegan_jax.plan import chips, cost, hlo, program, roofline, tables, traffic
+from cyclegan_jax.training import trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 needs_libtpu = pytest.mark.skipif(
@@ -61,7 +63,7 @@ def parameters(config):
 
 
 def _state(config):
-    from cyclegan_jax import experiment
+    from cyclegan_jax.runs import experiment
 
     optimizer = experiment.build_optimizer(config, lambda step: 1.0)
     size = (config.data.crop_size,) * 2

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_jax import run_folder
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.checkpoints import Checkpoints
 from tests import processes
 from tests.processes.steps import RATE
 

@@ -11,13 +11,13 @@ from flax import traverse_util
 from PIL import Image
 
 from configs import streets
-from cyclegan_jax import experiment
 from cyclegan_jax.data import test_transform as prepared
 from cyclegan_jax.data.palettes import VOID
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import Judges, TestSplit
+from cyclegan_jax.evaluation.realism import Realism
 from cyclegan_jax.metrics import distances, features, inception
-from cyclegan_jax.realism import Realism
+from cyclegan_jax.runs import experiment
 from cyclegan_jax.torch_files.download import file_sha256
 from tests.oracle import inception as oracle
 

@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from cyclegan_jax import charts, images, published, report
+from cyclegan_jax import images
+from cyclegan_jax.metrics import published
+from cyclegan_jax.pages import charts, report
 
 
 @pytest.fixture

@@ -10,22 +10,18 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from configs import streets
-from cyclegan_jax import (
-    checksums,
-    environment,
-    fingerprint,
-    hosts,
-    loop,
-    reproduce,
-    run_folder,
-)
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import fingerprint
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.images import save_png
-from cyclegan_jax.recovery import set_damaged_aside
-from cyclegan_jax.sound_checkpoints import DamagedCheckpoint
+from cyclegan_jax.machine import environment, hosts
+from cyclegan_jax.runs import checksums
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.integrity import DamagedCheckpoint
+from cyclegan_jax.runs.recovery import set_damaged_aside
+from cyclegan_jax.training import loop, reproduce
 from tests import processes
 
 
@@ -70,7 +66,7 @@ def change(workdir, other, part):
     """Copies a run, with one bit of one array changed."""
     import jax
 
-    from cyclegan_jax.checkpoints import Checkpoints
+    from cyclegan_jax.runs.checkpoints import Checkpoints
 
     shutil.copytree(workdir, other)
     shutil.rmtree(other / "checkpoints" / "6")

@@ -8,11 +8,11 @@ import time
 import jax
 import pytest
 
-from cyclegan_jax import runtime
+from cyclegan_jax.machine import runtime
 
 PROGRAM = """
 import sys
-from cyclegan_jax import runtime
+from cyclegan_jax.machine import runtime
 runtime.configure(sys.argv[1])
 import jax
 hits = []

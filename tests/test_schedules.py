@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax import schedules
+from cyclegan_jax.core import schedules
 
 EPOCHS = (1, 99, 100, 101, 102, 199, 200)
 EXPECTED = {

@@ -10,9 +10,10 @@ import optax
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax import images, networks, steps
-from cyclegan_jax.methods import phases
-from cyclegan_jax.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax import images
+from cyclegan_jax.core import networks, steps
+from cyclegan_jax.core.methods import phases
+from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
 
 SIZE, SLOTS = 16, 4
 WEIGHTS, SGD = LossWeights(), optax.sgd(1e-3)

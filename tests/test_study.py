@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from configs import folder, streets
-from cyclegan_jax import restore, study_making, study_scoring, torch_files
+from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.study_plan import FAKE, REAL, SPOILT, Protocol
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.study import making as study_making
+from cyclegan_jax.study import scoring as study_scoring
+from cyclegan_jax.study.protocol import FAKE, REAL, SPOILT, Protocol
 from cyclegan_jax.torch_weights.runs import import_weights
-from cyclegan_jax.translator import Translator
+from cyclegan_jax.translation.translator import Translator
 from tests.oracle import cases
 
 PROTOCOL = Protocol(

@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from cyclegan_jax import study_plan, study_scoring
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.study_plan import FAKE, REAL, SPOILT, Pair, Protocol
+from cyclegan_jax.study import protocol as study_plan
+from cyclegan_jax.study import scoring as study_scoring
+from cyclegan_jax.study.protocol import FAKE, REAL, SPOILT, Pair, Protocol
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROTOCOL = Protocol(trials=12, practice=3, attention=2, max_pairs=20, sessions=4)

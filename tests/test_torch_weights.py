@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 from configs import default, folder, streets
-from cyclegan_jax import experiment, loop, restore, torch_files
+from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.restore import Run
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import download, file_sha256
 from cyclegan_jax.torch_weights import __main__ as command_line
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights import published
 from cyclegan_jax.torch_weights.recognition import recognise
 from cyclegan_jax.torch_weights.runs import import_weights
+from cyclegan_jax.training import loop
 from tests.oracle import cases
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -13,11 +13,15 @@ import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax import images, networks, restore, tiling, translation, video
-from cyclegan_jax.data.photos import open_photo
+from cyclegan_jax import images
+from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_weights.runs import import_weights
-from cyclegan_jax.translator import Translator, mirror_pad
+from cyclegan_jax.translation import files as translation
+from cyclegan_jax.translation import tiling, video
+from cyclegan_jax.translation.photos import open_photo
+from cyclegan_jax.translation.translator import Translator, mirror_pad
 from tests.oracle import cases
 
 ROOT = pathlib.Path(__file__).parent.parent

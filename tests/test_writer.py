@@ -9,7 +9,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.writer import MetricsWriter, read_metrics
+from cyclegan_jax.runs.writer import MetricsWriter, read_metrics
 
 
 def test_lines_and_resumption(tmp_path):

@@ -1,14 +1,14 @@
 """How good a run's generators are on the test split: pictures, numbers and pages."""
 
 from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
-from cyclegan_jax.evaluation.directions import Direction, TestSplit
+from cyclegan_jax.evaluation.evaluator import Direction, TestSplit
+from cyclegan_jax.evaluation.feature_networks import Judges
 from cyclegan_jax.evaluation.history import (
     best_step,
     choose_step,
     describe,
     evaluate_all,
 )
-from cyclegan_jax.evaluation.judges import Judges
 
 __all__ = [
     "Direction",

@@ -6,12 +6,17 @@ from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import experiment, hosts, images, report, restore, run_folder
+from cyclegan_jax import images
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation.directions import TestSplit
-from cyclegan_jax.evaluation.instruments import Batch
-from cyclegan_jax.evaluation.judges import Judges
-from cyclegan_jax.translator import Translator
+from cyclegan_jax.evaluation.accumulators import Batch
+from cyclegan_jax.evaluation.evaluator import TestSplit
+from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.machine import hosts
+from cyclegan_jax.pages import report
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.translation.translator import Translator
 
 
 def evaluate(

@@ -7,10 +7,21 @@ from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import charts, experiment, hosts, report, restore, run_folder, writer
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.checkpoint import evaluate
+from cyclegan_jax.machine import hosts
 from cyclegan_jax.metrics import meanings
+from cyclegan_jax.pages import charts, report
+from cyclegan_jax.runs import (
+    experiment,
+    writer,
+)
+from cyclegan_jax.runs import (
+    folder as run_folder,
+)
+from cyclegan_jax.runs import (
+    run as restore,
+)
 
 
 def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 import ml_collections
 from etils import epath
 
-from cyclegan_jax import data, restore
-from cyclegan_jax.charts import TEST
-from cyclegan_jax.evaluation.directions import TestSplit
-from cyclegan_jax.evaluation.judges import Judges
-from cyclegan_jax.methods.interface import Method
-from cyclegan_jax.steps import TrainState, variables_of
-from cyclegan_jax.translator import Translator
+from cyclegan_jax import data
+from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.core.steps import TrainState, variables_of
+from cyclegan_jax.evaluation.evaluator import TestSplit
+from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.pages.charts import TEST
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.translation.translator import Translator
 
 
 class LiveEvaluation:

@@ -10,8 +10,8 @@ from etils import epath
 from PIL import Image
 
 from cyclegan_jax import images, torch_files
-from cyclegan_jax.devices import Spread
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine.devices import Spread
 from cyclegan_jax.metrics import inception
 from cyclegan_jax.torch_files.download import download
 

@@ -13,8 +13,9 @@ import platform
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli, runtime
+from cyclegan_jax import cli
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import runtime
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings, as for train.py; batch_size is not read."

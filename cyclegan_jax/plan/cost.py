@@ -19,8 +19,8 @@ import jax
 from absl import logging
 from etils import epath
 
-from cyclegan_jax import run_folder
 from cyclegan_jax.plan import hlo, traffic
+from cyclegan_jax.runs import folder as run_folder
 
 _FORMAT = 1  # To be raised when what a file says changes its meaning.
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")

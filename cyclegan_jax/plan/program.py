@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import ml_collections
 from jax.experimental import topologies
 
-from cyclegan_jax import devices, experiment, steps, trainer
+from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import devices
 from cyclegan_jax.plan import chips
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.training import trainer
 
 # Any number: the length of an epoch is a constant in the learning rate's rule, and the
 # data set need not be there.

@@ -8,7 +8,8 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from cyclegan_jax import images, run_folder
+from cyclegan_jax import images
+from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.tables.rows import COMPARISON, TABLES, Row
 from cyclegan_jax.tables.work import Job
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cyclegan_jax import published
+from cyclegan_jax.metrics import published
 
 
 @dataclasses.dataclass(frozen=True)

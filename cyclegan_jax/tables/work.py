@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from cyclegan_jax import run_folder
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.tables.rows import Row
 
 ROOT = pathlib.Path(__file__).parent.parent.parent  # Of train.py and configs/.

@@ -19,8 +19,9 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli, restore
+from cyclegan_jax import cli
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256
 from cyclegan_jax.torch_weights import published
 from cyclegan_jax.torch_weights.runs import THEIR_NAMES, export_weights, import_weights

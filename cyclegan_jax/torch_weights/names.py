@@ -13,13 +13,13 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from cyclegan_jax.errors import UserError
-from cyclegan_jax.networks import (
+from cyclegan_jax.core.networks import (
     PatchDiscriminator,
     PixelDiscriminator,
     ResNetGenerator,
     UNetGenerator,
 )
+from cyclegan_jax.errors import UserError
 
 Path = tuple[str, ...]
 # Settings of ours that are fixed there.

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from cyclegan_jax import networks
+from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_weights import names as torch_names
 

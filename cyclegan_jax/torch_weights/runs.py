@@ -7,9 +7,12 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import experiment, restore, run_folder, torch_files
-from cyclegan_jax.checkpoints import Checkpoints
+from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import Recognised, recognise

@@ -13,8 +13,10 @@ import optax
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli, experiment, hosts
-from cyclegan_jax.trainer import Trainer
+from cyclegan_jax import cli
+from cyclegan_jax.machine import hosts
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.training.trainer import Trainer
 
 RATE = 1e-5
 SHAKE = 2.0**-21  # Of a parameter: 4 units in the last place of its 24 digits.

@@ -1,0 +1,1 @@
+"""CycleGAN itself: networks, losses, methods, and the update, as pure functions."""

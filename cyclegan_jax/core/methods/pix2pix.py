@@ -1,0 +1,183 @@
+"""pix2pix (Isola et al. 2017): one generator that learns from pairs.
+
+The discriminator judges pairs: an image together with its translation, or with the true
+one. Noise enters as dropout, in training and in translation.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cyclegan_jax.core import losses
+from cyclegan_jax.core.methods.adversarial import discriminator_loss
+from cyclegan_jax.core.methods.interface import Translation
+from cyclegan_jax.core.methods.one_way import OneWay
+from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+
+STATISTICS = ("image", "running")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pix2Pix:
+    """The method's networks, losses, and the order of its updates; a `Method`.
+
+    Attributes:
+      generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
+      discriminator: scores [B, H, W, channels_in + channels_out].
+      direction: AtoB or BtoA.
+      channels_in: channels of the images that are translated.
+      channels_out: channels of their translations.
+      gan: weight of the adversarial term; 0 leaves the discriminator out.
+      l1: weight of the distance to the true image (100 in the paper).
+      gan_mode: see `losses.GAN_MODES`.
+      gradient_penalty: of the gradient penalty; only with `wgangp`.
+      test_dropout: whether translations have noise, as published.
+      test_statistics: what batch norm uses in translations: `image`, the statistics of
+        the one image, as published (there in batches of one); or the `running` ones.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    direction: str = "AtoB"
+    channels_in: int = 3
+    channels_out: int = 3
+    gan: float = 1.0
+    l1: float = 100.0
+    gan_mode: str = "vanilla"
+    gradient_penalty: float = 10.0
+    test_dropout: bool = True
+    test_statistics: str = "image"
+
+    paired = True
+
+    @property
+    def names(self) -> OneWay:
+        """What the networks and images are called in this direction."""
+        return OneWay.of(self.direction)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        modules = {self.names.generator: self.generator}
+        return modules | ({self.names.judge: self.discriminator} if self.gan else {})
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be divisible by."""
+        return self.generator.size_multiple
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that it can be trained on."""
+        return max(
+            self.discriminator.smallest_size if self.gan else 1, self.size_multiple
+        )
+
+    def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
+        """Returns an input of each network."""
+        pair = jnp.zeros((1, *image_size, self.channels_in + self.channels_out))
+        given = pair[..., : self.channels_in]
+        return {self.names.generator: given, self.names.judge: pair}
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """None: a pair must be judged while it is one."""
+        return {}
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The discriminator, then the generator, which has to please the new one."""
+        generator = Phase((self.names.generator,), self.generator_loss)
+        if not self.gan:
+            return (generator,)
+        return (
+            Phase((), self.names.generate),
+            Phase((self.names.judge,), self.discriminator_loss),
+            generator,
+        )
+
+    def discriminator_loss(
+        self, net: Networks, images: Arrays
+    ) -> tuple[jax.Array, Arrays, Arrays]:
+        """The discriminator's loss on true pairs and on translations."""
+        given = images[self.names.given]
+        loss = discriminator_loss(
+            net,
+            self.names.judge,
+            _pair(given, images[self.names.wanted]),
+            _pair(given, images["fake"]),
+            self.gan_mode,
+            self.gradient_penalty,
+        )
+        return loss, {}, {self.names.judge: loss}
+
+    def generator_loss(
+        self, net: Networks, images: Arrays
+    ) -> tuple[jax.Array, Arrays, Arrays]:
+        """The adversarial term and the distance to the true image."""
+        name, given = self.names.generator, images[self.names.given]
+        fake = net(name, given, dropout_keys=images.get("noise"))
+        terms = {}
+        if self.gan:
+            scores = net(self.names.judge, _pair(given, fake))
+            terms[name] = self.gan * losses.generator_adversarial(scores, self.gan_mode)
+        if self.l1:
+            terms["l1"] = self.l1 * losses.l1(fake, images[self.names.wanted])
+        return sum(terms.values()), {}, terms
+
+    @property
+    def translations(self) -> dict[str, Translation]:
+        """One direction, with noise and the statistics that were chosen."""
+        name = self.names.generator
+        statistics = self.generator.norm == "batch" and self.test_statistics == "image"
+        if not statistics and not (self.test_dropout and self.generator.dropout):
+            return {self.direction: Translation.by(name, self.generator)}
+        settings = {
+            "module": self.generator.clone(axis_name=None),  # Each image by itself.
+            "train": statistics,
+            "dropout": self.test_dropout,
+        }
+
+        def apply(variables, images, key):
+            return _generate(variables[name], images, key, **settings)
+
+        return {self.direction: Translation((name,), apply)}
+
+    def samples(
+        self,
+        translate: Callable[[str, jax.Array], jax.Array],
+        real_a: jax.Array,
+        real_b: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Input, output and truth."""
+        return self.names.samples(translate, real_a, real_b)
+
+    @property
+    def description(self) -> str:
+        """The losses in a few words."""
+        return f"{self.direction}: {self.gan_mode} {self.gan:g}, L1 {self.l1:g}"
+
+
+@functools.partial(jax.jit, static_argnames=("module", "train", "dropout"))
+def _generate(variables, images, key, *, module, train, dropout):
+    """Translates each image as a batch of its own, all with the same noise."""
+
+    def translate(image):
+        y, _ = module.apply(
+            variables,
+            image[None],
+            train=train,
+            dropout_keys=key[None] if dropout else None,
+            mutable=["batch_stats"],
+        )
+        return y[0]
+
+    return jax.vmap(translate)(images)
+
+
+def _pair(given, other):
+    return jnp.concatenate([given, other], axis=-1)

@@ -1,0 +1,130 @@
+"""Discriminators that judge patches or pixels (Isola et al. 2017, section 3.2.2)."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cyclegan_jax.core.networks import layers
+
+
+class PatchDiscriminator(nn.Module):
+    """Scores overlapping patches of an image.
+
+    Attributes:
+      n_layers: strided convolutions, 1 to 6; 3 judges 70x70 patches, the published one.
+      width: channels after the first convolution; doubles up to 8 times that.
+      stem_kernel: odd size of one more convolution at the start, to `width` channels
+        with mirrored padding and nothing after it; 0 for none, as published.
+      score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
+        the convolution with stride 1 before it: 32x32 scores for 256x256.
+      norm: see `layers.NORMS`.
+      init_type: see `layers.kernel_init`.
+      init_gain: likewise.
+      dtype: of the computation; the scores are float32.
+      axis_name: see `layers.BatchNorm`.
+    """
+
+    n_layers: int = 3
+    width: int = 64
+    stem_kernel: int = 0
+    score_kernel: int = 4
+    norm: str = "instance"
+    init_type: str = "normal"
+    init_gain: float = 0.02
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that give a score."""
+        if self.score_kernel == 1:
+            return max(2 ** (self.n_layers + 1), self.stem_kernel)
+        return 2 ** (self.n_layers + 1) + 2**self.n_layers
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Scores a batch.
+
+        Args:
+          images: [B, H, W, C] in [-1, 1].
+          train: see `layers.BatchNorm`; without batch norm it changes nothing.
+
+        Returns:
+          [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
+        """
+        conv = functools.partial(
+            layers.Conv,
+            padding=1,
+            init_type=self.init_type,
+            init_gain=self.init_gain,
+            dtype=self.dtype,
+        )
+        bias = layers.norm_wants_bias(self.norm)
+        x, doublings = images, 0
+        if self.stem_kernel:
+            pad = {"padding": self.stem_kernel // 2, "reflect": True}
+            x = conv(self.width, self.stem_kernel, **pad, name="stem")(x)
+            doublings = 1
+        patches = self.score_kernel == 4
+        for i in range(self.n_layers + patches):
+            features = self.width * min(2 ** (i + doublings), 8)
+            stride = 2 if i < self.n_layers else 1
+            x = conv(features, 4, stride, use_bias=bias or not i, name=f"conv_{i}")(x)
+            if i:
+                x = layers.normalise(
+                    x,
+                    self.norm,
+                    train=train,
+                    axis_name=self.axis_name,
+                    init_gain=self.init_gain,
+                    name=f"norm_{i}",
+                )
+            x = nn.leaky_relu(x, 0.2)
+        x = conv(1, self.score_kernel, padding=int(patches), name="conv_out")(x)
+        return x.astype(jnp.float32)
+
+
+class PixelDiscriminator(nn.Module):
+    """Scores every pixel by itself, with 1x1 convolutions.
+
+    Attributes are those of `PatchDiscriminator`.
+    """
+
+    width: int = 64
+    norm: str = "instance"
+    init_type: str = "normal"
+    init_gain: float = 0.02
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest height and width that give a score."""
+        return 1
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Maps [B, H, W, C] to scores [B, H, W, 1], as `PatchDiscriminator` does."""
+        conv = functools.partial(
+            layers.Conv,
+            kernel_size=1,
+            init_type=self.init_type,
+            init_gain=self.init_gain,
+            dtype=self.dtype,
+        )
+        bias = layers.norm_wants_bias(self.norm)
+        x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
+        x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
+        x = layers.normalise(
+            x,
+            self.norm,
+            train=train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
+            name="norm_1",
+        )
+        x = conv(1, use_bias=bias, name="conv_out")(nn.leaky_relu(x, 0.2))
+        return x.astype(jnp.float32)

@@ -1,0 +1,156 @@
+"""The ResNet generator (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cyclegan_jax.core.networks import layers
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a skip, with nothing after the sum.
+
+    Attributes:
+      norm: see `layers.NORMS`.
+      reflect: mirrored instead of zero padding.
+      train: see `layers.BatchNorm`.
+      index: number of the block, which tells its dropout from that of the others.
+      axis_name: see `layers.BatchNorm`.
+      init_gain: see `layers.BatchNorm`.
+      conv: `layers.Conv` with the network's initialisation and dtype bound.
+    """
+
+    norm: str
+    reflect: bool
+    train: bool
+    index: int
+    axis_name: str | None
+    init_gain: float
+    conv: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:
+        """Maps [B, H, W, C] to [B, H, W, C]; keys as in `ResNetGenerator`."""
+        conv = functools.partial(
+            self.conv, x.shape[-1], 3, padding=1, reflect=self.reflect
+        )
+        norm = functools.partial(
+            layers.normalise,
+            kind=self.norm,
+            train=self.train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
+        )
+        y = nn.relu(norm(conv(name="conv_0")(x), name="norm_0"))
+        y = layers.dropout(y, dropout_keys, self.index)
+        return x + norm(conv(name="conv_1")(y), name="norm_1")
+
+
+class ResNetGenerator(nn.Module):
+    """Translates images: two strided convolutions, residual blocks, and back up.
+
+    Attributes:
+      channels: of the output image.
+      blocks: residual blocks; 9 for 256x256 images, 6 for 128x128 in the paper.
+      width: channels after the first convolution; doubles twice on the way down.
+      norm: see `layers.NORMS`.
+      dropout: whether the blocks drop half of their values, where keys are given.
+      reflect: mirrored (published) or zero padding of the 7x7s and the blocks.
+      outer_kernel: size of the first and last convolution.
+      down_kernel: size of the strided convolutions on the way down, 3 or 4.
+      remat: compute the blocks again in the backward pass instead of storing them.
+      init_type: see `layers.kernel_init`.
+      init_gain: likewise.
+      dtype: of the computation; the output is float32.
+      axis_name: see `layers.BatchNorm`.
+    """
+
+    channels: int = 3
+    blocks: int = 9
+    width: int = 64
+    norm: str = "instance"
+    dropout: bool = False
+    reflect: bool = True
+    outer_kernel: int = 7
+    down_kernel: int = 3
+    remat: bool = False
+    init_type: str = "normal"
+    init_gain: float = 0.02
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an image must be divisible by."""
+        return 4
+
+    @nn.compact
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool = False,
+        dropout_keys: jax.Array | None = None,
+    ) -> jax.Array:
+        """Translates a batch.
+
+        Args:
+          images: [B, H, W, C] in [-1, 1], H and W multiples of `size_multiple`.
+          train: see `layers.BatchNorm`; without batch norm it changes nothing.
+          dropout_keys: [B] PRNG keys; None turns dropout off.
+
+        Returns:
+          [B, H, W, channels] in [-1, 1], float32.
+        """
+        settings = {
+            "init_type": self.init_type,
+            "init_gain": self.init_gain,
+            "dtype": self.dtype,
+        }
+        bias = layers.norm_wants_bias(self.norm)
+        conv = functools.partial(layers.Conv, use_bias=bias, **settings)
+        up = functools.partial(layers.ConvTranspose, use_bias=bias, **settings)
+        outer = {
+            "kernel_size": self.outer_kernel,
+            "padding": self.outer_kernel // 2,
+            "reflect": self.reflect,
+        }
+        if not self.dropout:
+            dropout_keys = None
+
+        norm = functools.partial(
+            layers.normalise,
+            kind=self.norm,
+            train=train,
+            axis_name=self.axis_name,
+            init_gain=self.init_gain,
+        )
+
+        def activate(x, name):
+            return nn.relu(norm(x, name=name))
+
+        x = activate(conv(self.width, **outer, name="conv_in")(images), "norm_in")
+        for i in range(2):  # [B, H, W, C] -> [B, H/4, W/4, 4C]
+            features = self.width * 2 ** (i + 1)
+            x = conv(features, self.down_kernel, 2, padding=1, name=f"down_{i}")(x)
+            x = activate(x, f"down_norm_{i}")
+        block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
+        for i in range(self.blocks):
+            x = block(
+                norm=self.norm,
+                reflect=self.reflect,
+                train=train,
+                index=i,
+                axis_name=self.axis_name,
+                init_gain=self.init_gain,
+                conv=conv,
+                name=f"block_{i}",
+            )(x, dropout_keys)
+        for i in range(2):  # [B, H/4, W/4, 4C] -> [B, H, W, C]
+            x = up(self.width * 2 ** (1 - i), 3, name=f"up_{i}")(x)
+            x = activate(x, f"up_norm_{i}")
+        x = layers.Conv(self.channels, **outer, **settings, name="conv_out")(x)
+        return jnp.tanh(x.astype(jnp.float32))

@@ -1,0 +1,1 @@
+"""Generators as files that need nothing of this library."""

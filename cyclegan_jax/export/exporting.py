@@ -1,0 +1,134 @@
+"""A generator in evaluation mode as one StableHLO or ONNX file."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import linen as nn
+from jax import export as jax_export
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import run as restore
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+SUFFIXES = (".stablehlo", ".onnx")
+
+
+def stablehlo(
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    channels: int,
+    platforms: Sequence[str] = PLATFORMS,
+) -> bytes:
+    """Writes a generator in evaluation mode, weights included, as `jax.export` does.
+
+    Each platform gets its own form of the convolutions, whichever it runs on later.
+
+    Args:
+      module: a generator.
+      variables: what its `apply` takes.
+      channels: of the input.
+      platforms: where the program can run.
+
+    Returns:
+      What `jax.export.deserialize` takes: a function from float32 [B, H, W, channels]
+      to float32 [B, H, W, C], both in [-1, 1], for any B and all sizes that are
+      multiples of `module.size_multiple` (and at least `least_size(module)`).
+    """
+    multiple = module.size_multiple
+    least = least_size(module) // multiple
+    shape = jax_export.symbolic_shape(
+        f"batch, {multiple}*rows, {multiple}*columns, {channels}",
+        constraints=[f"rows >= {least}", f"columns >= {least}"],
+    )
+    weights = jax.device_get(variables)  # Constants of the program, on no device.
+
+    def translate(images):
+        return module.apply(weights, images)
+
+    exported = jax_export.export(jax.jit(translate), platforms=platforms)
+    return bytes(exported(jax.ShapeDtypeStruct(shape, jnp.float32)).serialize())
+
+
+def least_size(module: nn.Module) -> int:
+    """The smallest height and width in pixels that an exported generator takes."""
+    # Mirroring a line by one pixel needs a second one where the image is smallest.
+    return module.size_multiple * (2 if getattr(module, "reflect", False) else 1)
+
+
+def export(
+    workdir: epath.PathLike,
+    output: epath.PathLike,
+    direction: str = "AtoB",
+    *,
+    step: int | None = None,
+    average: bool = True,
+) -> str:
+    """Writes one generator of a run as a file of its own.
+
+    Args:
+      workdir: the run's folder.
+      output: the file; `.stablehlo` or `.onnx` decides what it becomes. Replaced if
+        it exists.
+      direction: AtoB or BtoA.
+      step: of a checkpoint; None for the newest.
+      average: use the moving averages of the parameters where they exist.
+
+    Returns:
+      One sentence about what was written.
+
+    Raises:
+      UserError: there is no such run, checkpoint or generator; its weights are not
+        finite; it cannot be written in this format, or not to this place; or a
+        package is missing.
+    """
+    output = epath.Path(output)
+    if output.suffix not in SUFFIXES:
+        raise UserError(
+            f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or"
+            " .onnx."
+        )
+    if output.suffix == ".onnx" and importlib.util.find_spec("onnx") is None:
+        raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
+    run = restore.load(workdir, step, average=average)
+    name = run.generator(direction)
+    module = run.method.modules[name]
+    variables = jax.device_get(run.variables[name])
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(variables)):
+        raise UserError(
+            f"the generator's weights at step {run.step} are not finite: its training"
+            " went wrong; choose an earlier checkpoint with --step."
+        )
+    channels = run.config.data["channels_a" if direction == "AtoB" else "channels_b"]
+    contract = (
+        f"float32 [B, H, W, {channels}] to [B, H, W, {module.channels}], in [-1, 1];"
+        f" H and W multiples of {module.size_multiple}, from {least_size(module)} on"
+    )
+    if output.suffix == ".onnx":
+        from cyclegan_jax.export import onnx_graph
+
+        about = {"direction": direction, "step": str(run.step), "contract": contract}
+        model = onnx_graph.build(module, variables, channels, about)
+        content = model.SerializeToString()
+    else:
+        content = stablehlo(module, variables, channels)
+    _write(output, content)
+    return f"Wrote {output} ({len(content) / 1e6:.1f} MB): {contract}."
+
+
+def _write(output, content):
+    """Writes all or nothing."""
+    temporary = output.with_name(output.name + ".tmp")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(output)
+    except OSError as error:
+        if temporary.is_file():
+            temporary.unlink()
+        reason = error.strerror or error
+        raise UserError(f"{output} cannot be written ({reason}).") from error

@@ -1,0 +1,1 @@
+"""Devices, processes, XLA's options and signals: what a run computes on."""

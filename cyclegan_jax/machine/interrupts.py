@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM as a request to save and stop.
+
+With several processes, such a request on any host stops all of them after one and the
+same step.
+"""
+
+import os
+import signal
+from types import FrameType, TracebackType
+
+from cyclegan_jax.machine import hosts
+
+
+class Interrupts:
+    """While active, remembers the first SIGINT or SIGTERM instead of dying of it.
+
+    A second signal acts as usual, for those who cannot wait.
+
+    Attributes:
+      signal: number of the signal that came, or 0.
+    """
+
+    def __init__(self):
+        self.signal = 0
+        self._previous = {}
+
+    @property
+    def name(self) -> str:
+        """The signal's name, such as SIGTERM."""
+        return signal.Signals(self.signal).name
+
+    def stop_after(self, step: int) -> bool:
+        """Whether to stop after a step; to be asked at every one.
+
+        All processes get the same answer.
+        """
+        if hosts.stop_requested(step):
+            self.signal = signal.SIGTERM
+        return bool(self.signal)
+
+    def __enter__(self) -> "Interrupts":
+        if hosts.count() > 1:  # SIGTERM is JAX's: it tells the other processes.
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._pass_on)
+            return self
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        self._restore()
+
+    def _restore(self):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

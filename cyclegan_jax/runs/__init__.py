@@ -1,0 +1,1 @@
+"""What a config and a folder mean: settings, checkpoints, and saved runs."""

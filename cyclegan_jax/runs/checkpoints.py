@@ -1,0 +1,244 @@
+"""Checkpoints of a run; the only file that imports Orbax.
+
+A checkpoint holds everything that a run needs to go on exactly: the training state, the
+image pools by slot (so that any number of devices can resume), and the losses that were
+not logged yet. Orbax writes in the background, into a temporary folder that it renames
+at the end: a checkpoint that is visible is complete. Checksums of all arrays, taken
+before they are written, tell whether it still is what was saved.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from etils import epath
+from orbax.checkpoint import v1 as ocp
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import checksums
+from cyclegan_jax.runs.integrity import (
+    UNREADABLE,
+    DamagedCheckpoint,
+    broken_scores,
+    cannot_read,
+    cannot_write,
+    check_bits,
+    check_shapes,
+)
+
+# What fails in Orbax's threads is raised here as well, without a page of tracebacks.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+class Checkpoints:
+    """The checkpoints in one folder, by step."""
+
+    def __init__(
+        self,
+        folder: epath.PathLike,
+        *,
+        keep: int = 3,
+        keep_every: int = 0,
+        keep_best: Callable | None = None,
+        read_only: bool = False,
+    ):
+        """Opens the folder, creating it if needed.
+
+        Args:
+          folder: where the checkpoints are; a local path or gs://...
+          keep: the newest so many stay.
+          keep_every: as does the one of every so many steps; 0: none.
+          keep_best: `min` or `max`: as does the one whose score is the best by it.
+          read_only: leave the folder alone; another process may be writing to it.
+
+        Raises:
+          DamagedCheckpoint: the score of one of them cannot be read.
+        """
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(max(keep, 1))]
+        if keep_every:
+            kept.append(policies.EveryNSteps(keep_every))
+        if keep_best:
+            best = policies.BestN(
+                get_metric_fn=lambda metrics: metrics["score"],
+                reverse=keep_best is min,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            kept.append(best)
+        self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+        if broken := broken_scores(self._folder):
+            raise DamagedCheckpoint(
+                f"the score of a checkpoint, {broken[0]}, is no JSON: delete the folder"
+                " that it is in, or go on with the run, which sets it aside."
+            )
+        self._checkpointer = ocp.training.Checkpointer(
+            self._folder,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
+                1
+            ),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
+        )
+        self._response, self._better = None, keep_best
+
+    def steps(self) -> list[int]:
+        """Lists the steps of the complete checkpoints, in order."""
+        return sorted(found.step for found in self._checkpointer.checkpoints)
+
+    def best_score(self) -> float | None:
+        """Returns the best score of the checkpoints, if one of them has a score."""
+        scores = [
+            found.metrics["score"]
+            for found in self._checkpointer.checkpoints
+            if found.metrics
+        ]
+        return self._better(scores) if scores else None
+
+    def save(
+        self,
+        step: int,
+        tree: Any,
+        extra: dict[str, Any],
+        *,
+        score: float | None = None,
+    ) -> None:
+        """Starts saving; returns when the arrays may change again.
+
+        Args:
+          step: of the run; a checkpoint of it must not exist yet.
+          tree: of arrays.
+          extra: JSON values.
+          score: what `keep_best` goes by, if it was measured at this step.
+
+        Raises:
+          UserError: this or the previous checkpoint could not be written.
+        """
+        self.wait()
+        described = {"extra": extra, "checksums": checksums.of_arrays(tree)}
+        described["digest"] = checksums.of_json(extra, described["checksums"])
+        try:
+            self._response = self._checkpointer.save_async(
+                step,
+                tree,
+                metrics=None if score is None else {"score": score},
+                custom_metadata=described,
+            )
+        except (OSError, ValueError) as error:
+            raise cannot_write(self._folder, error) from error
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is complete.
+
+        Raises:
+          UserError: it could not be written; the ones before are still valid.
+        """
+        if self._response is None:
+            return
+        response, self._response = self._response, None
+        try:
+            response.result()
+        except (OSError, ValueError) as error:
+            raise cannot_write(self._folder, error) from error
+
+    def load(self, step: int, abstract: Any) -> tuple[Any, dict[str, Any]]:
+        """Loads the tree and the extra values of a step.
+
+        Args:
+          step: one of `steps()`.
+          abstract: the tree with `jax.ShapeDtypeStruct`s that say shape, dtype and
+            sharding of each array.
+
+        Raises:
+          UserError: the checkpoint holds other networks, or cannot be read.
+        """
+        try:
+            metadata = self._checkpointer.metadata(step)
+            check_shapes(self._folder / str(step), metadata.metadata, abstract)
+            tree = self._checkpointer.load(step, abstract)
+            return tree, check_bits(tree, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
+
+    def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
+        """Loads only what translating images needs, as the checkpoint describes it.
+
+        Args:
+          step: one of `steps()`.
+          sharding: of all arrays.
+
+        Returns:
+          {"params": ..., "ema_params": ..., "norm_stats": ...}, each by network name.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        try:
+            metadata = self._checkpointer.metadata(step)
+            saved = metadata.metadata["state"]
+            abstract = {
+                key: _abstract(saved[key], sharding)
+                for key in ("params", "ema_params", "norm_stats")
+                if saved.get(key)
+            }
+            context = ocp.Context()
+            context.pytree.loading.partial_load = True
+            with context:
+                loaded = self._checkpointer.load(step, {"state": abstract})
+            check_bits(loaded, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
+        return {"ema_params": {}, "norm_stats": {}, **loaded["state"]}
+
+    def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Loads everything as NumPy arrays, whatever devices it was saved from.
+
+        Args:
+          step: one of `steps()`.
+
+        Returns:
+          The tree, {"state": ..., "pools": ...}, and the extra values.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        try:
+            metadata = self._checkpointer.metadata(step)
+            abstract = _abstract(metadata.metadata, device)
+            tree = self._checkpointer.load(step, abstract)
+            extra = check_bits(tree, metadata.custom_metadata)
+        except UNREADABLE as error:
+            raise cannot_read(self._folder / str(step), error) from error
+        return jax.device_get(tree), extra
+
+    def close(self) -> None:
+        """Finishes the last save and closes the folder.
+
+        Raises:
+          UserError: the last checkpoint could not be written.
+        """
+        try:
+            self.wait()
+        except UserError:
+            with contextlib.suppress(OSError, ValueError):  # The same once more.
+                self._checkpointer.close()
+            raise
+        self._checkpointer.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None:
+            return self.close()
+        with contextlib.suppress(UserError):  # The first error counts.
+            self.close()
+
+
+def _abstract(tree, sharding):
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )

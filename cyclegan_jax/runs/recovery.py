@@ -1,0 +1,69 @@
+"""What happens to damaged checkpoints when a run goes on."""
+
+import time
+
+from etils import epath
+
+from cyclegan_jax.machine import hosts
+from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.integrity import DamagedCheckpoint, broken_scores
+
+
+def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:
+    """Moves damaged checkpoints that are newer than the newest sound one.
+
+    To be called on all processes, each of which reads that one in full.
+
+    Args:
+      folder: of the checkpoints.
+      aside: folder that they are moved to.
+
+    Returns:
+      Sentences that name them.
+
+    Raises:
+      UserError: all of them are damaged; none is moved then.
+    """
+    folder, aside, found = epath.Path(folder), epath.Path(aside), []
+    # Asked by one: another process may be about to make the folder.
+    if not hosts.from_main(folder.exists()):
+        return []
+    sentences = _set_scores_aside(folder, aside)
+    checkpoints = Checkpoints(folder, read_only=True)
+    try:
+        for step in reversed(checkpoints.steps()):
+            try:
+                checkpoints.load_arrays(step)
+            except DamagedCheckpoint as error:
+                found.append((step, error))
+            else:
+                break
+        else:
+            if found:
+                raise found[0][1]
+    finally:
+        checkpoints.close()
+    for step, error in found:
+        what = str(error).partition("; delete")[0]
+        sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
+        if hosts.is_main():
+            aside.mkdir(parents=True, exist_ok=True)
+            target = aside / f"{step}_{time.time_ns()}"
+            (folder / str(step)).rename(target)
+    hosts.barrier("damaged checkpoints")
+    return sentences
+
+
+def _set_scores_aside(folder, aside):
+    """A checkpoint without its score is as good as one with it, but for comparing."""
+    sentences = []
+    for file in broken_scores(folder) if hosts.is_main() else ():
+        step = file.parent.parent.name
+        aside.mkdir(parents=True, exist_ok=True)
+        file.parent.rename(aside / f"{step}_score_{time.time_ns()}")
+        sentences.append(
+            f"the score of checkpoint {step} cannot be read: it is set aside in"
+            f" {aside}, and the checkpoint goes on without."
+        )
+    hosts.barrier("damaged scores")
+    return sentences

@@ -1,0 +1,1 @@
+"""A perceptual study: can people tell generated pictures from real ones?"""

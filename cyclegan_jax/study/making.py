@@ -1,0 +1,175 @@
+"""Makes a perceptual study of runs: pictures, a page, and the key to its answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+from tqdm import tqdm
+
+from cyclegan_jax import data, evaluation, images
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.pages import report
+from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.study.protocol import (
+    FAKE,
+    SPOILT,
+    Pair,
+    Protocol,
+    page_data,
+    plan,
+)
+from cyclegan_jax.translation.translator import Translator
+
+_AT_ONCE = 8  # Pictures translated between two moves of the progress bar.
+_TILES = 8  # Along the shorter side of an obvious fake.
+
+
+def make(
+    workdirs: Sequence[epath.PathLike],
+    output: epath.PathLike,
+    protocol: Protocol,
+    *,
+    direction: str = "AtoB",
+    step: str = "latest",
+    average: bool = True,
+    data_path: str = "",
+) -> tuple[epath.Path, epath.Path]:
+    """Writes a study's folder, and its key beside it.
+
+    Args:
+      workdirs: the runs' folders, one for each method. They have the same test
+        pictures, and every method is shown with the same ones.
+      output: the folder to make; it does not exist, or is empty.
+      protocol: what participants go through.
+      direction: AtoB or BtoA.
+      step: of the checkpoints: a number, latest, or best (see `choose_step`).
+      average: use the moving averages of the parameters where they exist.
+      data_path: where the data lie, if not where the runs' configs say.
+
+    Returns:
+      The page, and the key, which the participants must not get.
+
+    Raises:
+      UserError: there is no such run, too few test pictures, or the folder is taken or
+        cannot be written to. Nothing is written then.
+    """
+    output = epath.Path(output).expanduser().resolve()
+    key_path = output.with_name(f"{output.name}-key.json")
+    _check_free(output, key_path)
+    methods, about, test_names = [], [], None
+    for workdir in workdirs:
+        number = evaluation.choose_step(workdir, step)
+        run = restore.load(workdir, number, average=average)
+        dataset, transform = _load_data(run, data_path)
+        source, target = _splits(dataset, direction)
+        if test_names not in (None, (source.names, target.names)):
+            raise UserError(
+                f"{workdir} has other test pictures than {workdirs[0]}; a study"
+                " compares methods on the same ones (or say --data_path)."
+            )
+        test_names = source.names, target.names
+        translator = Translator(run, direction)
+        pairs = _make_pairs(translator, source, target, transform, dataset, protocol)
+        methods.append(pairs)
+        about.append({"workdir": str(workdir), "step": run.step, "average": average})
+    key, pictures = plan(methods, protocol)
+    key |= {"direction": direction, "data": dataset.name, "methods": about}
+    try:
+        _write(output, key_path, key, pictures)
+    except OSError as error:
+        raise UserError(
+            f"{output} cannot be written to ({error.strerror or error})."
+        ) from error
+    return output / "index.html", key_path
+
+
+def _check_free(output, key_path):
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} is not empty; choose another --output.")
+    if key_path.exists():
+        raise UserError(
+            f"{key_path} is the key of another study, whose answers need it; choose"
+            " another --output."
+        )
+
+
+def _load_data(run, data_path):
+    preprocess = experiment.build_preprocess(run.config, run.method)
+    dataset = experiment.load_dataset(run.config, data_path)
+    return dataset, data.test_transform(preprocess)
+
+
+def _splits(dataset, direction):
+    splits = dataset.test_a, dataset.test_b
+    return splits if direction == "AtoB" else splits[::-1]
+
+
+def _make_pairs(translator, source, target, transform, dataset, protocol):
+    """Draws test pictures, the same for all methods, and translates them."""
+    count = protocol.count_pairs(min(len(source), len(target)))
+    rng = np.random.default_rng(protocol.seed)
+    inputs = rng.permutation(len(source))[:count].tolist()
+    reals = rng.permutation(len(target))[:count].tolist()
+    if dataset.paired_test:  # The truth for the same input.
+        reals = inputs
+    pairs = []
+    with tqdm(total=count, desc=translator.run.workdir.name, unit="image") as bar:
+        for start in range(0, count, _AT_ONCE):
+            some = inputs[start : start + _AT_ONCE]
+            fakes = translator([transform(source[i], source.names[i]) for i in some])
+            for i, fake in zip(some, fakes, strict=True):
+                j = reals[len(pairs)]
+                real, fake = cut(transform(target[j], target.names[j]), fake)
+                kind = SPOILT if protocol.is_attention(len(pairs)) else FAKE
+                fake = spoil(fake, rng) if kind == SPOILT else fake
+                pairs.append(Pair(real, fake, kind, (target.names[j], source.names[i])))
+            bar.update(len(some))
+    return pairs
+
+
+def cut(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+    """Cuts two pictures [H, W, C] to one size, around their middles."""
+    size = np.minimum(one.shape[:2], other.shape[:2])
+    result = []
+    for picture in (one, other):
+        top, left = (np.array(picture.shape[:2]) - size) // 2
+        result.append(picture[top : top + size[0], left : left + size[1]])
+    return result
+
+
+def spoil(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Makes an obvious fake: tiles in disorder, every second one a negative.
+
+    Args:
+      picture: uint8 [H, W, C].
+      rng: draws the order of the tiles.
+    """
+    side = max(1, min(picture.shape[:2]) // _TILES)
+    rows, columns = (length // side for length in picture.shape[:2])
+    places = [
+        np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        for row, column in np.ndindex(rows, columns)
+    ]
+    spoilt = picture.copy()
+    for number, other in enumerate(rng.permutation(len(places))):
+        tile = picture[places[other]]
+        negative = sum(divmod(number, columns)) % 2  # As on a chessboard.
+        spoilt[places[number]] = 255 - tile if negative else tile
+    return spoilt
+
+
+def _write(output, key_path, key, pictures):
+    """Writes everything; the folder appears when it is whole."""
+    temporary = output.with_name(f".{output.name}.making")
+    if temporary.exists():
+        temporary.rmtree()  # Left by a command that was killed.
+    (temporary / "pictures").mkdir(parents=True)
+    for name in sorted(pictures):  # So that times of writing tell nothing either.
+        images.save_png(temporary / "pictures" / f"{name}.png", pictures[name])
+    report.write_study_page(temporary, page_data(key))
+    if output.exists():  # An empty folder.
+        output.rmdir()
+    run_folder.write_json(key_path, key)
+    temporary.rename(output)

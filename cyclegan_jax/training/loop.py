@@ -1,0 +1,196 @@
+"""The training loop: the cheap path first, then whatever is due."""
+
+import contextlib
+import functools
+
+import ml_collections
+from etils import epath
+from tqdm import tqdm
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.live import LiveEvaluation
+from cyclegan_jax.machine import environment, hosts, runtime
+from cyclegan_jax.machine.interrupts import Interrupts
+from cyclegan_jax.pages import report
+from cyclegan_jax.pages.charts import TEST
+from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.writer import MetricsWriter
+from cyclegan_jax.training import samples
+from cyclegan_jax.training.summary import Clock, summary
+from cyclegan_jax.training.trainer import Trainer
+
+
+def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
+    """Trains, or goes on training, the run in a folder.
+
+    Args:
+      config: see configs/default.py.
+      workdir: the run's folder; created, or resumed if it holds the same run.
+
+    Returns:
+      0 at the end of the run, or 128 + the number of the signal that stopped it early;
+      then everything is saved.
+
+    Raises:
+      UserError: bad input, or a loss that is not finite.
+    """
+    environment.make_deterministic(config.deterministic)
+    runtime.compute_in(config.compute_dtype)
+    trainer = Trainer(config, workdir)  # Writes nothing yet.
+    own = run_folder.lock(workdir) if hosts.is_main() else contextlib.nullcontext()
+    with own, Interrupts() as interrupts:
+        trainer.open()
+        with trainer.checkpoints:
+            return Loop(trainer).run(interrupts)
+
+
+def due(step: int, every: int) -> bool:
+    """Whether something that happens every so many steps happens after this one."""
+    return every > 0 and step % every == 0
+
+
+class Loop:
+    """Advances a run and writes what people look at."""
+
+    def __init__(self, trainer: Trainer):
+        """Starts with an opened trainer."""
+        self._trainer, self._scores = trainer, {}
+
+    def run(self, interrupts: Interrupts) -> int:
+        """Trains until the end or an interrupt; returns the exit status."""
+        run = self._trainer
+        if run.step >= run.total_steps:
+            self._say(f"Already finished: {run.workdir} is at step {run.step}.")
+            return 0
+        told = summary(run) | {"programs": runtime.describe_cache()}
+        self._say("\n".join(f"{k:9s} {text}" for k, text in told.items()))
+        resumed_at = run.step
+        with (
+            self._open_writer() as writer,
+            tqdm(
+                total=run.total_steps,
+                initial=run.step,
+                unit="step",
+                mininterval=0.5,
+                dynamic_ncols=True,
+                disable=not hosts.is_main(),
+            ) as bar,
+        ):
+            if run.step == 0:
+                self._show(writer)
+            clock = Clock(run.step)
+            try:
+                for batch in run.batches.iterate(run.step):
+                    run.advance(batch)
+                    bar.update()
+                    if self._report(writer, bar, clock, interrupts):
+                        break
+            except UserError:  # An image that cannot be read, say.
+                if hosts.count() == 1:  # Else the others do not take part.
+                    with contextlib.suppress(UserError):  # A loss is not finite, say.
+                        run.save()
+                raise
+        run.checkpoints.wait()
+        return self._finish(interrupts, resumed_at)
+
+    def _open_writer(self):
+        """One process writes; on the others there is None."""
+        run = self._trainer
+        if not hosts.is_main():
+            return contextlib.nullcontext()
+        return MetricsWriter(run.workdir, resume_step=run.step)
+
+    def _say(self, text):
+        if hosts.is_main():
+            print(text)
+
+    def _report(self, writer, bar, clock, interrupts):
+        """Does whatever is due after a step; returns whether it was the last."""
+        run, config = self._trainer, self._trainer.config
+        done = run.step == run.total_steps
+        last = interrupts.stop_after(run.step) or done
+        score, save = None, due(run.step, config.checkpoint_every_steps) or last
+        if due(run.step, config.log_every_steps) or done:
+            self._log(writer, bar, clock)
+        every = config.evaluate_every_steps
+        if due(run.step, every) or (done and every):
+            score = self._evaluate(writer)
+            save |= score is not None and self._is_best(score)
+        if due(run.step, config.sample_every_steps) or last:
+            self._show(writer)
+        if save:
+            run.save(score)
+        return last
+
+    def _log(self, writer, bar, clock):
+        """Writes the mean of each loss since the last time."""
+        run = self._trainer
+        means = run.take_losses()
+        if writer is None:
+            return
+        rate = clock.rate(run.step) * run.config.batch_size
+        learning_rate = float(run.schedule(run.step - 1))
+        writer.write(run.step, means | {"learning_rate": learning_rate})
+        writer.write_timing(run.step, {"images_per_second": rate})
+        shown = {name: f"{value:.2f}" for name, value in means.items()}
+        bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
+
+    def _evaluate(self, writer):
+        """Measures the test split; returns the value of `best_metric`, if there is."""
+        run, metric = self._trainer, self._trainer.config.best_metric
+        self._scores = self._measure(run.state, run.step)
+        if writer is not None:
+            writer.write(run.step, self._scores)
+        if metric and TEST + metric not in self._scores:
+            known = sorted(name.removeprefix(TEST) for name in self._scores)
+            raise UserError(
+                f"best_metric {metric} is not measured on these data; it can be one of"
+                f" {', '.join(known)}."
+            )
+        return self._scores[TEST + metric] if metric else None
+
+    @functools.cached_property
+    def _measure(self):
+        run = self._trainer
+        return LiveEvaluation(
+            run.config, run.workdir, run.method, run.dataset, run.transform
+        )
+
+    def _is_best(self, score):
+        run, before = self._trainer, self._trainer.checkpoints.best_score()
+        return before is None or run.better(score, before) != before
+
+    def _show(self, writer):
+        """Writes a sample grid and the run's page."""
+        run = self._trainer
+        run.check_finite()
+        if writer is None:
+            return
+        try:
+            if run.config.sample_every_steps:
+                grid = run.sampler.grid(run.state)
+                samples.save(run.workdir, run.step, grid)
+                writer.write_image(run.step, "samples", grid)
+            report.write_training_page(
+                run.workdir, title=run.workdir.name, summary=summary(run)
+            )
+        except OSError as error:
+            raise UserError(
+                f"{run.workdir} cannot be written to ({error.strerror or error});"
+                " the checkpoints already there are still valid."
+            ) from error
+
+    def _finish(self, interrupts, resumed_at):
+        run = self._trainer
+        done = f"steps {resumed_at + 1} to {run.step}, saved in {run.workdir}"
+        if interrupts.signal and run.step < run.total_steps:
+            self._say(f"Stopped by {interrupts.name} after {done}; run again to go on.")
+            return 128 + interrupts.signal
+        self._say(f"Finished {done}.")
+        labels = [f"{TEST}AtoB/{k}" for k in ("per_pixel", "per_class", "class_iou")]
+        if labels[0] in self._scores:
+            scores = {name.rpartition("/")[2]: self._scores[name] for name in labels}
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+            self._say(f"Photo to labels on the test pairs: {shown}")
+        self._say(f"Look at {run.workdir / 'index.html'}")
+        return 0

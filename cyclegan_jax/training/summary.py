@@ -1,0 +1,48 @@
+"""What a run tells a person about itself: at its start, and as it goes."""
+
+import time
+from typing import TYPE_CHECKING
+
+import jax
+
+if TYPE_CHECKING:
+    from cyclegan_jax.training.trainer import Trainer
+
+
+class Clock:
+    """Measures steps a second between two looks at it."""
+
+    def __init__(self, step: int):
+        """Starts at a step."""
+        self._step, self._time = step, time.perf_counter()
+
+    def rate(self, step: int) -> float:
+        """Returns steps a second since the last time."""
+        now = time.perf_counter()
+        rate = (step - self._step) / (now - self._time)
+        self._step, self._time = step, now
+        return rate
+
+
+def summary(trainer: "Trainer") -> dict[str, str]:
+    """Says what a run does: a few words to each of a few headings."""
+    config, method, dataset = trainer.config, trainer.method, trainer.dataset
+    devices = trainer.devices
+
+    def parameters(name):
+        return sum(x.size for x in jax.tree.leaves(trainer.state.params[name]))
+
+    return {
+        "run": f"{trainer.workdir}, seed {config.seed}"
+        + (f", at step {trainer.step:,}" if trainer.step else ""),
+        "devices": f"{devices.describe()}, batch {config.batch_size}:"
+        f" {devices.per_device} a device, {config.compute_dtype}",
+        "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
+        f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
+        f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
+        "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
+        + " parameters",
+        "losses": method.description,
+        "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
+        f" {trainer.total_steps:,} in all",
+    }

@@ -1,0 +1,1 @@
+"""Translating pictures, folders and videos of any size."""

@@ -1,0 +1,208 @@
+"""Translates pictures of any size with a run's generator."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from cyclegan_jax import images
+from cyclegan_jax.core.methods.interface import Variables
+from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine.devices import Spread
+from cyclegan_jax.runs import run as restore
+from cyclegan_jax.translation import tiling
+
+Size = Literal["keep", "resize", "tile"]
+
+
+class Translator:
+    """One generator of a run, as a function of pictures.
+
+        translator = Translator.load("runs/horse2zebra", "AtoB")
+        zebra = translator(horse)
+
+    Attributes:
+      run: the run.
+      direction: AtoB or BtoA.
+      channels_in: channels of the pictures it takes; others are converted.
+      channels_out: channels of those it gives.
+      is_network: whether it is one pass through a generator, not a search, say.
+    """
+
+    def __init__(
+        self,
+        run: restore.Run,
+        direction: str = "AtoB",
+        *,
+        size: Size = "keep",
+        tile_size: int = 512,
+        all_processes: bool = False,
+    ):
+        """Prepares a generator.
+
+        Args:
+          run: from `restore.load`.
+          direction: AtoB or BtoA.
+          size: what becomes of pictures whose size the network cannot take. `keep`:
+            mirrored at the right and the bottom up to a multiple of what it needs, and
+            cut back; the result has the picture's size. `resize`: to the square that
+            the run was trained on, bicubic, as published results are made. `tile`: as
+            `keep`, in pieces of `tile_size`, for pictures that do not fit into memory.
+          tile_size: side of the pieces in pixels.
+          all_processes: see `devices.Spread`.
+
+        Raises:
+          UserError: the run lacks this direction, or it cannot work in tiles.
+        """
+        if size not in Size.__args__:
+            raise UserError(f"size is {size!r}; it can be {', '.join(Size.__args__)}.")
+        self.run, self.direction = run, direction
+        translation = run.translation(direction)
+        self._size, self._side = size, run.config.data.crop_size
+        domain_in, domain_out = ("a", "b") if direction == "AtoB" else ("b", "a")
+        self.channels_in = run.config.data[f"channels_{domain_in}"]
+        self.channels_out = run.config.data[f"channels_{domain_out}"]
+        self._multiple = run.method.size_multiple
+        apply, self._networks = translation.apply, translation.networks
+        self._spread = Spread(
+            lambda variables, photos: apply(variables, photos, jax.random.key(0)),
+            all_processes=all_processes,
+        )
+        self.is_network = translation.generator is not None
+        self.use(run.variables)
+        self._tiled = None
+        if size == "tile":
+            self._tiled = tiling.TiledGenerator(translation.generator, tile_size)
+
+    @classmethod
+    def load(
+        cls,
+        workdir: epath.PathLike,
+        direction: str = "AtoB",
+        *,
+        step: int | None = None,
+        average: bool = True,
+        size: Size = "keep",
+        tile_size: int = 512,
+    ) -> "Translator":
+        """Loads a generator from a run's folder.
+
+        Args:
+          workdir: the run's folder.
+          direction: AtoB or BtoA.
+          step: of a checkpoint; None for the newest.
+          average: use the moving averages of the parameters where they exist.
+          size: see `__init__`.
+          tile_size: see `__init__`.
+
+        Raises:
+          UserError: there is no such run, checkpoint or generator.
+        """
+        run = restore.load(workdir, step, average=average)
+        return cls(run, direction, size=size, tile_size=tile_size)
+
+    def use(self, variables: Variables) -> None:
+        """Goes on with other variables of the same networks; nothing is recompiled."""
+        needed = {name: variables[name] for name in self._networks}
+        self._variables = self._spread.place(needed)
+
+    def __call__(
+        self, pictures: np.ndarray | Sequence[np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]:
+        """Translates pictures.
+
+        Args:
+          pictures: uint8: one of [H, W] or [H, W, C]; several of one size, [B, H, W,
+            C]; or a sequence of such single pictures of any sizes. C is 1, 3 or 4, of
+            which the fourth (transparency) is left out.
+
+        Returns:
+          uint8, of the same kind, with `channels_out` channels.
+
+        Raises:
+          TypeError: they are not uint8.
+        """
+        if isinstance(pictures, jax.Array):
+            pictures = np.asarray(pictures)
+        if not isinstance(pictures, np.ndarray):
+            return self._translate_all([np.asarray(picture) for picture in pictures])
+        if pictures.ndim == 4:
+            blank = np.zeros((*pictures.shape[:3], self.channels_out), np.uint8)
+            results = self._translate_all(list(pictures))
+            return np.stack(results) if results else blank
+        return self._translate_all([pictures])[0]
+
+    def _translate_all(self, pictures):
+        prepared = [self._prepare(picture) for picture in pictures]
+        results = [None] * len(pictures)
+        groups: dict[tuple, list[int]] = {}
+        for index, (padded, _) in enumerate(prepared):
+            groups.setdefault(padded.shape, []).append(index)
+        at_once = self._spread.count
+        for indices in groups.values():
+            for start in range(0, len(indices), at_once):
+                some = indices[start : start + at_once]
+                batch = np.stack([prepared[index][0] for index in some])
+                for index, result in zip(some, self._run_batch(batch), strict=True):
+                    height, width = prepared[index][1]
+                    results[index] = result[:height, :width]
+        return results
+
+    def _prepare(self, picture):
+        """Returns the picture in the network's size, and the size to cut back to."""
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+            raise TypeError(
+                "a picture must be uint8 [H, W] or [H, W, C], not"
+                f" {picture.dtype} {list(picture.shape)}"
+            )
+        if picture.ndim == 2:
+            picture = picture[..., None]
+        picture = convert_channels(picture, self.channels_in)
+        if self._size == "resize":
+            picture = _resize(picture, self._side)
+        height, width = picture.shape[:2]
+        extra = [-side % self._multiple for side in (height, width)]
+        return mirror_pad(picture, *extra), (height, width)
+
+    def _run_batch(self, batch):
+        """Translates uint8 [B, H, W, C], with B up to the number of devices."""
+        if self._tiled is not None:
+            (variables,) = self._variables.values()
+            values = [self._tiled(variables, image) for image in batch]
+            return [images.to_uint8(_finite(value)) for value in values]
+        return images.to_uint8(self.translate_float(images.to_float(batch)))
+
+    def translate_float(self, values: np.ndarray) -> np.ndarray:
+        """Translates float32 [B, H, W, C] in [-1, 1], sides as the network needs."""
+        return _finite(self._spread(self._variables, values))
+
+
+def _finite(values):
+    if not np.all(np.isfinite(values)):
+        raise UserError(
+            "the generator's output is not finite: its training went wrong; choose an"
+            " earlier checkpoint with --step."
+        )
+    return values
+
+
+def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:
+    """Mirrors [H, W, C] beyond the bottom and the right border."""
+    # A line of one pixel has nothing to mirror.
+    for axis, extra in enumerate((below, right)):
+        widths = [(0, extra if i == axis else 0) for i in range(3)]
+        mode = "reflect" if picture.shape[axis] > 1 else "edge"
+        picture = np.pad(picture, widths, mode=mode)
+    return picture
+
+
+def _resize(picture, side):
+    if picture.shape[:2] == (side, side):
+        return picture
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    resized = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+    return resized.reshape(side, side, picture.shape[-1])
