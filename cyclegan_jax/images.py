@@ -1,15 +1,13 @@
-"""Images as arrays and as files.
+"""Images as arrays.
 
 Shapes use H, W (space) and C (channels); pixels are uint8, or float32 in [-1, 1].
 """
 
-import io
 from collections.abc import Mapping
 from typing import TypeVar
 
 import jax
 import numpy as np
-from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
@@ -35,18 +33,6 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
     """Makes [..., 1, 3 or 4] channels three; transparency is left out."""
     return np.broadcast_to(pixels[..., :3], (*pixels.shape[:-1], 3))
-
-
-def save_png(path: epath.PathLike, pixels: np.ndarray) -> None:
-    """Writes uint8 [H, W] or [H, W, C] as a PNG; readers never see half of it."""
-    if pixels.ndim == 3 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    path = epath.Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
 
 
 def sample_grid(columns: Mapping[str, np.ndarray]) -> np.ndarray:

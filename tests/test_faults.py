@@ -18,7 +18,7 @@ import pytest
 
 from cyclegan_jax import fingerprint
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.images import save_png
+from cyclegan_jax.files import save_png
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs import streets
+from cyclegan_jax import files
 from cyclegan_jax.data import cycle_gan_tfds, decode
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.errors import UserError
@@ -180,7 +181,7 @@ def test_names_of_images_do_not_leave_the_gallery(name, tmp_path):
 @pytest.fixture
 def run(tmp_path):
     config = streets.get_config("smoke").to_dict()
-    run_folder.write_json(tmp_path / "config.json", config)
+    files.write_json(tmp_path / "config.json", config)
     return tmp_path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import evaluation, images
+from cyclegan_jax import evaluation, files
 from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import interrupts
@@ -286,7 +286,7 @@ def test_corrupt_image(tmp_path, split, capsys):
     for folder in ("trainA", "trainB", "testA", "testB"):
         (tmp_path / "set" / folder).mkdir(parents=True)
         for i in range(3):
-            images.save_png(
+            files.save_png(
                 tmp_path / "set" / folder / f"{i}.png", np.zeros((40, 40, 3), np.uint8)
             )
     bad = tmp_path / "set" / split / "1.png"

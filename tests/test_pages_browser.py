@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cyclegan_jax import images
+from cyclegan_jax import files
 from cyclegan_jax.pages import report
 
 COLOURS = {"light": "rgb(251, 251, 250)", "dark": "rgb(22, 22, 24)"}
@@ -25,7 +25,7 @@ def training(tmp_path):
     (tmp_path / "samples").mkdir()
     for step in (0, 500, 1000):
         pixels = np.full((8, 16, 3), step // 5, np.uint8)
-        images.save_png(tmp_path / f"samples/step_{step:08d}.png", pixels)
+        files.save_png(tmp_path / f"samples/step_{step:08d}.png", pixels)
     with (tmp_path / "metrics.jsonl").open("w") as file:
         file.write('{"step": 0, "test/AtoB/per_pixel": 0.1}\n')
         for step in range(50, 1001, 50):
@@ -91,7 +91,7 @@ def evaluated(tmp_path):
                 name = f"{direction}/{kind}/{stem}.png"
                 (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
                 pixels = np.full((32, 32, 3), 60 * index + 20 * number, np.uint8)
-                images.save_png(tmp_path / name, pixels)
+                files.save_png(tmp_path / name, pixels)
                 entries[-1][kind] = name
     result = {
         **{"method": "cyclegan", "data": "streets", "rounding": "nearest"},

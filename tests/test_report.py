@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cyclegan_jax import images
+from cyclegan_jax import files, images
 from cyclegan_jax.metrics import published
 from cyclegan_jax.pages import charts, report
 
@@ -17,7 +17,7 @@ def workdir(tmp_path):
     (folder / "samples").mkdir(parents=True)
     for step in (0, 500, 1000):
         pixels = np.full((8, 16, 3), step // 5, np.uint8)
-        images.save_png(folder / f"samples/step_{step:08d}.png", pixels)
+        files.save_png(folder / f"samples/step_{step:08d}.png", pixels)
     with (folder / "metrics.jsonl").open("w") as file:
         for step in range(50, 1001, 50):
             values = {"g_ab": 1 / step, "cycle_a": 9.0, "learning_rate": 2e-4}

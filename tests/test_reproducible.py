@@ -14,7 +14,7 @@ from cyclegan_jax import fingerprint
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.images import save_png
+from cyclegan_jax.files import save_png
 from cyclegan_jax.machine import environment, hosts
 from cyclegan_jax.runs import checksums
 from cyclegan_jax.runs import folder as run_folder

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax import images
+from cyclegan_jax import files, images
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import run as restore
@@ -261,7 +261,7 @@ def test_folders(run, tmp_path, capsys):
 def test_transparency(tmp_path):
     """Kept at another size, too; a network of four channels has one of its own."""
     clear = np.dstack([picture(6, 8), np.full((6, 8), 99, np.uint8)])
-    images.save_png(tmp_path / "clear.png", clear)
+    files.save_png(tmp_path / "clear.png", clear)
     photo = open_photo(tmp_path / "clear.png", 3)
     for channels, alpha in ((3, 99), (1, 99), (4, 7)):
         translation._save(

@@ -6,7 +6,8 @@ from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import images
+from cyclegan_jax import files
+from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.accumulators import Batch
 from cyclegan_jax.evaluation.evaluator import TestSplit
@@ -57,7 +58,7 @@ def evaluate(
     folder = run.workdir / "evaluation" / str(run.step)
     try:
         galleries, sides = {}, []
-        for name in restore.DIRECTIONS:
+        for name in DIRECTIONS:
             # All processes compute; the main one writes.
             if hosts.is_main() and (folder / name).exists():
                 (folder / name).rmtree()  # Pictures of an evaluation before.
@@ -80,7 +81,7 @@ def evaluate(
         }
         if not hosts.is_main():
             return result
-        run_folder.write_json(folder / "metrics.json", result)
+        files.write_json(folder / "metrics.json", result)
         title = f"{run.workdir.name}, step {run.step:,}"
         report.write_evaluation_page(
             folder, title=title, result=result, galleries=galleries
@@ -136,7 +137,7 @@ class _Gallery:
                 path = self._folder / entry[kind]
                 if hosts.is_main():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    images.save_png(path, pixels[index])
+                    files.save_png(path, pixels[index])
             self.entries.append(entry)
 
     def _stem(self, name):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from cyclegan_jax import data, images
 from cyclegan_jax.data.palettes import LABEL_DISTANCE
+from cyclegan_jax.directions import domains, other
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.accumulators import (
     Batch,
@@ -22,7 +23,6 @@ from cyclegan_jax.evaluation.feature_networks import Judges
 from cyclegan_jax.metrics import inception, labels, pictures
 from cyclegan_jax.translation.translator import Translator
 
-OTHER = {"AtoB": "BtoA", "BtoA": "AtoB"}
 _AT_ONCE = 8  # Images translated together, on all devices.
 
 
@@ -121,7 +121,7 @@ class TestSplit:
         """
         looks, others = self._looks(name), self._instruments(name)
         count = 0
-        for batch in self._batches(translators[name], translators.get(OTHER[name])):
+        for batch in self._batches(translators[name], translators.get(other(name))):
             for instrument in (looks, *others):
                 instrument.add(batch)
             if see:
@@ -149,7 +149,7 @@ class TestSplit:
         return found
 
     def _batches(self, forth: Translator, back: Translator | None) -> Iterator[Batch]:
-        a, b = ("a", "b") if forth.direction == "AtoB" else ("b", "a")
+        a, b = domains(forth.direction)
         source = getattr(self.dataset, f"test_{a}")
         target = getattr(self.dataset, f"test_{b}")
         if back is not None and not back.is_network:

@@ -7,6 +7,7 @@ from typing import Any
 
 from etils import epath
 
+from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.checkpoint import evaluate
 from cyclegan_jax.machine import hosts
@@ -72,7 +73,7 @@ def _best_and_last(results):
 def _flat(result):
     return {
         f"{name}/{metric}": value
-        for name in restore.DIRECTIONS
+        for name in DIRECTIONS
         for metric, value in result.get(name, {}).items()
     }
 
@@ -161,7 +162,7 @@ def describe(results: Sequence[dict[str, Any]]) -> str:
     lines = []
     for result in results:
         lines.append(f"step {result['step']:,}")
-        for name in restore.DIRECTIONS:
+        for name in DIRECTIONS:
             for metric, value in result.get(name, {}).items():
                 lines.append(f"  {name}  {metric:28s} {value:.4f}")
         lines += [f"  note: {text}" for text in result["notes"]]

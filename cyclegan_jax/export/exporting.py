@@ -11,6 +11,8 @@ from etils import epath
 from flax import linen as nn
 from jax import export as jax_export
 
+from cyclegan_jax import files
+from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import run as restore
 
@@ -103,7 +105,7 @@ def export(
             f"the generator's weights at step {run.step} are not finite: its training"
             " went wrong; choose an earlier checkpoint with --step."
         )
-    channels = run.config.data["channels_a" if direction == "AtoB" else "channels_b"]
+    channels = run.config.data[f"channels_{domains(direction)[0]}"]
     contract = (
         f"float32 [B, H, W, {channels}] to [B, H, W, {module.channels}], in [-1, 1];"
         f" H and W multiples of {module.size_multiple}, from {least_size(module)} on"
@@ -122,13 +124,9 @@ def export(
 
 def _write(output, content):
     """Writes all or nothing."""
-    temporary = output.with_name(output.name + ".tmp")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(output)
+        files.write(output, content)
     except OSError as error:
-        if temporary.is_file():
-            temporary.unlink()
         reason = error.strerror or error
         raise UserError(f"{output} cannot be written ({reason}).") from error

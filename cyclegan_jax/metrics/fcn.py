@@ -19,7 +19,7 @@ from etils import epath
 from flax import linen as nn
 from flax import traverse_util
 
-from cyclegan_jax import images
+from cyclegan_jax import files, images
 from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import labels
@@ -97,9 +97,7 @@ class Segmenter:
         path = epath.Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".tmp")
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            files.write(path, content)
         except OSError as error:
             raise UserError(f"{path} cannot be written ({error.strerror}).") from error
 

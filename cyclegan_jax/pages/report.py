@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.metrics import meanings, published
 from cyclegan_jax.pages.charts import charts
 from cyclegan_jax.runs.writer import read_metrics
@@ -124,9 +125,7 @@ def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
 
 def _write(folder, template, **content):
     page = _ENVIRONMENT.get_template(template).render(**content)
-    temporary = folder / "index.html.tmp"
-    temporary.write_text(page)
-    temporary.replace(folder / "index.html")
+    files.write(folder / "index.html", page)
 
 
 def _number(value):

@@ -19,8 +19,8 @@ import jax
 from absl import logging
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.plan import hlo, traffic
-from cyclegan_jax.runs import folder as run_folder
 
 _FORMAT = 1  # To be raised when what a file says changes its meaning.
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
@@ -80,7 +80,7 @@ def cached(
     except (ValueError, TypeError) as error:
         logging.warning("%s is damaged (%s) and is made anew", path, error)
     cost = measure(lowered, loops)
-    run_folder.write_json(path, dataclasses.asdict(cost))
+    files.write_json(path, dataclasses.asdict(cost))
     return cost
 
 

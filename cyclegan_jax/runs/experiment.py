@@ -12,7 +12,8 @@ from cyclegan_jax import data
 from cyclegan_jax.core import losses, schedules, steps
 from cyclegan_jax.core.methods import pix2pix
 from cyclegan_jax.core.methods import registry as builders
-from cyclegan_jax.core.methods.interface import DIRECTIONS, Method
+from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics import meanings

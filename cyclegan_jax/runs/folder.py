@@ -10,6 +10,7 @@ from typing import Any
 import ml_collections
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, runtime
 
@@ -132,8 +133,8 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
             _check_data(workdir, about.get("data"))
         else:
             about = {"config": dict(config), "seed": config.get("seed")} | about
-            write_json(workdir / "run.json", about | environment.describe())
-        write_json(workdir / "config.json", dict(config))
+            files.write_json(workdir / "run.json", about | environment.describe())
+        files.write_json(workdir / "config.json", dict(config))
     except OSError as error:
         raise _cannot_write(workdir, error) from error
 
@@ -151,7 +152,7 @@ def went_on(workdir: epath.PathLike, step: int) -> None:
     if changed != (before[-1]["changed"] if before else []):
         note = {"after_step": step, "changed": changed}
         about["went_on"] = [*before, note]
-        write_json(epath.Path(workdir) / "run.json", about)
+        files.write_json(epath.Path(workdir) / "run.json", about)
 
 
 def notes(about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -199,13 +200,6 @@ def _refuse_imported(workdir):
             f"{workdir} holds imported networks; to train them on, start from them in"
             f" another folder: --config.init_from={workdir} --workdir=..."
         )
-
-
-def write_json(path: epath.Path, value: Any) -> None:
-    """Writes a JSON file in one go: readers see the old one or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
 
 
 @contextlib.contextmanager

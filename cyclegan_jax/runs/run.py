@@ -9,8 +9,9 @@ import ml_collections
 from etils import epath
 from flax import traverse_util
 
-from cyclegan_jax.core.methods.interface import DIRECTIONS, Method, Translation
+from cyclegan_jax.core.methods.interface import Method, Translation
 from cyclegan_jax.core.steps import TrainState, variables_of
+from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder

@@ -12,6 +12,7 @@ from etils import epath
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 
 
@@ -47,9 +48,7 @@ class MetricsWriter:
         if not path.exists():
             return
         lines = [line for line in _read_lines(path) if line["step"] <= resume_step]
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        temporary.replace(path)
+        files.write(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the metrics of a step.

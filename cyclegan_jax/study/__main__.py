@@ -111,9 +111,7 @@ def _score(files):
     result = study_scoring.score(files, key, allowed_failures=values.allowed_failures)
     print(study_scoring.describe(result))
     if values.output:
-        from cyclegan_jax.runs import folder as run_folder
-
-        run_folder.write_json(pathlib.Path(values.output), result)
+        files.write_json(pathlib.Path(values.output), result)
         print(f"wrote {values.output}")
     return 0
 

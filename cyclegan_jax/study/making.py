@@ -6,11 +6,10 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import data, evaluation, images
+from cyclegan_jax import data, evaluation, files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.pages import report
 from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.study.protocol import (
     FAKE,
@@ -167,9 +166,9 @@ def _write(output, key_path, key, pictures):
         temporary.rmtree()  # Left by a command that was killed.
     (temporary / "pictures").mkdir(parents=True)
     for name in sorted(pictures):  # So that times of writing tell nothing either.
-        images.save_png(temporary / "pictures" / f"{name}.png", pictures[name])
+        files.save_png(temporary / "pictures" / f"{name}.png", pictures[name])
     report.write_study_page(temporary, page_data(key))
     if output.exists():  # An empty folder.
         output.rmdir()
-    run_folder.write_json(key_path, key)
+    files.write_json(key_path, key)
     temporary.rename(output)

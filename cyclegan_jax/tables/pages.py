@@ -8,8 +8,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from cyclegan_jax import images
-from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax import files, images
 from cyclegan_jax.tables.rows import COMPARISON, TABLES, Row
 from cyclegan_jax.tables.work import Job
 
@@ -42,11 +41,11 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
-    run_folder.write_json(output / "tables.json", {**about, "results": results})
+    files.write_json(output / "tables.json", {**about, "results": results})
     for direction in ("AtoB", "BtoA"):
         grid = _grid(jobs, direction)
         if grid is not None:
-            images.save_png(output / f"grid_{direction}.png", grid)
+            files.save_png(output / f"grid_{direction}.png", grid)
     return markdown
 
 

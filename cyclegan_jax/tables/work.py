@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.tables.rows import Row
 
 ROOT = pathlib.Path(__file__).parent.parent.parent  # Of train.py and configs/.
@@ -126,7 +126,7 @@ def claim(output: epath.Path, about: dict) -> None:
             " give another --output, or the settings that it was begun with."
         )
     output.mkdir(parents=True, exist_ok=True)
-    run_folder.write_json(path, about)
+    files.write_json(path, about)
 
 
 def run(job: Job, fcn: epath.PathLike) -> float:
@@ -159,7 +159,7 @@ def run(job: Job, fcn: epath.PathLike) -> float:
     step = max(int(name) for name in names if name.isdigit())
     measured = job.folder / "evaluation" / str(step) / "metrics.json"
     result = json.loads(measured.read_text()) | {"seconds": seconds}
-    run_folder.write_json(job.beside(".json"), result)
+    files.write_json(job.beside(".json"), result)
     return seconds
 
 

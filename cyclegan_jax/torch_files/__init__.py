@@ -3,7 +3,6 @@
 `read` never executes what a file says, checks every bound, and gives read-only arrays.
 """
 
-import contextlib
 import os
 from collections.abc import Mapping
 
@@ -11,6 +10,7 @@ import numpy as np
 import safetensors
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_files import reading, writing
 from cyclegan_jax.torch_files.tensors import SAFETENSORS_DTYPES, BadFile
@@ -87,13 +87,9 @@ def write(path: epath.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
       UserError: the file cannot be written.
     """
     path = epath.Path(path)
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(writing.to_bytes(tensors))
-        temporary.replace(path)
+        files.write(path, writing.to_bytes(tensors))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UserError(
             f"{os.fspath(path)} cannot be written ({error.strerror or error})."
         ) from error

@@ -3,7 +3,7 @@
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import data, images
+from cyclegan_jax import data, files, images
 from cyclegan_jax.core import steps
 from cyclegan_jax.core.methods.interface import Method
 
@@ -54,4 +54,4 @@ def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
     """Writes a picture into a run's folder, as samples/step_<n>.png."""
     folder = epath.Path(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    images.save_png(folder / f"step_{step:08d}.png", grid)
+    files.save_png(folder / f"step_{step:08d}.png", grid)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cyclegan_jax import images
+from cyclegan_jax import files, images
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.data.sources import IMAGE_SUFFIXES, is_hidden
@@ -132,7 +132,7 @@ def _save(path, pixels, photo: Photo):
         alpha = resize(photo.alpha[..., None], *pixels.shape[:2])
         pixels = np.concatenate([pixels, alpha], axis=-1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.save_png(path, pixels)
+    files.save_png(path, pixels)
 
 
 def _find(
@@ -168,14 +168,14 @@ def _find(
 def _below(folder, output):
     """Yields the pictures and videos of a folder, but not what we wrote into it."""
     seen = {output.resolve()} - {folder.resolve()}
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, followlinks=True):
         seen.add(pathlib.Path(here).resolve())
         folders[:] = sorted(
             name
             for name in folders
             if not is_hidden(name) and (pathlib.Path(here) / name).resolve() not in seen
         )
-        for name in sorted(files):
+        for name in sorted(names):
             path = pathlib.Path(here) / name
             known = path.suffix.lower() in (*_SUFFIXES, *video.SUFFIXES)
             if known and not is_hidden(name) and path.is_file():
@@ -249,7 +249,7 @@ class _Sheets:
         columns = [np.stack(column) for column in zip(*self._rows, strict=True)]
         sheet = images.sample_grid(dict(zip(titles, columns, strict=False)))
         self._folder.mkdir(parents=True, exist_ok=True)
-        images.save_png(_sheet_path(self._folder, self._number), sheet)
+        files.save_png(_sheet_path(self._folder, self._number), sheet)
         self._rows, self._number = [], self._number + 1
 
 

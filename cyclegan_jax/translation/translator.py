@@ -11,6 +11,7 @@ from PIL import Image
 from cyclegan_jax import images
 from cyclegan_jax.core.methods.interface import Variables
 from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import Spread
 from cyclegan_jax.runs import run as restore
@@ -63,7 +64,7 @@ class Translator:
         self.run, self.direction = run, direction
         translation = run.translation(direction)
         self._size, self._side = size, run.config.data.crop_size
-        domain_in, domain_out = ("a", "b") if direction == "AtoB" else ("b", "a")
+        domain_in, domain_out = domains(direction)
         self.channels_in = run.config.data[f"channels_{domain_in}"]
         self.channels_out = run.config.data[f"channels_{domain_out}"]
         self._multiple = run.method.size_multiple

@@ -14,7 +14,6 @@ from flax import linen as nn
 
 from cyclegan_jax.core.methods.phases import Phase
 
-DIRECTIONS = ("AtoB", "BtoA")
 Variables = dict[str, dict[str, Any]]
 
 

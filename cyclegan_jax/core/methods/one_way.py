@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cyclegan_jax.core.methods.phases import Arrays, Networks
+from cyclegan_jax.directions import domains
 
 
 class OneWay(NamedTuple):
@@ -23,7 +24,7 @@ class OneWay(NamedTuple):
     @classmethod
     def of(cls, direction: str) -> "OneWay":
         """Returns the names for AtoB or BtoA."""
-        return {"AtoB": cls("a", "b"), "BtoA": cls("b", "a")}[direction]
+        return cls(*domains(direction))
 
     @property
     def generator(self) -> str:

@@ -1,0 +1,95 @@
+"""Paths as users write them, and files that readers see whole or not at all."""
+
+import importlib.util
+import io
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from cyclegan_jax.errors import UserError
+
+# Storage that `epath` reaches through a package of its own.
+_BACKENDS = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}
+
+
+def as_path(text: epath.PathLike) -> epath.Path:
+    """Returns the path that a user means: every flag and setting goes through here.
+
+    `~` and `$HOME` are expanded, `gs://bucket/x` and the like stay what they are, and
+    everything else is relative to the current folder.
+
+    Raises:
+      UserError: the storage is not known, or needs a package that is not installed.
+    """
+    text = os.fspath(text)
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        return epath.Path(os.path.expanduser(os.path.expandvars(text)))
+    if scheme not in _BACKENDS:
+        known = ", ".join(f"{name}://" for name in _BACKENDS)
+        raise UserError(
+            f"{text}: {scheme}:// is not supported; use a local path, or {known}."
+        )
+    package = _BACKENDS[scheme]
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"{text} needs a package: pip install {package}")
+    return epath.Path(text)
+
+
+def is_remote(path: epath.PathLike) -> bool:
+    """Whether a path is on an object store, which has no renaming and no locks."""
+    return re.match(r"\w+://", os.fspath(path)) is not None
+
+
+def absolute(path: epath.PathLike) -> epath.Path:
+    """Makes a local path absolute; `gs://...` is: `epath` would make it local."""
+    path = epath.Path(path)
+    return path if is_remote(path) else path.resolve()
+
+
+def cache_folder() -> epath.Path:
+    """The user's cache folder for this project (XDG Base Directory specification)."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return as_path(root) / "cyclegan_jax"
+
+
+def write(path: epath.PathLike, content: bytes | str) -> None:
+    """Writes a file in one go: readers see the old one, or the new one, whole.
+
+    On a local disk that takes a temporary file; object stores do it by themselves.
+
+    Raises:
+      OSError: it cannot be written; nothing is left behind.
+    """
+    path = epath.Path(path)
+    content = content.encode() if isinstance(content, str) else content
+    if is_remote(path):
+        path.write_bytes(content)
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        if temporary.is_file():
+            temporary.unlink()
+        raise
+
+
+def write_json(path: epath.PathLike, value: Any) -> None:
+    """Writes JSON values as `write` does, indented for people."""
+    write(path, json.dumps(value, indent=2) + "\n")
+
+
+def save_png(path: epath.PathLike, pixels: np.ndarray) -> None:
+    """Writes uint8 [H, W] or [H, W, C] as `write` does."""
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    write(path, buffer.getvalue())
