@@ -53,9 +53,21 @@ def absolute(path: epath.PathLike) -> epath.Path:
 
 
 def cache_folder() -> epath.Path:
-    """The user's cache folder for this project (XDG Base Directory specification)."""
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return as_path(root) / "cyclegan_jax"
+    """The project's folder in the user's cache (XDG Base Directory specification).
+
+    Nothing is made. Whatever is in it can be deleted at any time.
+
+    Raises:
+      UserError: the user has no home folder, and XDG_CACHE_HOME is not set.
+    """
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(root):  # The specification: relative ones are ignored.
+        root = os.path.expanduser("~/.cache")
+    if not os.path.isabs(root):
+        raise UserError(
+            "there is no home folder for caches; set XDG_CACHE_HOME to a folder."
+        )
+    return epath.Path(root) / "cyclegan_jax"
 
 
 def write(path: epath.PathLike, content: bytes | str) -> None:

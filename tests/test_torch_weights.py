@@ -1,12 +1,10 @@
 """PyTorch's weights in and out by the commands, down to a training step."""
 
 import functools
-import http.server
 import json
 import pathlib
 import subprocess
 import sys
-import threading
 
 import jax
 import numpy as np
@@ -18,7 +16,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.run import Run
-from cyclegan_jax.torch_files.download import download, file_sha256
+from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import __main__ as command_line
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights import published
@@ -190,47 +188,6 @@ def test_export_without_moving_averages(files, tmp_path):
     assert isinstance(plain, Run)
 
 
-class _Server:
-    """Serves files on this machine; says more than it sends of those named cut."""
-
-    def __init__(self, content):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                if self.path.endswith("missing.pth"):
-                    return self.send_error(404)
-                self.send_response(200)
-                extra = 10 if "cut" in self.path else 0
-                self.send_header("Content-Length", str(len(content) + extra))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-def test_download(tmp_path):
-    content = (cases.GOLDEN / "pixel_batch.pth").read_bytes()
-    server, page = _Server(content), _Server(b"<html>Please log in</html>")
-    path = download(f"{server.url}/a.pth", tmp_path / "cache")
-    assert path.read_bytes() == content
-    with pytest.raises(UserError, match="is not a file of weights"):
-        download(f"{page.url}/a.pth", tmp_path / "cache")
-    for name, reason in (("cut", "cannot be fetched"), ("missing", "404")):
-        with pytest.raises(UserError, match=reason):
-            download(f"{server.url}/{name}.pth", tmp_path / "cache")
-    server.server.shutdown()
-    server.server.server_close()
-    again = download(f"{server.url}/a.pth", tmp_path / "cache")
-    assert again == path  # Fetched once.
-    with pytest.raises(UserError, match=r"\(no connection\); where there is a network"):
-        download(f"{server.url}/b.pth", tmp_path / "cache")
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == [path.name]
-
-
 def test_published_models_have_configs():
     assert len(published.MODELS) == 23
     for model in published.MODELS.values():
@@ -239,11 +196,3 @@ def test_published_models_have_configs():
         assert any(model.generator in t.networks for t in directions.values())
         assert (config.method == "pix2pix") == ("pix2pix" in model.url)
         assert model.generator in ("g_ab", "g_ba")
-
-
-def test_checksum(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    command_line._check_sum(tmp_path / "a", digest.upper())
-    with pytest.raises(UserError, match=f"has the SHA-256 {digest}, not 00"):
-        command_line._check_sum(tmp_path / "a", "00")

@@ -14,6 +14,9 @@ import platform
 import time
 from importlib import metadata
 
+from cyclegan_jax import files
+from cyclegan_jax.errors import UserError
+
 # XLA:CPU hands work to libraries. YNNPACK's sums are much faster than XLA's own, but
 # its convolutions are slower than Eigen's: three times for the residual blocks of a
 # 256x256 generator. An option named in XLA_FLAGS already stays as it is.
@@ -87,9 +90,11 @@ def _has_accelerator():
 
 
 def default_cache() -> str:
-    """The user's cache folder (XDG Base Directory specification)."""
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return f"{root}/cyclegan_jax/programs"
+    """The folder for compiled programs, or "" where there is no home for it."""
+    try:
+        return str(files.cache_folder() / "programs")
+    except UserError:
+        return ""
 
 
 def describe_cache() -> str:

@@ -20,6 +20,7 @@ from absl import logging
 from etils import epath
 
 from cyclegan_jax import files
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.plan import hlo, traffic
 
 _FORMAT = 1  # To be raised when what a file says changes its meaning.
@@ -66,12 +67,16 @@ def cached(
       lowered: the program.
       where: what it is compiled for, such as v5e:4x4, or a description of this machine.
       loops: see `measure`.
-      folder: of the remembered costs; by default ~/.cache/cyclegan_jax/plan, or under
-        XDG_CACHE_HOME.
+      folder: of the remembered costs; by default `plan` in `files.cache_folder()`.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = epath.Path(folder or f"{home}/cyclegan_jax/plan").expanduser()
-    folder.mkdir(parents=True, exist_ok=True)  # Before minutes of work.
+    folder = epath.Path(folder or files.cache_folder() / "plan").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # Before minutes of work.
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be made ({error.strerror or error}); name a folder for"
+            " remembered costs with --cache."
+        ) from error
     path = folder / f"{key(lowered, where)}.json"
     try:
         return Cost(**json.loads(path.read_text()))

@@ -1,18 +1,24 @@
-"""Files of weights, fetched once."""
+"""Files of weights, fetched once.
+
+pooch fetches and tries again. It has no limit on the size, would keep a login page as a
+file of weights, and tries again where that is of no use: those are ours.
+"""
 
 import hashlib
-import os
+import logging
 import tempfile
 
+import pooch
 import requests
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import torch_files
+from cyclegan_jax import files, torch_files
 from cyclegan_jax.errors import UserError
 
 _LARGEST = 2**31  # Bytes; the largest published file has 218 MB.
 _TIMEOUT = 30  # Seconds without an answer.
+_RETRIES = 2
 
 
 def download(
@@ -22,17 +28,17 @@ def download(
 
     Args:
       url: of the file.
-      folder: the cache; by default ~/.cache/cyclegan_jax, or under XDG_CACHE_HOME.
+      folder: the cache; by default `files.cache_folder()`.
       sha256: that the file must have, where it is known.
 
     Returns:
       Where the file is.
 
     Raises:
-      UserError: there is no network, no such file, or no place for it.
+      UserError: there is no network, no such file, or no place for it; or what comes
+        is no file of weights, or another one.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = epath.Path(folder or f"{home}/cyclegan_jax").expanduser()
+    folder = epath.Path(folder or files.cache_folder())
     name = url.rpartition("://")[2].replace("/", "_")
     target = folder / name
     if target.exists():
@@ -41,55 +47,79 @@ def download(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            part = epath.Path(temporary) / name
-            _fetch(url, part)
+            part = _fetch(url, name, temporary)
             torch_files.read(part)  # Not a login page, say, kept for ever.
             check_sha256(part, sha256)
             part.replace(target)  # All of it or nothing.
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError, _Refused) as error:
         raise UserError(
             f"{url} cannot be fetched ({_reason(error)}); where there is a network,"
             f" download it, and put it at {target} here or name the file itself."
         ) from error
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror or error})."
+            f"{folder} cannot be written to ({error.strerror or error}); set"
+            " XDG_CACHE_HOME to a folder that can, or name the file itself."
         ) from error
     return target
 
 
-def _fetch(url, target):
-    plain = {"Accept-Encoding": "identity"}
-    with requests.get(url, stream=True, timeout=_TIMEOUT, headers=plain) as response:
-        response.raise_for_status()
-        size = response.headers.get("Content-Length", "")
-        size = int(size) if size.isdigit() else 0
-        with (
-            target.open("wb") as file,
-            tqdm(
-                total=size or None, unit="B", unit_scale=True, desc=target.name
-            ) as bar,
-        ):
-            done = 0
-            for chunk in response.iter_content(2**20):
-                file.write(chunk)
-                done += len(chunk)
-                if done > _LARGEST:
-                    raise requests.ConnectionError(f"more than {_LARGEST} bytes came")
-                bar.update(len(chunk))
-    if size and done != size:
-        raise requests.ConnectionError(f"{done} of {size} bytes came")
+class _Bar(tqdm):
+    """A progress bar that ends a download of endless length; silent in log files."""
+
+    def __init__(self, name: str):
+        super().__init__(unit="B", unit_scale=True, desc=name, disable=None)
+        self._came = 0
+
+    def __bool__(self) -> bool:
+        return True  # tqdm's own is False where the size is not known.
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._came += n or 0
+        if self._came > _LARGEST:
+            raise _Refused(f"more than {_LARGEST} bytes came")
+        return super().update(n)
+
+    def reset(self, total: float | None = None) -> None:
+        self._came = 0  # pooch counts everything again at the end.
+        super().reset(total)
+
+
+class _Refused(Exception):
+    """Why another try is of no use."""
+
+
+def _fetch(url, name, folder):
+    def get(url, file, cache):
+        try:
+            with _Bar(name) as bar:
+                pooch.HTTPDownloader(
+                    progressbar=bar,
+                    chunk_size=2**20,
+                    timeout=_TIMEOUT,
+                    headers={"Accept-Encoding": "identity"},
+                )(url, file, cache)
+        except requests.HTTPError as error:
+            if error.response.status_code >= 500:
+                raise
+            raise _Refused(_reason(error)) from error
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    kwargs = {"registry": {name: None}, "urls": {name: url}}
+    cache = pooch.create(folder, "", **kwargs, retry_if_failed=_RETRIES)
+    return epath.Path(cache.fetch(name, downloader=get))
 
 
 def _reason(error):
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"the server says {response.status_code} {response.reason}"
+    if isinstance(error, requests.HTTPError):
+        return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "no answer"
-    if "bytes came" in str(error):
-        return str(error)
-    return "no connection"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    if isinstance(error, requests.RequestException):
+        return "no connection"
+    return str(error)  # Ours, or a server whose headers are no numbers.
 
 
 def check_sha256(path: epath.PathLike, expected: str) -> None:
@@ -104,8 +134,5 @@ def check_sha256(path: epath.PathLike, expected: str) -> None:
 
 def file_sha256(path: epath.PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
     with epath.Path(path).open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
