@@ -4,21 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export, lax
 
 from cyclegan_jax.core import networks
 from cyclegan_jax.core.networks import convolutions
-from cyclegan_jax.core.networks.convolutions import (
-    cpu as convolutions_cpu,
-)
-from cyclegan_jax.core.networks.convolutions import (
-    winograd,
-)
-from cyclegan_jax.core.networks.convolutions.xla import (
-    conv_transpose_xla,
-    conv_xla,
-)
-from cyclegan_jax.machine import runtime
+from cyclegan_jax.core.networks.convolutions import bfloat16, cpu, winograd
 
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 # (kernel size, stride, padding, channels in, channels out, height, width)
 CONVS = [
     (7, 1, 0, 3, 8, 14, 12),
@@ -43,13 +35,48 @@ CONVS = [
 ]
 
 
-def assert_equal_with_gradients(form, plain, x, kernel):
-    y, form_vjp = jax.vjp(form, x, kernel)
-    expected, plain_vjp = jax.vjp(plain, x, kernel)
-    assert_close(y, expected)
-    dy = jax.random.normal(jax.random.key(9), y.shape)
-    for gradient, wanted in zip(form_vjp(dy), plain_vjp(dy), strict=True):
-        assert_close(gradient, wanted)
+PLATFORMS = ["cpu", "cuda"]
+
+
+def plain_conv(x, kernel, stride=1, padding=0):
+    """XLA's own, differentiated by JAX."""
+    pads = [(padding, padding)] * 2
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), pads, dimension_numbers=LAYOUT
+    )
+
+
+def plain_conv_transpose(x, kernel):
+    pads = [(side - 2, 2) for side in kernel.shape[:2]]
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), pads, lhs_dilation=(2, 2), dimension_numbers=LAYOUT
+    )
+
+
+def on(platform, function, *args):
+    """Computes here what that platform would be given to compute."""
+    if platform == "cpu":
+        return function(*args)
+    unchecked = [export.DisabledSafetyCheck.platform()]
+    exported = export.export(
+        jax.jit(function), platforms=[platform], disabled_checks=unchecked
+    )
+    return exported(*args).call(*args)
+
+
+def assert_equal_with_gradients(platform, form, plain, x, kernel):
+    dy = jax.random.normal(jax.random.key(9), jax.eval_shape(form, x, kernel).shape)
+
+    def with_gradients(function):
+        def compute(x, kernel, dy):
+            y, vjp = jax.vjp(function, x, kernel)
+            return y, *vjp(dy)
+
+        return compute
+
+    actual = on(platform, with_gradients(form), x, kernel, dy)
+    for a, expected in zip(actual, with_gradients(plain)(x, kernel, dy), strict=True):
+        assert_close(a, expected)
 
 
 def assert_close(actual, expected):
@@ -64,22 +91,40 @@ def arrays(k, channels, out, height, width):
     return x, jax.random.normal(key_kernel, (k, k, channels, out))
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(("k", "stride", "padding", "i", "o", "h", "w"), CONVS)
-def test_conv_equals_xla(k, stride, padding, i, o, h, w):
+def test_conv_equals_xla(k, stride, padding, i, o, h, w, platform):
+    settings = {"stride": stride, "padding": padding}
     assert_equal_with_gradients(
-        lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
-        lambda x, kernel: conv_xla(stride, padding, x, kernel),
+        platform,
+        lambda x, kernel: convolutions.conv(x, kernel, **settings),
+        lambda x, kernel: plain_conv(x, kernel, **settings),
         *arrays(k, i, o, h, w),
     )
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("k", [3, 4])
-def test_conv_transpose_equals_xla(k):
+def test_conv_transpose_equals_xla(k, platform):
     assert_equal_with_gradients(
-        lambda x, kernel: convolutions.conv_transpose(x, kernel),
-        lambda x, kernel: conv_transpose_xla(2, 1, x, kernel),
+        platform,
+        convolutions.conv_transpose,
+        plain_conv_transpose,
         *arrays(k, 6, 10, 5, 7),
     )
+
+
+@pytest.mark.parametrize(("stride", "h", "w"), [(1, 5, 6), (2, 8, 9), (3, 9, 10)])
+def test_the_gradients_by_name(stride, h, w):
+    """Sizes that cannot be told from the other argument are given."""
+    x, kernel = arrays(4, 3, 5, h, w)
+    settings = {"stride": stride, "padding": 1}
+    y, vjp = jax.vjp(lambda x, k: plain_conv(x, k, **settings), x, kernel)
+    dx, dkernel = vjp(y)
+    actual = convolutions.input_gradient(y, kernel, (h, w), **settings)
+    assert_close(actual, dx)
+    actual = convolutions.kernel_gradient(x, y, (4, 4), **settings)
+    assert_close(actual, dkernel)
 
 
 def assert_rounded_once(form, plain, x, kernel):
@@ -99,7 +144,7 @@ def assert_rounded_once(form, plain, x, kernel):
 @pytest.fixture(params=[False, True], ids=["float32", "products"])
 def bfloat16_form(request, monkeypatch):
     """Either form of convolutions in bfloat16, whatever the processor."""
-    monkeypatch.setattr(runtime, "uses_matrix_unit", lambda: request.param)
+    monkeypatch.setattr(bfloat16, "uses_matrix_unit", lambda: request.param)
     jax.clear_caches()  # A convolution is traced once a shape.
     yield
     jax.clear_caches()
@@ -110,7 +155,7 @@ def bfloat16_form(request, monkeypatch):
 def test_conv_in_bfloat16(k, stride, padding, i, o, h, w):
     assert_rounded_once(
         lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
-        lambda x, kernel: conv_xla(stride, padding, x, kernel),
+        lambda x, kernel: plain_conv(x, kernel, stride, padding),
         *arrays(k, i, o, h, w),
     )
 
@@ -120,7 +165,7 @@ def test_conv_in_bfloat16(k, stride, padding, i, o, h, w):
 def test_conv_transpose_in_bfloat16(k, i, o):
     assert_rounded_once(
         convolutions.conv_transpose,
-        lambda x, kernel: conv_transpose_xla(2, 1, x, kernel),
+        plain_conv_transpose,
         *arrays(k, i, o, 5, 7),
     )
 
@@ -188,24 +233,46 @@ def test_winograd_by_definition(form):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
-    ("k", "stride", "channels", "out"), [(4, 2, 3, 8), (3, 1, 64, 64)]
+    ("k", "stride", "channels", "out"), [(4, 2, 3, 8), (3, 1, 64, 64), (3, 2, 4, 6)]
 )
-def test_second_derivative_of_the_fast_forms(k, stride, channels, out):
+def test_second_derivatives(k, stride, channels, out, platform):
     """The gradient penalty differentiates a gradient: compare with plain XLA."""
-    x, kernel = arrays(k, channels, out, 8, 8)
-    kernel /= k * channels**0.5  # Sines of large numbers would blow up rounding.
+    settings = {"stride": stride, "padding": 1}
+    assert_equal_second_derivatives(
+        platform,
+        lambda x, kernel: convolutions.conv(x, kernel, **settings),
+        lambda x, kernel: plain_conv(x, kernel, **settings),
+        *arrays(k, channels, out, 9 if stride == 2 else 8, 8),
+    )
 
-    def penalty(conv):
-        def norm(kernel):
-            gradient = jax.grad(lambda x: jnp.sum(jnp.sin(conv(x, kernel))))(x)
-            return jnp.sum(jnp.square(gradient))
 
-        return jax.grad(norm)(kernel)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_second_derivatives_of_conv_transpose(platform):
+    assert_equal_second_derivatives(
+        platform,
+        convolutions.conv_transpose,
+        plain_conv_transpose,
+        *arrays(4, 6, 10, 5, 7),
+    )
 
-    fast = penalty(lambda x, k: convolutions.conv(x, k, stride=stride, padding=1))
-    plain = penalty(lambda x, k: conv_xla(stride, 1, x, k))
-    assert_close(fast, plain)
+
+def assert_equal_second_derivatives(platform, form, plain, x, kernel):
+    # Sines of large numbers would blow up rounding.
+    kernel /= np.sqrt(np.prod(kernel.shape[:3]))
+
+    def derivatives(conv):
+        def penalty(x, kernel):
+            both = jax.grad(lambda *args: jnp.sum(jnp.sin(conv(*args))), (0, 1))
+            return sum(jnp.sum(jnp.square(part)) for part in both(x, kernel))
+
+        return jax.grad(penalty, (0, 1))
+
+    actual = on(platform, derivatives(form), x, kernel)
+    expected = derivatives(plain)(x, kernel)
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e)
 
 
 @pytest.mark.usefixtures("bfloat16_form")
@@ -245,7 +312,7 @@ def test_a_generator_keeps_its_precision(monkeypatch):
 
     fast = output_and_gradients()
     with monkeypatch.context() as patch:
-        patch.setattr(convolutions_cpu, "_suits_winograd", lambda *_: False)
+        patch.setattr(cpu, "_suits_winograd", lambda *_: False)
         jax.clear_caches()  # A convolution is traced once a shape.
         plain = output_and_gradients()
     jax.clear_caches()

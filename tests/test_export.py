@@ -14,9 +14,9 @@ from jax import export as jax_export
 from configs import folder
 from cyclegan_jax import torch_files
 from cyclegan_jax.core import networks
+from cyclegan_jax.core.networks.convolutions import bfloat16
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.export import exporting as export
-from cyclegan_jax.machine import runtime
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.checkpoints import Checkpoints
@@ -116,7 +116,7 @@ def test_any_batch_and_size(name, other):
 )
 def test_bfloat16_of_any_size(name, settings, monkeypatch):
     """Also where this process multiplies bfloat16 in a form for fixed sizes."""
-    monkeypatch.setattr(runtime, "uses_matrix_unit", lambda: True)
+    monkeypatch.setattr(bfloat16, "uses_matrix_unit", lambda: True)
     jax.clear_caches()
     module = networks.generator(name, width=16, dtype=jnp.bfloat16, **settings)
     shape = (2, 16, 24, 3)

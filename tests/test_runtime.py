@@ -8,6 +8,7 @@ import time
 import jax
 import pytest
 
+from cyclegan_jax.core.networks.convolutions import bfloat16
 from cyclegan_jax.machine import runtime
 
 PROGRAM = """
@@ -61,13 +62,13 @@ def test_library_for_products_of_bfloat16(settings):
     assert os.environ["XLA_FLAGS"] == ""  # Not without `configure`.
     runtime.configure()
     runtime.compute_in("float32")
-    assert not runtime.uses_matrix_unit()
+    assert not bfloat16.uses_matrix_unit()
     settings.setattr(runtime, "_has_matrix_unit", lambda: False)
     runtime.compute_in("bfloat16")
-    assert not runtime.uses_matrix_unit()
+    assert not bfloat16.uses_matrix_unit()
     settings.setattr(runtime, "_has_matrix_unit", lambda: True)
     runtime.compute_in("bfloat16")
-    assert runtime.uses_matrix_unit()
+    assert bfloat16.uses_matrix_unit()
     own = "--xla_cpu_experimental_ynn_fusion_type=reduce"
     settings.setenv("XLA_FLAGS", own)
     runtime.configure()

@@ -23,7 +23,8 @@ from cyclegan_jax.errors import UserError
 _YNNPACK = "xla_cpu_experimental_ynn_fusion_type"
 _XLA_OPTIONS = {_YNNPACK: "reduce"}
 # Its products of bfloat16 matrices use the processor's matrix unit, five times as fast
-# as XLA's own; those of float32 ones are slower.
+# as XLA's own; those of float32 ones are slower. The networks' convolutions look for
+# it: see `core.networks.convolutions.bfloat16`.
 _BFLOAT16_LIBRARY = "reduce,individual_dot"
 # Where there is only a CPU: XLA:CPU takes down the barriers of `remat` before it merges
 # equal operations, so that what is to be computed again is kept instead.
@@ -66,11 +67,6 @@ def compute_in(dtype: str) -> None:
         flags = os.environ["XLA_FLAGS"].split()
         flags = [f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" if f == ours else f for f in flags]
         os.environ["XLA_FLAGS"] = " ".join(flags)
-
-
-def uses_matrix_unit() -> bool:
-    """Whether `compute_in` has chosen the library that uses it."""
-    return f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" in os.environ.get("XLA_FLAGS", "")
 
 
 def _has_matrix_unit():

@@ -1,7 +1,7 @@
 """Convolutions in bfloat16 on a CPU, as products of matrices.
 
 Processors with a matrix unit (Intel's AMX) multiply bfloat16 matrices several times as
-fast as float32 ones. XLA:CPU uses that unit, through YNNPACK (`runtime.compute_in`), in
+fast as float32 ones. XLA:CPU uses that unit, through YNNPACK, where it is told to, in
 one operation only: a product of two bfloat16 matrices with a float32 result. So here a
 convolution is a sum of such products, one for each tap of its kernel or each row of
 taps, rounded to bfloat16 once at the end.
@@ -9,50 +9,31 @@ taps, rounded to bfloat16 once at the end.
 Shapes use B (batch), H, W (space), I and O (channels in and out).
 """
 
+import os
+import re
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cyclegan_jax.core.networks.convolutions.window import Window
 
-def conv(stride: int, padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
+
+def uses_matrix_unit() -> bool:
+    """Whether XLA:CPU hands products of bfloat16 matrices to YNNPACK (XLA_FLAGS)."""
+    option = r"--xla_cpu_experimental_ynn_fusion_type=\S*\bindividual_dot\b"
+    return bool(re.search(option, os.environ.get("XLA_FLAGS", "")))
+
+
+def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.conv`."""
-    return _sum_of_taps(stride, _pad(x, [(padding, padding)] * 2), kernel)
+    return _sum_of_taps(window.stride, _pad(x, [(window.padding,) * 2] * 2), kernel)
 
 
-def conv_gradients(
-    stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns what the gradient dy of `conv` is for x and for the kernel."""
-    dx = _spread(stride, padding, dy, kernel.swapaxes(2, 3), x.shape[1:3])
-    return dx, _kernel_gradient(stride, padding, x, dy, kernel.shape[:2])
-
-
-def conv_transpose(
-    stride: int, padding: int, x: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    """See `convolutions.conv_transpose`."""
-    size = stride * x.shape[1], stride * x.shape[2]
-    return _spread(stride, padding, x, kernel[::-1, ::-1], size)
-
-
-def conv_transpose_gradients(
-    stride: int, padding: int, x: jax.Array, kernel: jax.Array, dy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns what the gradient dy of `conv_transpose` is for x and the kernel."""
-    # `conv_transpose` is what a convolution's gradient is for its input; x is that of
-    # its output, and dy in the place of its input.
-    forward = kernel[::-1, ::-1].swapaxes(2, 3)
-    dkernel = _kernel_gradient(stride, padding, dy, x, kernel.shape[:2])
-    dkernel = dkernel[::-1, ::-1].swapaxes(2, 3)
-    return conv(stride, padding, dy, forward), dkernel
-
-
-def _spread(stride, padding, x, kernel, size):
-    """Adds each pixel of x, times the kernel, to kh x kw pixels of the result.
-
-    That is the gradient of `conv` for its input: [B, H', W', O], [kh, kw, O, I] ->
-    [B, H, W, I]. `size` is H and W.
-    """
+def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Array:
+    """See `convolutions.input_gradient`."""
+    stride, padding = window.stride, window.padding
+    kernel, size = kernel.swapaxes(2, 3), window.input_size(dy.shape[1:3])
     # Pixels of the result whose places differ by multiples of the stride are made by
     # the same taps, so each such set is a convolution without a stride.
     rows, columns = (-(-(side + 2 * padding) // stride) for side in size)
@@ -61,25 +42,26 @@ def _spread(stride, padding, x, kernel, size):
         for column in range(stride):
             taps = kernel[row::stride, column::stride][::-1, ::-1]
             above, left = (side - 1 for side in taps.shape[:2])
-            below, right = rows - x.shape[1], columns - x.shape[2]
+            below, right = rows - dy.shape[1], columns - dy.shape[2]
             around = [(above, below), (left, right)]
-            sets.append(_sum_of_taps(1, _pad(x, around), taps))
-    y = jnp.stack(sets).reshape(stride, stride, x.shape[0], rows, columns, -1)
+            sets.append(_sum_of_taps(1, _pad(dy, around), taps))
+    y = jnp.stack(sets).reshape(stride, stride, dy.shape[0], rows, columns, -1)
     y = y.transpose(2, 3, 0, 4, 1, 5)  # [B, rows, stride, columns, stride, I]
-    y = y.reshape(x.shape[0], stride * rows, stride * columns, -1)
+    y = y.reshape(dy.shape[0], stride * rows, stride * columns, -1)
     return y[:, padding : padding + size[0], padding : padding + size[1]]
 
 
-def _kernel_gradient(stride, padding, x, dy, sides):
-    """[B, H, W, I], [B, H', W', O] -> [kh, kw, I, O]; `sides` are kh and kw."""
+def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
+    """See `convolutions.kernel_gradient`."""
+    stride, padding = window.stride, window.padding
     # Each set of taps that are strides apart sees pixels of x that are, too: they fill
     # a frame of rows x columns, into which dy is put as well.
-    _, height, width, channels = x.shape
+    height, width = x.shape[1:3]
     rows, columns = (-(-(side + 2 * padding) // stride) for side in (height, width))
     below, right = stride * rows - padding - height, stride * columns - padding - width
     x = _pad(x, [(padding, below), (padding, right)])
     dy = _pad(dy, [(0, rows - dy.shape[1]), (0, columns - dy.shape[2])])
-    kernel = jnp.zeros((*sides, channels, dy.shape[-1]), x.dtype)
+    kernel = jnp.zeros(window.kernel, x.dtype)
     for row in range(stride):
         for column in range(stride):
             taps = kernel[row::stride, column::stride].shape[:2]
