@@ -43,7 +43,7 @@ def build(config, scan: int = 1):
 
     runtime.configure()
     runtime.compute_in(config.compute_dtype)
-    from cyclegan_jax.core import steps
+    from cyclegan_jax.core.state import create_pools, create_state
     from cyclegan_jax.machine.devices import Devices, pmap
     from cyclegan_jax.runs import experiment
 
@@ -62,8 +62,8 @@ def build(config, scan: int = 1):
     seed = devices.replicate(np.uint32(0))
 
     def make_state():
-        state = steps.create_state(method, optimizer, (size, size), seed=0)
-        pools = steps.create_pools(method, batch, config.pool_size, (size, size))
+        state = create_state(method, optimizer, (size, size), seed=0)
+        pools = create_pools(method, batch, config.pool_size, (size, size))
         return devices.replicate(state), devices.split(pools)
 
     return devices, step, make_state, lambda: (devices.split(images), seed)

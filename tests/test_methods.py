@@ -13,12 +13,12 @@ from configs import streets
 from cyclegan_jax import evaluation, torch_files
 from cyclegan_jax.core import networks, steps
 from cyclegan_jax.core.methods import phases
-from cyclegan_jax.core.methods import registry as builders
 from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.cogan import CoGAN
 from cyclegan_jax.core.methods.content_gan import ContentGAN
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.state import create_state, translate, variables_of
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import run as restore
@@ -79,12 +79,12 @@ def test_samples(name):
     photos = jnp.zeros((2, SIZE, SIZE, 3))
 
     def columns(photos):
-        state = steps.create_state(method, optax.sgd(1e-3), (SIZE, SIZE), 3)
+        state = create_state(method, optax.sgd(1e-3), (SIZE, SIZE), 3)
 
-        def translate(direction, images):
-            return steps.translate(state, method, direction, images)
+        def apply(direction, images):
+            return translate(state, method, direction, images)
 
-        return method.samples(translate, photos, photos)
+        return method.samples(apply, photos, photos)
 
     found = jax.eval_shape(columns, photos)
     assert {"real A", "real B"} < set(found)
@@ -125,7 +125,7 @@ def test_both_sides_learn_from_the_same_images(name):
         make(name), generator=generator("batch", dropout=True).clone(axis_name=None)
     )
     method = dataclasses.replace(method, discriminator=judge().clone(axis_name=None))
-    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+    state = create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
     rng = np.random.default_rng(0)
     images = {
         f"real_{d}": rng.uniform(-1, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
@@ -209,7 +209,7 @@ def final_arrays(workdir):
 def check_what_moved(method, after):
     """All networks but VGG, which has no optimiser state, have left their start."""
     built = experiment.build_method(smoke(method))
-    before = steps.create_state(built, optax.sgd(0.1), (32, 32), seed=0)
+    before = create_state(built, optax.sgd(0.1), (32, 32), seed=0)
     assert sorted(after["opt_state"]) == NAMES[method]
     for name, params in before.params.items():
         changed = moved(params, after["params"][name])
@@ -265,32 +265,32 @@ def drawn(shape, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-def variables_of(state):
-    return steps.variables_of(state.params, state.ema_params, state.norm_stats)
+def variables(state):
+    return variables_of(state.params, state.ema_params, state.norm_stats)
 
 
 def test_pix2pix_translates_with_noise_and_the_statistics_of_the_image():
     method = make("pix2pix")
-    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+    state = create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
 
-    def translate(images, **changes):
+    def translated(images, **changes):
         changed = dataclasses.replace(method, **changes)
-        return np.asarray(steps.translate(state, changed, "AtoB", images))
+        return np.asarray(translate(state, changed, "AtoB", images))
 
     photos = drawn((3, SIZE, SIZE, 3))
-    noisy = translate(photos)
-    np.testing.assert_allclose(translate(photos[1:2]), noisy[1:2], atol=1e-5)
-    calm = translate(photos, test_dropout=False)
+    noisy = translated(photos)
+    np.testing.assert_allclose(translated(photos[1:2]), noisy[1:2], atol=1e-5)
+    calm = translated(photos, test_dropout=False)
     assert np.abs(noisy - calm).max() > 0.01
-    running = translate(photos, test_dropout=False, test_statistics="running")
+    running = translated(photos, test_dropout=False, test_statistics="running")
     assert np.abs(running - calm).max() > 0.01
-    plain = method.generator.apply(variables_of(state)["g_ab"], photos)
+    plain = method.generator.apply(variables(state)["g_ab"], photos)
     np.testing.assert_allclose(running, plain, atol=1e-5)
     # The statistics of one image are what training with it alone would use.
     alone = method.generator.clone(axis_name=None)
     for image, expected in zip(photos, calm, strict=True):
         y, _ = alone.apply(
-            variables_of(state)["g_ab"],
+            variables(state)["g_ab"],
             image[None],
             train=True,
             mutable=["batch_stats"],
@@ -302,8 +302,8 @@ def test_cogan_translates_what_it_drew_itself():
     """The other image of the same latent vector is the translation."""
     method = make("cogan")
     method = dataclasses.replace(method, inversion_steps=400)
-    state = steps.create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
-    variables = variables_of(state)
+    state = create_state(method, optax.sgd(0.1), (SIZE, SIZE), 0)
+    variables = variables_of(state.params, {}, state.norm_stats)
     latent = 0.5 * drawn((3, 5))
     image_a, image_b = method.generator.apply(variables["g"], latent)
     found = method.invert(variables, image_a, 0)
@@ -312,10 +312,10 @@ def test_cogan_translates_what_it_drew_itself():
         ("AtoB", image_a, image_b),
         ("BtoA", image_b, image_a),
     ):
-        translated = steps.translate(state, method, direction, given)
+        translated = translate(state, method, direction, given)
         scale = np.std(expected)
         assert np.abs(translated - expected).max() < 0.05 * scale, direction
-        alone = steps.translate(state, method, direction, given[1:2])
+        alone = translate(state, method, direction, given[1:2])
         np.testing.assert_allclose(alone[0], translated[1], atol=1e-3 * scale)
 
 
@@ -373,25 +373,23 @@ def test_weights_of_vgg(tmp_path):
     torch_files.write(file, tensors)
     config = smoke("feature_gan", **{"loss.vgg": str(file)})
     with pytest.raises(UserError, match="does not begin with 397923af"):
-        builders.pretrained_parameters(config)
+        experiment.pretrained_parameters(config)
     config.loss.vgg_sha256 = file_sha256(file)[:8].upper()
-    params = builders.pretrained_parameters(config)["vgg"]
+    params = experiment.pretrained_parameters(config)["vgg"]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(
         jnp.shape, dict(shapes["params"])
     )
     ours, theirs = params["conv4_2"]["kernel"], tensors["features.19.weight"]
     np.testing.assert_array_equal(ours[1, 2, 3, 4], theirs[4, 3, 1, 2])
     method = experiment.build_method(config)
-    state = steps.create_state(
-        method, optax.sgd(0.1), (32, 32), 0, given={"vgg": params}
-    )
+    state = create_state(method, optax.sgd(0.1), (32, 32), 0, given={"vgg": params})
     assert state.params["vgg"] is params
     assert "vgg" not in state.opt_state
     del tensors["features.19.weight"]
     torch_files.write(file, tensors)
     config.loss.vgg_sha256 = ""
     with pytest.raises(UserError, match=r"features\.19\.weight"):
-        builders.pretrained_parameters(config)
+        experiment.pretrained_parameters(config)
 
 
 def test_columns_are_in_the_order_of_the_method(monkeypatch):
@@ -401,6 +399,6 @@ def test_columns_are_in_the_order_of_the_method(monkeypatch):
     transform = experiment.build_preprocess(config, method)
     sampler = samples.Sampler(method, dataset, transform, 2)
     monkeypatch.setattr(samples.images, "sample_grid", titles.extend)
-    sampler.grid(steps.create_state(method, optax.sgd(0.1), (32, 32), 0))
+    sampler.grid(create_state(method, optax.sgd(0.1), (32, 32), 0))
     forth, back = ["real A", "A to B", "and back"], ["real B", "B to A", "back to B"]
     assert titles == [*forth, *back]

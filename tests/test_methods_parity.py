@@ -19,6 +19,7 @@ from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.content_gan import LUA_GRADIENT, ContentGAN
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.state import TrainState, create_pools
 from cyclegan_jax.torch_weights import names as torch_names
 from tests.oracle import cases
 
@@ -144,7 +145,7 @@ def start(case, method, optimizer):
     loaded = {name: from_torch(case, name, "state") for name in case["config"]["nets"]}
     params = {n: jax.tree.map(jnp.asarray, v["params"]) for n, v in loaded.items()}
     trained = [name for phase in method.phases for name in phase.players]
-    state = steps.TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={name: optimizer.init(params[name]) for name in trained},
@@ -155,7 +156,7 @@ def start(case, method, optimizer):
     )
     slots, size = case["real_a"].shape[1], case["real_a"].shape[2:4]
     pool_size = case["config"]["settings"]["pool_size"]
-    return state, steps.create_pools(method, slots, pool_size, size)
+    return state, create_pools(method, slots, pool_size, size)
 
 
 def scripted_step(method, optimizer, monkeypatch):

@@ -25,6 +25,7 @@ from configs import default
 from cyclegan_jax import torch_files
 from cyclegan_jax.core import image_pool, losses, networks, schedules, steps
 from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.core.state import TrainState, create_pools
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import recognise
@@ -102,7 +103,7 @@ def build_training(case):
         for name in NAMES
     }
     params = {name: jax.tree.map(jnp.asarray, loaded[name]["params"]) for name in NAMES}
-    state = steps.TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={name: optimizer.init(params[name]) for name in NAMES},
@@ -110,7 +111,7 @@ def build_training(case):
         ema_params={},
     )
     size = case["real_a"].shape[2:4]
-    pools = steps.create_pools(method, SLOTS, settings["pool_size"], size)
+    pools = create_pools(method, SLOTS, settings["pool_size"], size)
     return method, optimizer, state, pools
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax.core import steps
+from cyclegan_jax.core.state import create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
 from cyclegan_jax.plan import chips, cost, hlo, program, roofline, tables, traffic
@@ -67,7 +67,7 @@ def _state(config):
 
     optimizer = experiment.build_optimizer(config, lambda step: 1.0)
     size = (config.data.crop_size,) * 2
-    return steps.create_state(experiment.build_method(config), optimizer, size, 0)
+    return create_state(experiment.build_method(config), optimizer, size, 0)
 
 
 def test_the_step_averages_its_gradients_and_losses(step):

@@ -14,6 +14,7 @@ from cyclegan_jax import images
 from cyclegan_jax.core import networks, steps
 from cyclegan_jax.core.methods import phases
 from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan_jax.core.state import create_pools, create_state, translate
 
 SIZE, SLOTS = 16, 4
 WEIGHTS, SGD = LossWeights(), optax.sgd(1e-3)
@@ -37,8 +38,8 @@ def make_batch(seed=0, slots=SLOTS):
 
 
 def start(method, optimizer=SGD, pool_size=8, ema=False):
-    state = steps.create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
-    return state, steps.create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
+    state = create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
+    return state, create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
 
 
 def run(method, num_devices, num_steps=1, optimizer=None, pool_size=8, **options):
@@ -129,7 +130,7 @@ def test_networks_start_differently():
     state, _ = start(make_method())
     assert moved(state.params["g_ab"], state.params["g_ba"])
     assert moved(state.params["d_a"], state.params["d_b"])
-    other = steps.create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 4)
+    other = create_state(make_method(), optax.sgd(0.1), (SIZE, SIZE), 4)
     assert moved(state.params["g_ab"], other.params["g_ab"])
 
 
@@ -194,7 +195,7 @@ def test_pools_of_the_domains_draw_independently():
 
     def ages(domain, direction, source):
         fakes = [
-            steps.translate(
+            translate(
                 state, method, direction, images.to_float(make_batch(step)[source])
             )
             for step in range(12)
@@ -238,8 +239,8 @@ def test_unequal_channels():
         weights=LossWeights(identity=0.0),
     )
     optimizer = optax.sgd(0.1)
-    state = steps.create_state(method, optimizer, (SIZE, SIZE), 0)
-    pools = steps.create_pools(method, 1, 2, (SIZE, SIZE))
+    state = create_state(method, optimizer, (SIZE, SIZE), 0)
+    pools = create_pools(method, 1, 2, (SIZE, SIZE))
     batch = make_batch(slots=1)
     batch["b"] = batch["b"][..., :1]
     step = functools.partial(

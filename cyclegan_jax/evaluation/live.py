@@ -5,7 +5,7 @@ from etils import epath
 
 from cyclegan_jax import data
 from cyclegan_jax.core.methods.interface import Method
-from cyclegan_jax.core.steps import TrainState, variables_of
+from cyclegan_jax.core.state import TrainState, variables_of
 from cyclegan_jax.evaluation.evaluator import TestSplit
 from cyclegan_jax.evaluation.feature_networks import Judges
 from cyclegan_jax.pages.charts import TEST

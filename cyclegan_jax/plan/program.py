@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 from jax.experimental import topologies
 
-from cyclegan_jax.core import steps
+from cyclegan_jax.core.state import create_pools, create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
 from cyclegan_jax.plan import chips
@@ -52,7 +52,7 @@ def lower(
     step = devices.pmap(experiment.build_step(config, method, optimizer), where)
 
     state = functools.partial(
-        steps.create_state,
+        create_state,
         method,
         optimizer,
         size,
@@ -60,7 +60,7 @@ def lower(
         ema=config.ema_decay > 0,
     )
     slots = per_device * len(where)
-    pools = functools.partial(steps.create_pools, method, slots, config.pool_size, size)
+    pools = functools.partial(create_pools, method, slots, config.pool_size, size)
     channels = {"a": config.data.channels_a, "b": config.data.channels_b}
     batch = {
         domain: jax.ShapeDtypeStruct((slots, *size, count), jnp.uint8)

@@ -3,20 +3,23 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import ml_collections
 import optax
 from etils import epath
 
-from cyclegan_jax import data
+from cyclegan_jax import data, torch_files
 from cyclegan_jax.core import losses, schedules, steps
 from cyclegan_jax.core.methods import pix2pix
 from cyclegan_jax.core.methods import registry as builders
 from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics import meanings
+from cyclegan_jax.torch_files.download import file_sha256
 
 DTYPES = ("float32", "bfloat16")
 
@@ -69,7 +72,7 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
       UserError: a name or a number is not one that the method knows.
     """
     _check_choices(config)
-    method = builders.METHODS[config.method](config)
+    method = builders.METHODS[config.method](config, AXIS)
     if method.paired and not config.data.paired:
         raise UserError(
             f"method {config.method} learns from pairs: set config.data.paired=True,"
@@ -81,6 +84,26 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " config.data.paired=False, or another config.method."
         )
     return method
+
+
+def pretrained_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns network name -> parameters, of networks that a method takes as they are.
+
+    Raises:
+      UserError: the file is missing, damaged, or another one than it should be.
+    """
+    loss = config.loss
+    if config.method != "feature_gan" or loss.vgg == "random":
+        return {}
+    path = epath.Path(loss.vgg).expanduser()
+    state_dict = torch_files.read(path)
+    found = file_sha256(path)
+    if not found.startswith(loss.vgg_sha256.lower()):
+        raise UserError(
+            f"{loss.vgg} has the SHA-256 {found}, which does not begin with"
+            f" {loss.vgg_sha256} (config.loss.vgg_sha256)."
+        )
+    return {"vgg": vgg.from_torch(state_dict, loss.vgg)}
 
 
 def build_saved_method(

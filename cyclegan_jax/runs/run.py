@@ -10,7 +10,7 @@ from etils import epath
 from flax import traverse_util
 
 from cyclegan_jax.core.methods.interface import Method, Translation
-from cyclegan_jax.core.steps import TrainState, variables_of
+from cyclegan_jax.core.state import TrainState, variables_of
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment

@@ -4,8 +4,8 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax import data, files, images
-from cyclegan_jax.core import steps
 from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.core.state import TrainState, translate
 
 
 class Sampler:
@@ -33,17 +33,17 @@ class Sampler:
             same = [photo for photo in photos if photo.shape == photos[0].shape]
             self._photos[domain] = images.to_float(np.stack(same))
 
-    def grid(self, state: steps.TrainState) -> np.ndarray:
+    def grid(self, state: TrainState) -> np.ndarray:
         """Returns a picture: a row an image, a column a network's answer, with titles.
 
         Moving averages of the generators are used where the state has them.
         """
 
-        def translate(direction, photos):
-            return steps.translate(state, self._method, direction, photos)
+        def apply(direction, photos):
+            return translate(state, self._method, direction, photos)
 
         real_a, real_b = self._photos["a"], self._photos["b"]
-        columns = self._method.samples(translate, real_a, real_b)
+        columns = self._method.samples(apply, real_a, real_b)
         # One by one: `jax.device_get` would sort the titles.
         return images.sample_grid(
             {title: images.to_uint8(np.asarray(v)) for title, v in columns.items()}

@@ -10,9 +10,8 @@ import optax
 from etils import epath
 
 from cyclegan_jax import data
-from cyclegan_jax.core import steps
-from cyclegan_jax.core.methods import registry as builders
 from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.core.state import create_pools, create_state
 from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
@@ -55,7 +54,7 @@ class Trainer:
         run_folder.check(workdir, config.to_dict())
         started = _has_checkpoints(self.workdir / "checkpoints")
         self.initial = None if started else self._load_initial()
-        self.given = {} if started else builders.pretrained_parameters(config)
+        self.given = {} if started else experiment.pretrained_parameters(config)
         self.dataset = experiment.load_dataset(config)
         self.transform = transform
         budget = int(config.data.cache_gib * 2**30)
@@ -117,7 +116,7 @@ class Trainer:
         multiple = self.method.size_multiple
         size = (-(-self.method.smallest_size // multiple) * multiple,) * 2
         fresh = functools.partial(
-            steps.create_state, self.method, optax.identity(), size, seed=0
+            create_state, self.method, optax.identity(), size, seed=0
         )
         restore.check_start(run, jax.eval_shape(fresh).params)
         return run
@@ -157,7 +156,7 @@ class Trainer:
     def _create(self):
         """A fresh state and pools, not yet on the devices."""
         config = self.config
-        state = steps.create_state(
+        state = create_state(
             self.method,
             self.optimizer,
             self.image_size,
@@ -165,7 +164,7 @@ class Trainer:
             ema=config.ema_decay > 0,
             given=self.given,
         )
-        pools = steps.create_pools(
+        pools = create_pools(
             self.method,
             config.batch_size,
             config.pool_size,

@@ -2,14 +2,10 @@
 
 import dataclasses
 import re
-from typing import Any
 
 import jax.numpy as jnp
-import ml_collections
-from etils import epath
 from flax import linen as nn
 
-from cyclegan_jax import torch_files
 from cyclegan_jax.core import networks
 from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.cogan import CoGAN
@@ -18,31 +14,32 @@ from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine.devices import AXIS
-from cyclegan_jax.torch_files.download import file_sha256
 
 
-def _generator(config: ml_collections.ConfigDict, channels: int) -> nn.Module:
+def _generator(config, axis_name, channels) -> nn.Module:
     return networks.generator(
-        **config.generator, **_common(config), channels=channels, remat=config.remat
+        **config.generator,
+        **_common(config, axis_name),
+        channels=channels,
+        remat=config.remat,
     )
 
 
-def _discriminator(config: ml_collections.ConfigDict) -> nn.Module:
-    return networks.discriminator(**config.discriminator, **_common(config))
+def _discriminator(config, axis_name) -> nn.Module:
+    return networks.discriminator(**config.discriminator, **_common(config, axis_name))
 
 
-def _common(config):
-    return {"dtype": jnp.dtype(config.compute_dtype), "axis_name": AXIS}
+def _common(config, axis_name):
+    return {"dtype": jnp.dtype(config.compute_dtype), "axis_name": axis_name}
 
 
-def _cyclegan(config):
+def _cyclegan(config, axis_name):
     d = config.data
     return CycleGAN(
-        generator_ab=_generator(config, d.channels_b),
-        generator_ba=_generator(config, d.channels_a),
-        discriminator_a=_discriminator(config),
-        discriminator_b=_discriminator(config),
+        generator_ab=_generator(config, axis_name, d.channels_b),
+        generator_ba=_generator(config, axis_name, d.channels_a),
+        discriminator_a=_discriminator(config, axis_name),
+        discriminator_b=_discriminator(config, axis_name),
         channels_a=d.channels_a,
         channels_b=d.channels_b,
         weights=_cyclegan_weights(config),
@@ -70,14 +67,14 @@ def _needs_gan(config):
         )
 
 
-def _one_way(config):
+def _one_way(config, axis_name):
     """What methods with one direction have in common."""
     channels = [config.data.channels_a, config.data.channels_b]
     if config.direction == "BtoA":
         channels.reverse()
     return {
-        "generator": _generator(config, channels[1]),
-        "discriminator": _discriminator(config),
+        "generator": _generator(config, axis_name, channels[1]),
+        "discriminator": _discriminator(config, axis_name),
         "direction": config.direction,
         "channels_in": channels[0],
         "channels_out": channels[1],
@@ -87,18 +84,18 @@ def _one_way(config):
     }
 
 
-def _pix2pix(config):
+def _pix2pix(config, axis_name):
     if not (config.loss.gan or config.loss.l1):
         raise UserError("loss.gan and loss.l1 are both 0: nothing to train.")
     return Pix2Pix(
-        **_one_way(config),
+        **_one_way(config, axis_name),
         l1=config.loss.l1,
         test_dropout=config.test_dropout,
         test_statistics=config.test_statistics,
     )
 
 
-def _simgan(config):
+def _simgan(config, axis_name):
     _needs_gan(config)
     a, b = config.data.channels_a, config.data.channels_b
     if a != b:
@@ -106,10 +103,10 @@ def _simgan(config):
             "method simgan compares the pixels of input and output, which needs"
             f" data.channels_a ({a}) and data.channels_b ({b}) to be the same."
         )
-    return ContentGAN(**_one_way(config), content=config.loss.content)
+    return ContentGAN(**_one_way(config, axis_name), content=config.loss.content)
 
 
-def _feature_gan(config):
+def _feature_gan(config, axis_name):
     _needs_gan(config)
     loss, d = config.loss, config.data
     if {d.channels_a, d.channels_b} - {1, 3}:
@@ -124,20 +121,20 @@ def _feature_gan(config):
         )
     dtype = jnp.dtype(config.compute_dtype)
     return ContentGAN(
-        **_one_way(config),
+        **_one_way(config, axis_name),
         content=loss.content,
         features=vgg.VGG16(size=loss.vgg_size, dtype=dtype),
         feature_gradient=LUA_GRADIENT if loss.vgg_lua_gradient else 1.0,
     )
 
 
-def _bigan(config):
+def _bigan(config, axis_name):
     _needs_gan(config)
     d = config.data
     return BiGAN(
-        generator_ab=_generator(config, d.channels_b),
-        generator_ba=_generator(config, d.channels_a),
-        discriminator=_discriminator(config),
+        generator_ab=_generator(config, axis_name, d.channels_b),
+        generator_ba=_generator(config, axis_name, d.channels_a),
+        discriminator=_discriminator(config, axis_name),
         channels_a=d.channels_a,
         channels_b=d.channels_b,
         gan_mode=config.loss.gan_mode,
@@ -145,7 +142,7 @@ def _bigan(config):
     )
 
 
-def _cogan(config):
+def _cogan(config, axis_name):
     _needs_gan(config)
     d, norms = config.data, {config.generator.norm, config.discriminator.norm}
     match = re.fullmatch(r"coupled_(\d+)", config.generator.name)
@@ -167,7 +164,7 @@ def _cogan(config):
         raise UserError(
             "method cogan has no gradient penalty: choose another gan_mode."
         )
-    common = _common(config)
+    common = _common(config, axis_name)
     settings = {key: config.generator[key] for key in _COUPLED}
     judge_settings = {key: config.discriminator[key] for key in _COUPLED}
     return CoGAN(
@@ -195,23 +192,3 @@ METHODS = {
     "bigan": _bigan,
     "cogan": _cogan,
 }
-
-
-def pretrained_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns network name -> parameters, of networks that a method takes as they are.
-
-    Raises:
-      UserError: the file is missing, damaged, or another one than it should be.
-    """
-    loss = config.loss
-    if config.method != "feature_gan" or loss.vgg == "random":
-        return {}
-    path = epath.Path(loss.vgg).expanduser()
-    state_dict = torch_files.read(path)
-    found = file_sha256(path)
-    if not found.startswith(loss.vgg_sha256.lower()):
-        raise UserError(
-            f"{loss.vgg} has the SHA-256 {found}, which does not begin with"
-            f" {loss.vgg_sha256} (config.loss.vgg_sha256)."
-        )
-    return {"vgg": vgg.from_torch(state_dict, loss.vgg)}
