@@ -6,14 +6,15 @@ r"""Says what a run's checkpoints hold in a few digits, and where two runs part.
 Exit status 1 means that the two are different.
 """
 
+import argparse
 import hashlib
-from collections.abc import Sequence
 
 import jax
 import numpy as np
 from etils import epath
 
 from cyclegan_jax import cli, data
+from cyclegan_jax.arguments import Parser
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import run as restore
@@ -138,8 +139,18 @@ def _compare_checkpoints(one, other):
             return
 
 
-def main(runs: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Returns the parser of the command's flags."""
+    flags = Parser(prog="python -m cyclegan_jax.fingerprint", description=__doc__)
+    flags.add_argument(
+        "files", nargs="*", metavar="RUN", help="one run's folder, or two"
+    )
+    return flags
+
+
+def main(values: argparse.Namespace) -> int:
     """Prints the digits of one run, or where two differ."""
+    runs = values.files
     if len(runs) not in (1, 2):
         raise UserError("name one run's folder, or two.")
     if len(runs) == 1:
@@ -158,4 +169,4 @@ def main(runs: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, positional=True)
+    cli.run_argparse(parser(), main)

@@ -7,24 +7,29 @@ Writes fcn.safetensors into the run's folder, where evaluate.py finds it. To com
 several runs, give all of them the same file with evaluate.py's --fcn.
 """
 
-from absl import flags
-from ml_collections import config_flags
+import argparse
 
-from cyclegan_jax import cli
+from cyclegan_jax import arguments, cli
 from cyclegan_jax.errors import UserError
 
-_WORKDIR = flags.DEFINE_string("workdir", "", "The run's folder; its data are used.")
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Instead: says the data.")
-_OUTPUT = flags.DEFINE_string("output", "", "The file; else WORKDIR/fcn.safetensors.")
-_STEPS = flags.DEFINE_integer("steps", 2000, "Of training.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Pictures a step.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the start and the order.", lower_bound=0)
-_DATA_PATH = flags.DEFINE_string(
-    "data_path", "", "Where the data lie, if not where the run's config says."
-)
+
+def parser() -> arguments.Parser:
+    """Returns the parser of the command's flags."""
+    flags = arguments.Parser(
+        prog="python -m cyclegan_jax.train_fcn", description=__doc__
+    )
+    add, positive = flags.add_argument, arguments.at_least(1)
+    add("--workdir", default="", help="the run's folder; its data are used")
+    flags.add_config("instead: says the data")
+    add("--output", default="", help="the file; else WORKDIR/fcn.safetensors")
+    add("--steps", type=positive, default=2000, help="of training")
+    add("--batch_size", type=positive, default=8, help="pictures a step")
+    add("--seed", type=arguments.at_least(0), default=0, help="of start and order")
+    add("--data_path", default="", help="where the data lie, if not where the run says")
+    return flags
 
 
-def main() -> int:
+def main(values: argparse.Namespace) -> int:
     """Trains and scores the network, and writes its file."""
     from etils import epath  # After the flags: these take seconds.
 
@@ -32,20 +37,20 @@ def main() -> int:
     from cyclegan_jax.runs import experiment
     from cyclegan_jax.runs import folder as run_folder
 
-    config, output = _CONFIG.value, _OUTPUT.value
-    if bool(_WORKDIR.value) == bool(config) or (config and not output):
+    config, output = values.config, values.output
+    if bool(values.workdir) == bool(config) or (config and not output):
         raise UserError("give either --workdir, or --config and --output.")
     if not config:
-        config = run_folder.load_config(_WORKDIR.value)
-    dataset = experiment.load_dataset(config, path=_DATA_PATH.value)
+        config = run_folder.load_config(values.workdir)
+    dataset = experiment.load_dataset(config, path=values.data_path)
     segmenter = fcn_training.fit(
         dataset,
         config.data.crop_size,
-        steps=_STEPS.value,
-        batch_size=_BATCH_SIZE.value,
-        seed=_SEED.value,
+        steps=values.steps,
+        batch_size=values.batch_size,
+        seed=values.seed,
     )
-    output = epath.Path(output or epath.Path(_WORKDIR.value) / fcn.FILE_NAME)
+    output = epath.Path(output or epath.Path(values.workdir) / fcn.FILE_NAME)
     segmenter.save(output)
     if dataset.test_class_maps is not None:
         truth = labels.Truth(dataset.test_class_maps, len(dataset.palette.names))
@@ -57,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_argparse(parser(), main)

@@ -1,10 +1,14 @@
 """Mistakes on the command line: one sentence and status 2, and no traceback."""
 
+import importlib
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from cyclegan_jax import arguments
+from cyclegan_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 STREETS = "--config=configs/streets.py:smoke"
@@ -55,10 +59,10 @@ def test_mistakes(arguments, message):
 def test_what_goes_wrong_at_run_time(error, status, message):
     """Bugs keep their tracebacks; what a user can mend gets a sentence."""
     program = f"""
-from cyclegan_jax import cli
-def main():
+from cyclegan_jax import arguments, cli
+def main(values):
     raise {error}
-cli.run(main)
+cli.run_argparse(arguments.Parser(prog="x"), main)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
@@ -67,10 +71,94 @@ cli.run(main)
     assert done.stderr.startswith(message)
 
 
-def test_help():
-    result = train("--help")
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py", "translate.py"])
+def test_help(program):
+    result = subprocess.run(
+        [sys.executable, program, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0
     assert "--workdir" in result.stdout
-    assert "Traceback" not in result.stderr
+    assert not result.stderr
+
+
+COMMANDS = ["export", "fingerprint", "plan", "study", "tables", "torch_weights"]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "train_fcn"])
+def test_help_of_commands(name, capsys):
+    main = "" if name in ("fingerprint", "train_fcn") else ".__main__"
+    parser = importlib.import_module(f"cyclegan_jax.{name}{main}").parser()
+    with pytest.raises(SystemExit) as leaving:
+        arguments.parse(parser, ["--help"])
+    assert leaving.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: python -m cyclegan_jax.{name} ")
+    assert parser.description in shown
+
+
+def example():
+    """A parser with a sub-command of each kind of flag."""
+    parser = arguments.Parser(prog="example")
+    one = parser.add_subparsers(dest="command", required=True).add_parser("one")
+    one.add_argument("files", nargs="*")
+    one.add_argument("--seed", type=arguments.at_least(1), default=3)
+    one.add_argument("--workdir", required=True)
+    one.add_bool("average", True, "moving averages")
+    one.add_config("settings")
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["a", "--workdir", "x", "b", "--seed=4", "c"], {"files": ["a", "b", "c"]}),
+        (["--workdir", "x"], {"workdir": "x", "seed": 3, "average": True, "files": []}),
+        (["--workdir=x", "--seed", "4"], {"seed": 4}),
+        (["--workdir=x", "--average=false"], {"average": False}),
+        (["--workdir=x", "--noaverage"], {"average": False}),
+        (["--workdir=x", "--average"], {"average": True}),
+        (["--workdir=x", "--compilation_cache="], {"compilation_cache": ""}),
+    ],
+)
+def test_values_of_flags(given, expected):
+    values = vars(arguments.parse(example(), ["one", *given]))
+    assert expected.items() <= values.items()
+
+
+def test_a_config_with_settings():
+    given = [f"{STREETS}", "--config.seed=7", "--config.data.path", "x", "--workdir=y"]
+    config = arguments.parse(example(), ["one", *given]).config
+    assert (config.seed, config.data.path, config.max_steps) == (7, "x", 8)
+    values = arguments.parse(example(), ["one", "--workdir=y", "--config.seed=7"])
+    assert (values.config, values.overrides) == (None, ["--config.seed=7"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "missing: command; see example --help"),
+        (["two"], "invalid choice: 'two'"),
+        (["one"], "missing: --workdir; see example one --help"),
+        (["one", "--work=x"], "did you mean --workdir?"),
+        (["one", "--workdir=x", "--seeds=4"], "no flag --seeds; did you mean --seed?"),
+        (["one", "--workdir=x", "--seed=0"], "--seed: 0 is less than 1"),
+        (["one", "--workdir=x", "--seed=two"], "--seed: invalid integer value: 'two'"),
+        (["one", "--workdir=x", "--average=no"], "'no' is neither true nor false"),
+        (["one", "--workdir=x", STREETS, "--config.z=1"], "no setting 'z'"),
+        (["one", "--workdir=x", "--config=no.py"], "No such file"),
+    ],
+)
+def test_mistakes_in_flags(given, message):
+    with pytest.raises(UserError) as error:
+        arguments.parse(example(), given)
+    assert message in str(error.value)
+
+
+def test_no_files_and_no_config():
+    parser = arguments.Parser(prog="example")
+    for argument in ("a", "--config.seed=1"):
+        with pytest.raises(UserError, match=f"unexpected argument '{argument}'"):
+            arguments.parse(parser, [argument])
 
 
 @pytest.mark.slow

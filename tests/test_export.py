@@ -231,7 +231,7 @@ def test_a_missing_package_is_named(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--output=x.onnx",), "--workdir is missing"),
+        (("--output=x.onnx",), "missing: --workdir"),
         (("--workdir=nowhere", "--output=x.stablehlo"), "nowhere"),
     ],
 )

@@ -154,8 +154,8 @@ def test_what_does_not_fit_together(files, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say import or export"),
-        (["import"], "--workdir is missing"),
+        ([], "missing: command"),
+        (["import"], "missing: --workdir"),
         (["import", "--workdir=x"], "name the files"),
         (["import", "some.pth", "--workdir=x"], "say so: g_ab=FILE"),
         (["import", "a_net_G.pth", "g_ab=b.pth", "--workdir=x"], "are both g_ab"),

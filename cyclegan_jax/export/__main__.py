@@ -8,24 +8,27 @@ r"""Writes a run's generator as one file that needs nothing of this library.
 shows how each is loaded. Both map float32 [B, H, W, C] in [-1, 1] to the same.
 """
 
-from absl import flags
+import argparse
 
 from cyclegan_jax import cli, evaluation
+from cyclegan_jax.arguments import Parser
 from cyclegan_jax.export.exporting import export
 
 
-def _flags():
-    """Defines the flags of the command only, so that importing this module does not."""
-    flags.DEFINE_string("workdir", None, "The run's folder.")
-    flags.DEFINE_string("output", None, "The file: NAME.stablehlo or NAME.onnx.")
-    flags.DEFINE_string("direction", "AtoB", "AtoB or BtoA.")
-    flags.DEFINE_string("step", "latest", "Of the checkpoint; or latest, or best.")
-    flags.DEFINE_bool("average", True, "Moving averages where they exist.")
+def parser() -> Parser:
+    """Returns the parser of the command's flags."""
+    flags = Parser(prog="python -m cyclegan_jax.export", description=__doc__)
+    add = flags.add_argument
+    add("--workdir", required=True, help="the run's folder")
+    add("--output", required=True, help="the file: NAME.stablehlo or NAME.onnx")
+    add("--direction", default="AtoB", help="AtoB or BtoA")
+    add("--step", default="latest", help="of the checkpoint; or latest, or best")
+    flags.add_bool("average", True, "moving averages where they exist")
+    return flags
 
 
-def main() -> int:
+def main(values: argparse.Namespace) -> int:
     """Writes the file and says what it takes."""
-    values = flags.FLAGS
     said = export(
         values.workdir,
         values.output,
@@ -38,5 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    _flags()
-    cli.run(main, required=("workdir", "output"))
+    cli.run_argparse(parser(), main)

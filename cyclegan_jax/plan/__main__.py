@@ -8,44 +8,48 @@ setting but no TPU, or for this machine's devices (--topology=cpu or gpu). Costs
 remembered in ~/.cache/cyclegan_jax/plan.
 """
 
+import argparse
 import platform
 
-from absl import flags
-from ml_collections import config_flags
-
-from cyclegan_jax import cli
+from cyclegan_jax import arguments, cli
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import runtime
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Settings, as for train.py; batch_size is not read."
-)
-_TOPOLOGY = flags.DEFINE_string(
-    "topology", None, "A TPU slice, such as v5e:16x16; or cpu or gpu: what is here."
-)
-_BATCHES = flags.DEFINE_list(
-    "per_device_batch", ["1"], "Images of each domain on a device, in a step."
-)
-_REMAT = flags.DEFINE_enum(
-    "remat",
-    "both",
-    ["both", "off", "on"],
-    "Whether residual blocks are computed again in the backward pass.",
-)
-_CACHE = flags.DEFINE_string(
-    "cache", "", "Folder of remembered costs; else ~/.cache/cyclegan_jax/plan."
-)
+
+def parser() -> arguments.Parser:
+    """Returns the parser of the command's flags."""
+    flags = arguments.Parser(prog="python -m cyclegan_jax.plan", description=__doc__)
+    add = flags.add_argument
+    flags.add_config("settings, as for train.py; batch_size is not read", required=True)
+    add(
+        "--topology",
+        required=True,
+        help="a TPU slice, such as v5e:16x16; or cpu or gpu: what is here",
+    )
+    add(
+        "--per_device_batch",
+        default="1",
+        help="images of each domain on a device in a step, with commas (1)",
+    )
+    add(
+        "--remat",
+        default="both",
+        choices=("both", "off", "on"),
+        help="whether residual blocks are computed again in the backward pass",
+    )
+    add("--cache", default="", help="of known costs; else ~/.cache/cyclegan_jax/plan")
+    return flags
 
 
-def main() -> int:
+def main(values: argparse.Namespace) -> int:
     """Plans the settings that the flags describe."""
-    runtime.compute_in(_CONFIG.value.compute_dtype)
+    runtime.compute_in(values.config.compute_dtype)
     import jax  # After the flags: these take seconds.
 
     from cyclegan_jax.plan import chips, program, tables
 
-    batches = _parse_batches(_BATCHES.value)
-    name = _TOPOLOGY.value
+    batches = _parse_batches(values.per_device_batch)
+    name = values.topology
     if name in ("cpu", "gpu"):
         where, devices = None, program.local_devices(name)
         target = f"{len(devices)} {devices[0].device_kind} on {platform.node()}"
@@ -57,10 +61,11 @@ def main() -> int:
         memory, usable = where.chip.memory, where.chip.usable
 
     settings = []
-    for remat in {"both": (False, True), "off": (False,), "on": (True,)}[_REMAT.value]:
+    for remat in {"both": (False, True), "off": (False,), "on": (True,)}[values.remat]:
         for batch in batches:
-            setting = _plan(batch, remat, devices, target)
-            settings.append(setting)
+            config = values.config.copy_and_resolve_references()
+            config.remat = remat
+            settings.append(_plan(config, batch, devices, target, values.cache))
     print(
         f"\nEach of {len(devices)} devices ({target}), {memory / 2**30:.4g} GiB of"
         f" memory, {usable / 2**30:.4g} for a program; one step:\n"
@@ -75,28 +80,27 @@ def main() -> int:
     return 0
 
 
-def _parse_batches(values):
+def _parse_batches(text):
     try:
-        batches = sorted({int(value) for value in values})
+        batches = sorted({int(number) for number in text.split(",")})
     except ValueError:
         batches = [0]
     if not batches or batches[0] < 1:
         raise UserError(
-            f"--per_device_batch is {','.join(values)!r}; it is a list of numbers"
+            f"--per_device_batch is {text!r}; it is a list of numbers"
             " from 1 on, such as 1,2,4."
         )
     return batches
 
 
-def _plan(batch, remat, devices, target):
+def _plan(config, batch, devices, target, cache):
     from cyclegan_jax.plan import cost, program, tables
 
-    config = _CONFIG.value.copy_and_resolve_references()
-    config.remat = remat
-    print(f"Compiling for batch {batch}{', remat' if remat else ''} ...", flush=True)
+    remat = ", remat" if config.remat else ""
+    print(f"Compiling for batch {batch}{remat} ...", flush=True)
     lowered = program.lower(config, devices, batch)
-    found = cost.cached(lowered, target, config.accumulate, _CACHE.value or None)
-    return tables.Setting(batch, remat, found)
+    found = cost.cached(lowered, target, config.accumulate, cache or None)
+    return tables.Setting(batch, config.remat, found)
 
 
 def _print_largest(settings, usable, remat):
@@ -120,4 +124,4 @@ def _print_times(settings, where):
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("config", "topology"))
+    cli.run_argparse(parser(), main)

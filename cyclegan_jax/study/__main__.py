@@ -8,53 +8,32 @@ folder, the key to the answers; `score` reads the files that participants saved.
 Say --workdir several times to compare methods; each participant sees one of them.
 """
 
+import argparse
 import pathlib
-from collections.abc import Sequence
 
-from absl import flags
-
-from cyclegan_jax import cli
+from cyclegan_jax import cli, files
+from cyclegan_jax.arguments import Parser
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.study import scoring as study_scoring
 from cyclegan_jax.study.protocol import Protocol
 
-_FLAGS = {
-    "make": (
-        "workdir",
-        "direction",
-        "step",
-        "average",
-        "data_path",
-        "trials",
-        "practice",
-        "attention",
-        "max_pairs",
-        "sessions",
-        "show_ms",
-        "pause_ms",
-        "seed",
-    ),
-    "score": ("key", "allowed_failures"),
-}
 
-
-def _flags():
-    """Defines the flags of the command only, so that importing this module does not."""
-    d = Protocol()
-    flags.DEFINE_multi_string("workdir", None, "make: a run's folder.")
-    flags.DEFINE_string(
-        "output",
-        None,
-        "make: the study's folder (study); score: a file for scores.",
+def parser() -> Parser:
+    """Returns the parser of the command's flags."""
+    flags = Parser(prog="python -m cyclegan_jax.study", description=__doc__)
+    commands = flags.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="writes a study")
+    add, default = make.add_argument, Protocol()
+    add("--workdir", required=True, action="append", help="a run's folder")
+    add("--output", default="study", help="the study's folder")
+    add("--direction", default="AtoB", help="AtoB or BtoA")
+    add(
+        "--step",
+        default="latest",
+        help="of the checkpoint; latest, or best",
     )
-    flags.DEFINE_string("direction", "AtoB", "make: AtoB or BtoA.")
-    flags.DEFINE_string(
-        "step", "latest", "make: of the checkpoint; or latest, or best (best_metric)."
-    )
-    flags.DEFINE_bool("average", True, "make: moving averages where they exist.")
-    flags.DEFINE_string(
-        "data_path", "", "make: where the data lie, if not where the config says."
-    )
+    make.add_bool("average", True, "moving averages where they exist")
+    add("--data_path", default="", help="where the data lie, if not where the run says")
     for name, text in (
         ("trials", "scored pairs that each participant sees"),
         ("practice", "pairs before them, with feedback"),
@@ -65,33 +44,34 @@ def _flags():
         ("pause_ms", "milliseconds before each pair"),
         ("seed", "of all random choices"),
     ):
-        flags.DEFINE_integer(name, getattr(d, name), f"make: {text}.")
-    flags.DEFINE_string("key", "study-key.json", "score: the key that make wrote.")
-    flags.DEFINE_integer(
-        "allowed_failures", 0, "score: attention trials that a participant may fail."
+        add(f"--{name}", type=int, default=getattr(default, name), help=text)
+    score = commands.add_parser("score", help="scores what participants saved")
+    add = score.add_argument
+    add("files", nargs="*", help="that the participants saved")
+    add("--key", default="study-key.json", help="the key that make wrote")
+    add("--output", help="a file for the scores")
+    add(
+        "--allowed_failures",
+        type=int,
+        default=0,
+        help="attention trials that a participant may fail",
     )
+    return flags
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(values: argparse.Namespace) -> int:
     """Runs one of the two commands."""
-    command, *rest = arguments or [""]
-    cli.check_command(command, _FLAGS)
-    return _make(rest) if command == "make" else _score(rest)
+    return _make(values) if values.command == "make" else _score(values)
 
 
-def _make(rest):
-    values = flags.FLAGS
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r}; see --help.")
-    if not values.workdir:
-        raise UserError("--workdir is missing: the run's folder.")
+def _make(values):
     from cyclegan_jax.study import making as study_making
 
     names = Protocol.__dataclass_fields__
     page, key = study_making.make(
         values.workdir,
-        values.output or "study",
-        Protocol(**{name: values[name].value for name in names}),
+        values.output,
+        Protocol(**{name: getattr(values, name) for name in names}),
         direction=values.direction,
         step=values.step,
         average=values.average,
@@ -103,12 +83,13 @@ def _make(rest):
     return 0
 
 
-def _score(files):
-    values = flags.FLAGS
-    if not files:
+def _score(values):
+    if not values.files:
         raise UserError("name the files that the participants saved.")
     key = study_scoring.read_key(values.key)
-    result = study_scoring.score(files, key, allowed_failures=values.allowed_failures)
+    result = study_scoring.score(
+        values.files, key, allowed_failures=values.allowed_failures
+    )
     print(study_scoring.describe(result))
     if values.output:
         files.write_json(pathlib.Path(values.output), result)
@@ -117,5 +98,4 @@ def _score(files):
 
 
 if __name__ == "__main__":
-    _flags()
-    cli.run(main, positional=True)
+    cli.run_argparse(parser(), main)

@@ -9,15 +9,15 @@ r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
 Every training is a process of its own; the same command goes on where it stopped.
 """
 
+import argparse
 import functools
 import os
 import signal
 import sys
 
-from absl import flags
 from etils import epath
 
-from cyclegan_jax import cli
+from cyclegan_jax import arguments, cli
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import ROWS, SECONDS
 
@@ -43,37 +43,54 @@ _SETTINGS = {
     "full": ((), {}, 3),
 }
 
-_DATA = flags.DEFINE_enum(
-    "data", "streets", ["streets", "cityscapes", "folder"], "The data; A are photos."
-)
-_DATA_PATH = flags.DEFINE_string("data_path", "", "Where they lie.")
-_PALETTE = flags.DEFINE_string("palette", "", "The class colours of a folder's B.")
-_SETTING = flags.DEFINE_enum("setting", "quick", list(_SETTINGS), "How long to train.")
-_SEEDS = flags.DEFINE_integer("seeds", None, "Trainings a row.", lower_bound=1)
-_ROWS = flags.DEFINE_list("rows", "", "Only these rows, such as cyclegan,pix2pix.")
-_OUTPUT = flags.DEFINE_string(
-    "output", "", "Folder for all of it; else runs/tables_<data>_<setting>."
-)
-_VGG = flags.DEFINE_string(
-    "vgg", "random", "VGG-16 of the feature loss: torchvision's file, or random."
-)
-_FCN_STEPS = flags.DEFINE_integer(
-    "fcn_steps", 600, "Training of the network that judges photographs.", lower_bound=1
-)
-_PLAN = flags.DEFINE_bool("plan", False, "Only say what would be done.")
+
+def parser() -> arguments.Parser:
+    """Returns the parser of the command's flags."""
+    flags = arguments.Parser(prog="python -m cyclegan_jax.tables", description=__doc__)
+    add, positive = flags.add_argument, arguments.at_least(1)
+    add(
+        "--data",
+        default="streets",
+        choices=("streets", "cityscapes", "folder"),
+        help="the data; A are photos",
+    )
+    add("--data_path", default="", help="where they lie")
+    add("--palette", default="", help="the class colours of a folder's B")
+    add("--setting", default="quick", choices=_SETTINGS, help="how long to train")
+    add("--seeds", type=positive, help="trainings a row")
+    add("--rows", default="", help="only these rows, such as cyclegan,pix2pix")
+    add(
+        "--output",
+        default="",
+        help="folder of it all; else runs/tables_DATA_SETTING",
+    )
+    add(
+        "--vgg",
+        default="random",
+        help="VGG-16 of the feature loss: torchvision's file, or random",
+    )
+    add(
+        "--fcn_steps",
+        type=positive,
+        default=600,
+        help="training of the network that judges photographs",
+    )
+    flags.add_bool("plan", False, "only say what would be done")
+    return flags
 
 
-def main() -> int:
+def main(values: argparse.Namespace) -> int:
     """Does what is not done yet, and writes the tables."""
     from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
 
     if not (work.ROOT / "train.py").exists():
         raise UserError("tables needs train.py and configs/: run it in a clone.")
-    if unknown := [key for key in _ROWS.value if key not in ROWS]:
+    rows = [key for key in values.rows.split(",") if key]
+    if unknown := [key for key in rows if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
-    chosen = [ROWS[key] for key in dict.fromkeys(_ROWS.value or ROWS)]
-    common, row_flags, seeds = _SETTINGS[_SETTING.value]
-    about = _about()
+    chosen = [ROWS[key] for key in dict.fromkeys(rows or ROWS)]
+    common, row_flags, seeds = _SETTINGS[values.setting]
+    about = _about(values)
     features = row_flags.get("feature_gan", ())
     features = (*features, f"--config.loss.vgg={about['vgg']}")
     row_flags = row_flags | {"feature_gan": features}
@@ -82,23 +99,23 @@ def main() -> int:
         for name, key in (("path", "data_path"), ("palette", "palette"))
         if about[key]
     )
-    output = _OUTPUT.value or f"runs/tables_{_DATA.value}_{_SETTING.value}"
+    output = values.output or f"runs/tables_{values.data}_{values.setting}"
     output = epath.Path(_absolute(output))
     list_jobs = functools.partial(
         work.jobs,
         output=output,
-        data=_DATA.value,
+        data=values.data,
         flags=(*common, *data_flags),
         row_flags=row_flags,
     )
-    jobs = list_jobs(chosen, seeds=_SEEDS.value or seeds)
+    jobs = list_jobs(chosen, seeds=values.seeds or seeds)
 
     def shown():  # What other calls have left, too.
         return list_jobs(ROWS.values(), seeds=work.count_seeds(output))
 
-    clock = _Clock(jobs, known=_DATA.value == "streets" and _SETTING.value == "quick")
+    clock = _Clock(jobs, known=values.data == "streets" and values.setting == "quick")
     clock.plan()
-    if _PLAN.value:
+    if values.plan:
         return 0
     work.claim(output, about)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -108,7 +125,7 @@ def main() -> int:
             continue
         print(f"{number}/{len(jobs)} {job.name}: {clock.left()}", flush=True)
         if not fcn.exists():
-            work.train_fcn(fcn, _DATA.value, data_flags, _FCN_STEPS.value)
+            work.train_fcn(fcn, values.data, data_flags, values.fcn_steps)
         clock.took(job, work.run(job, fcn))
         pages.write(output, shown(), about)
     print(pages.write(output, shown(), about))
@@ -116,18 +133,18 @@ def main() -> int:
     return 0
 
 
-def _about():
+def _about(values):
     """What all results in a folder have in common."""
-    vgg = "random" if _VGG.value == "random" else _absolute(_VGG.value)
+    vgg = "random" if values.vgg == "random" else _absolute(values.vgg)
     if vgg != "random" and not epath.Path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
     return {
-        "data": _DATA.value,
-        "setting": _SETTING.value,
-        "data_path": _absolute(_DATA_PATH.value),
-        "palette": _absolute(_PALETTE.value),
+        "data": values.data,
+        "setting": values.setting,
+        "data_path": _absolute(values.data_path),
+        "palette": _absolute(values.palette),
         "vgg": vgg,
-        "fcn_steps": _FCN_STEPS.value,
+        "fcn_steps": values.fcn_steps,
     }
 
 
@@ -167,4 +184,4 @@ class _Clock:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_argparse(parser(), main)

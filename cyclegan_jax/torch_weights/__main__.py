@@ -9,17 +9,17 @@ Files are told apart by their names (`*net_G_A.pth`, ...); for other names say w
 network they are: `g_ab=some.pth`. The authors' D_A judges images of B: it is our `d_b`.
 """
 
-import importlib
+import argparse
+import importlib.util
 import os
 import pathlib
 import re
 from collections.abc import Sequence
 
 import ml_collections
-from absl import flags
-from ml_collections import config_flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.arguments import Parser, read_config
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256
@@ -51,46 +51,48 @@ def _name_files(arguments: Sequence[str]) -> dict[str, str]:
     return files
 
 
-def _flags():
-    """Defines the flags of the command only, so that importing this module does not."""
-    flags.DEFINE_string("workdir", None, "The run's folder.")
-    config_flags.DEFINE_config_file("config", None, "import: settings of the run.")
-    flags.DEFINE_string("model", "", "import: a published model instead of files.")
-    flags.DEFINE_string("sha256", "", "import: the checksum the file must have.")
-    flags.DEFINE_string("output", None, "export: the folder for the files.")
-    flags.DEFINE_integer("step", None, "export: of the checkpoint; default the newest.")
-    flags.DEFINE_bool("average", True, "export: moving averages where they exist.")
+def parser() -> Parser:
+    """Returns the parser of the command's flags."""
+    flags = Parser(prog="python -m cyclegan_jax.torch_weights", description=__doc__)
+    commands = flags.add_subparsers(dest="command", required=True)
+    bring_in = commands.add_parser("import", help="makes a run of files of weights")
+    add = bring_in.add_argument
+    add("files", nargs="*", metavar="FILE", help="of weights; or NETWORK=FILE")
+    add("--workdir", required=True, help="the run's folder; it is made")
+    bring_in.add_config("settings of the run; else configs/folder.py")
+    add("--model", default="", help="a published model instead of files")
+    add("--sha256", default="", help="the checksum the file must have")
+    export = commands.add_parser("export", help="writes a run's networks as files")
+    add = export.add_argument
+    add("--workdir", required=True, help="the run's folder")
+    add("--output", required=True, help="the folder for the files")
+    add("--step", type=int, help="of the checkpoint; default the newest")
+    export.add_bool("average", True, "moving averages where they exist")
+    return flags
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(values: argparse.Namespace) -> int:
     """Runs one of the two commands."""
-    values = flags.FLAGS
-    command, *rest = arguments or [""]
-    cli.check_command(command, _FLAGS)
-    if not values.workdir:
-        raise UserError("--workdir is missing: the run's folder.")
-    if command == "export":
-        if rest or not values.output:
-            raise UserError("export takes --workdir and --output, and no files.")
+    if values.command == "export":
         run = restore.load(values.workdir, values.step, average=values.average)
         for path in export_weights(run, values.output):
             print(f"wrote {path}")
         return 0
     config_name = "folder"
     if values.model:
-        if rest:
+        if values.files:
             raise UserError("give files or --model, not both.")
         model = published.find(values.model)
         path = download(model.url)
         files, config_name = {model.generator: path}, model.config
     else:
-        files = _name_files(rest)
+        files = _name_files(values.files)
     if values.sha256 or values.model:
         for path in files.values():
             _check_sum(path, values.sha256)
     if not files:
         raise UserError("name the files to import, or a published one with --model.")
-    config = values.config or _read_config(config_name)
+    config = values.config or _read_config(config_name, values.overrides)
     found = import_weights(files, values.workdir, config)
     for name, network in found.items():
         print(f"{name}: {_describe(network)} from {files[name]}")
@@ -98,23 +100,17 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-_FLAGS = {
-    "import": ("config", "model", "sha256"),
-    "export": ("output", "step", "average"),
-}
-
-
 def _check_sum(path, expected):
     print(f"{path}: SHA-256 {file_sha256(path)}")
     check_sha256(path, expected)
 
 
-def _read_config(name) -> ml_collections.ConfigDict:
-    name, _, variant = name.partition(":")
-    try:
-        return importlib.import_module(f"configs.{name}").get_config(variant)
-    except ModuleNotFoundError as error:  # Not called from the project's folder.
-        raise UserError("--config is missing, such as configs/folder.py.") from error
+def _read_config(name, overrides=()) -> ml_collections.ConfigDict:
+    name, colon, variant = name.partition(":")
+    spec = importlib.util.find_spec(f"configs.{name}")
+    if spec is None:  # Not called from the project's folder.
+        raise UserError("--config is missing, such as configs/folder.py.")
+    return read_config(f"{spec.origin}{colon}{variant}", overrides)
 
 
 def _describe(network):
@@ -125,5 +121,4 @@ def _describe(network):
 
 
 if __name__ == "__main__":
-    _flags()
-    cli.run(main, positional=True)
+    cli.run_argparse(parser(), main)
