@@ -37,7 +37,7 @@ def ours(folder: str, warm: bool, batches: int):
     )
     cached = [
         data.CachedSource(
-            folder_source(pathlib.Path(folder) / split, channels=3),
+            folder_source(pathlib.Path(folder) / split),
             transform.load,
             cache_bytes=2**32 if warm else 0,
             quiet=True,

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ def as_path(text: epath.PathLike) -> epath.Path:
     """Returns the path that a user means: every flag and setting goes through here.
 
     `~` and `$HOME` are expanded, `gs://bucket/x` and the like stay what they are, and
-    everything else is relative to the current folder.
+    everything else is relative to the current folder. A file whose name has its accents
+    written in Unicode's other way is the one that is meant.
 
     Raises:
       UserError: the storage is not known, or needs a package that is not installed.
@@ -29,7 +31,9 @@ def as_path(text: epath.PathLike) -> epath.Path:
     text = os.fspath(text)
     scheme, separator, _ = text.partition("://")
     if not separator:
-        return epath.Path(os.path.expanduser(os.path.expandvars(text)))
+        path = os.path.expanduser(os.path.expandvars(text))
+        spellings = (path, *(unicodedata.normalize(f, path) for f in ("NFC", "NFD")))
+        return epath.Path(next(filter(os.path.lexists, spellings), path))
     if scheme not in _BACKENDS:
         known = ", ".join(f"{name}://" for name in _BACKENDS)
         raise UserError(

@@ -110,9 +110,19 @@ def test_training_on_pairs(tmp_path):
     assert reds[1] == [50 + red for red in reds[0]]
 
 
-def test_training_on_pairs_needs_the_same_names(data_dir):
-    with pytest.raises(UserError, match="facades has no pairs to train on"):
-        load(data_dir, paired=True)
+def test_training_on_pairs_leaves_out_who_has_no_partner(data_dir):
+    dataset = load(data_dir, paired=True)
+    assert dataset.train_a.names == (
+        "trainA/0_A.png",
+        "trainA/1_A.png",
+        "trainA/2_A.png",
+    )
+    assert dataset.train_b.names == (
+        "trainB/0_B.png",
+        "trainB/1_B.png",
+        "trainB/2_B.png",
+    )
+    assert dataset.left_out == {"without a partner": ["trainB/3_B.png"]}
 
 
 def test_a_set_that_tfds_prepared_itself_has_no_names_and_no_pairs(data_dir):

@@ -68,8 +68,10 @@ def test_two_or_four_arbitrary_folders(tmp_path):
     two = load_dataset("folder", folders={**given, "test_a": "", "test_b": ""})
     assert sizes(two) == (3, 4, 0, 0)
     assert list(two.test_a.names) == []
-    with pytest.raises(UserError, match="or not at all; got test_a, train_a"):
-        load_dataset("folder", folders={**given, "test_b": ""})
+    one_way = load_dataset("folder", folders={**given, "test_b": ""})
+    assert sizes(one_way) == (3, 4, 2, 0)
+    with pytest.raises(UserError, match=r"config\.data\.train_b is not given"):
+        load_dataset("folder", folders={**given, "train_b": ""})
     with pytest.raises(UserError, match="there is no split 'trainC'"):
         load_dataset("folder", folders={**given, "trainC": "x"})
 
@@ -128,9 +130,13 @@ def test_cityscapes_has_pairs_and_class_maps(tmp_path):
         len(load_dataset("cityscapes", path=tmp_path, max_images=2).test_class_maps)
         == 2
     )
-    (tmp_path / "testB" / "2.png").unlink()
-    with pytest.raises(UserError, match="3 test photos and 2 test label maps"):
-        load_dataset("cityscapes", path=tmp_path)
+    # By their names, not by their places: 0, 1, 2 and 0, 2, 3.
+    (tmp_path / "testB" / "1.png").rename(tmp_path / "testB" / "3.png")
+    dataset = load_dataset("cityscapes", path=tmp_path)
+    assert dataset.test_a.names == ("testA/0.png", "testA/2.png")
+    assert dataset.test_b.names == ("testB/0.png", "testB/2.png")
+    np.testing.assert_array_equal(dataset.test_class_maps[1], classes[2])
+    assert dataset.left_out == {"without a partner": ["testA/1.png", "testB/3.png"]}
 
 
 def test_any_set_can_have_a_palette(tmp_path):
@@ -152,9 +158,11 @@ def test_any_set_can_have_a_palette(tmp_path):
     np.testing.assert_array_equal(dataset.train_class_maps[1], rolled)
     one = load_dataset("folder", max_images=1, **options)
     assert len(one.train_class_maps) == len(one.test_class_maps) == 1
-    (tmp_path / "testB" / "0.png").rename(tmp_path / "testB" / "5.png")
-    with pytest.raises(UserError, match="folder are not named in pairs"):
+    for i in range(2):
+        (tmp_path / "testB" / f"{i}.png").rename(tmp_path / "testB" / f"{5 + i}.png")
+    with pytest.raises(UserError, match=r"config\.data\.pairs=order"):
         load_dataset("folder", **options)
+    assert load_dataset("folder", pairs="order", **options).paired_test
     with pytest.raises(UserError, match="streets has its own classes"):
         load_dataset("streets", palette="x")
 
@@ -193,14 +201,24 @@ def test_pairs_in_two_folders(tmp_path):
     dataset = load_dataset("folder", path=tmp_path, paired=True)
     assert dataset.paired_train
     assert dataset.paired_test
-    (tmp_path / "testB" / "1.png").rename(tmp_path / "testB" / "x.png")
-    assert not load_dataset("folder", path=tmp_path, paired=True).paired_test
+    for i in range(2):
+        (tmp_path / "testB" / f"{i}.png").rename(tmp_path / "testB" / f"x{i}.png")
+    dataset = load_dataset("folder", path=tmp_path, paired=True)
+    assert not dataset.paired_test
+    assert "not named in pairs" in dataset.notes[0]
     (tmp_path / "trainB" / "1.png").rename(tmp_path / "trainB" / "7.png")
+    dataset = load_dataset("folder", path=tmp_path, paired=True)
+    assert values(dataset.train_a) == [0, 2]
+    assert values(dataset.train_b) == [10, 12]
+    assert dataset.left_out == {"without a partner": ["trainA/1.png", "trainB/7.png"]}
+    (tmp_path / "trainB" / "2.png").rename(tmp_path / "trainB" / "8.png")
     with pytest.raises(UserError, match="do not say which images of A and B are pairs"):
         load_dataset("folder", path=tmp_path, paired=True)
-    (tmp_path / "trainB" / "7.png").unlink()
-    with pytest.raises(UserError, match="as many images of A as of B, not 3 and 2"):
-        load_dataset("folder", path=tmp_path, paired=True)
+    ordered = load_dataset("folder", path=tmp_path, paired=True, pairs="order")
+    assert values(ordered.train_b) == [10, 11, 12]
+    (tmp_path / "trainB" / "8.png").unlink()
+    with pytest.raises(UserError, match=r"data\.pairs is order, .* 3 .* and 2"):
+        load_dataset("folder", path=tmp_path, paired=True, pairs="order")
     assert not load_dataset("folder", path=tmp_path).paired_train
 
 
@@ -282,6 +300,12 @@ def test_corrupt_images_stop_or_are_left_out_with_their_pairs(tmp_path, capsys):
     warned = [x for x in capsys.readouterr().err.splitlines() if "left out" in x]
     assert len(warned) == 3
     assert "left out: image trainA/2.png" in warned[0]
+    assert skipped.left_out == {
+        "that cannot be decoded, or whose partner cannot": [
+            *("trainA/2.png", "testA/1.png", "testA/3.png"),
+            *("testB/1.png", "testB/3.png"),
+        ]
+    }
     with pytest.raises(UserError, match="on_corrupt is 'ignore'"):
         load_dataset("folder", path=tmp_path, on_corrupt="ignore")
 

@@ -118,10 +118,14 @@ def test_one_channel_is_itu_r_601_luma():
     assert np.abs(decoded[..., 0] - luma).max() <= 0.51
 
 
-def test_exif_orientation_is_not_applied():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90 degrees
-    assert decode_image(encode(RGB, "JPEG", exif=exif)).shape == (7, 5, 3)
+def test_without_metadata_pixels_are_those_of_the_published_code():
+    """To the bit: JPEGs without orientation and profile, as the authors' sets are."""
+    for image in (RGB, RGB[..., 0], Image.fromarray(RGB).convert("CMYK")):
+        data = encode(image, "JPEG")
+        with Image.open(io.BytesIO(data)) as opened:
+            published = np.asarray(opened.convert("RGB"))
+        np.testing.assert_array_equal(decode_image(data), published)
+        np.testing.assert_array_equal(decode_image(data, as_stored=True), published)
 
 
 def test_first_frame_of_an_animation():

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,10 +14,15 @@ from cyclegan_jax.data import decode
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.sources import MappedSource, SubsetSource, folder_source
-from cyclegan_jax.data.splits import open_archive, open_folder
+from cyclegan_jax.data.splits import open_splits
+from cyclegan_jax.data.trees import open_tree
 from cyclegan_jax.errors import UserError
 
-CHANNELS = dict.fromkeys(SPLITS, 3)
+DECODERS = dict.fromkeys(SPLITS, decode.Decoder())
+
+
+def open_set(path, splits=SPLITS):
+    return open_splits(open_tree(path), DECODERS, splits).sources
 
 
 def png(value):
@@ -79,11 +85,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 def test_images_belong_to_their_names(tmp_path):
     for name, value in (("b", 2), ("a", 1), ("c", 3)):
         write(tmp_path / "x" / f"{name}.png", value)
-    source = folder_source(tmp_path / "x", channels=3)
+    source = folder_source(tmp_path / "x")
     assert source.names == ("x/a.png", "x/b.png", "x/c.png")
     assert reds(source) == [1, 2, 3]
     assert source[0].shape == (3, 4, 3)
-    assert folder_source(tmp_path / "x", channels=1)[0].shape == (3, 4, 1)
+    assert folder_source(tmp_path / "x", decoder=decode.Decoder(1))[0].shape == (
+        3,
+        4,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,7 @@ def test_images_belong_to_their_names(tmp_path):
 def test_folder_and_archive_give_the_same(tmp_path, folders, prefix):
     root = make_set(tmp_path / "set", folders)
     archive = zip_folder(root, tmp_path / "set.zip", prefix)
-    from_folder, from_zip = open_folder(root, CHANNELS), open_archive(archive, CHANNELS)
+    from_folder, from_zip = open_set(root), open_set(archive)
     assert list(from_folder) == list(from_zip) == list(SPLITS)
     for value, (split, folder) in enumerate(zip(SPLITS, folders, strict=True)):
         names = tuple(f"{folder}/{i}.png" for i in range(3))
@@ -106,34 +116,42 @@ def test_folder_and_archive_give_the_same(tmp_path, folders, prefix):
         assert reds(from_folder[split]) == reds(from_zip[split]) == expected
 
 
-def test_tests_may_be_missing_but_not_half_of_them(tmp_path):
+def test_tests_may_be_missing_and_what_is_not_needed(tmp_path):
     root = make_set(tmp_path, ("trainA", "trainB"))
-    assert list(open_folder(root, CHANNELS)) == ["train_a", "train_b"]
+    assert list(open_set(root)) == ["train_a", "train_b"]
     write(root / "testA" / "1.png")
-    with pytest.raises(UserError, match="no images in testB or test/B"):
-        open_folder(root, CHANNELS)
+    assert list(open_set(root)) == ["train_a", "train_b", "test_a"]
+    shutil.rmtree(root / "trainB")
+    with pytest.raises(UserError, match="no images in trainB or train/B"):
+        open_set(root)
+    tests = ("test_a", "test_b")
+    assert list(open_set(root, tests)) == ["test_a"]
+    shutil.rmtree(root / "testA")
+    assert open_set(root, ("train_a",))["train_a"].names[0] == "trainA/0.png"
+    with pytest.raises(UserError, match="no images in testA or test/A, testB"):
+        open_set(tmp_path / "trainA", tests)
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
         folder_source(tmp_path / "nowhere")
     (tmp_path / "trainA").mkdir()
-    with pytest.raises(UserError, match=r"trainA holds no image .*jpg jpeg png"):
+    with pytest.raises(UserError, match=r"trainA holds no image .*JPEG, PNG"):
         folder_source(tmp_path / "trainA")
     with pytest.raises(UserError, match=r"trainB or train/B .* folders are: trainA"):
-        open_folder(tmp_path, CHANNELS)
+        open_set(tmp_path)
     empty = tmp_path / "empty.zip"
     zipfile.ZipFile(empty, "w").close()
     with pytest.raises(
         UserError, match=r"empty\.zip has no images in trainA or train/A"
     ):
-        open_archive(empty, CHANNELS)
+        open_set(empty)
 
 
 def test_archives_of_other_kinds_are_refused(tmp_path):
     (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b not a zip")
     with pytest.raises(UserError, match=r"x\.tar\.gz is not a readable zip file"):
-        open_archive(tmp_path / "x.tar.gz", CHANNELS)
+        open_set(tmp_path / "x.tar.gz")
     with pytest.raises(UserError, match=r"gone\.zip is not a readable zip file"):
         Archive(tmp_path / "gone.zip")
 
@@ -169,7 +187,7 @@ def test_a_damaged_entry_is_named(tmp_path):
     at = data.index(png(1)) + 20  # of trainA/1.png
     data[at] ^= 255
     path.write_bytes(data)
-    source = open_archive(path, CHANNELS)["train_a"]
+    source = open_set(path)["train_a"]
     assert source[0].shape == (3, 4, 3)
     with pytest.raises(
         decode.UnreadableImage, match=r"entry trainA/1\.png of .*x\.zip"
@@ -186,7 +204,7 @@ def test_an_encrypted_entry_is_named(tmp_path):
             data[at + offset] |= 1
     path.write_bytes(data)
     with pytest.raises(decode.UnreadableImage, match="encrypted"):
-        open_archive(path, CHANNELS)["train_a"][0]
+        open_set(path)["train_a"][0]
 
 
 def test_an_archive_may_be_read_from_many_threads(tmp_path):
@@ -197,8 +215,8 @@ def test_an_archive_may_be_read_from_many_threads(tmp_path):
             (root / split).mkdir(parents=True, exist_ok=True)
             noise = rng.integers(0, 256, (30, 30, 3), np.uint8)
             Image.fromarray(noise).save(root / split / f"{i}.png")
-    source = open_archive(zip_folder(root, tmp_path / "x.zip"), CHANNELS)["train_a"]
-    expected = open_folder(root, CHANNELS)["train_a"]
+    source = open_set(zip_folder(root, tmp_path / "x.zip"))["train_a"]
+    expected = open_set(root)["train_a"]
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(source.__getitem__, list(range(40)) * 5))
     for i, image in enumerate(images):
@@ -206,7 +224,7 @@ def test_an_archive_may_be_read_from_many_threads(tmp_path):
 
 
 def test_subset_and_mapped_sources(tmp_path):
-    source = open_folder(make_set(tmp_path), CHANNELS)["train_b"]
+    source = open_set(make_set(tmp_path))["train_b"]
     subset = SubsetSource(source, [2, 0])
     assert subset.names == ("trainB/2.png", "trainB/0.png")
     assert (len(subset), reds(subset)) == (2, [12, 10])

@@ -12,8 +12,30 @@ from absl import logging
 from tqdm import tqdm
 
 from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.machine import memory
 
 T = TypeVar("T")
+
+_SHARE = 2  # At most one part in so many of the free memory: networks need the rest.
+
+
+def budget(cache_gib: float) -> tuple[int, str]:
+    """Returns how many bytes to keep images in, and why fewer than asked for.
+
+    Args:
+      cache_gib: the most, in GiB.
+
+    Returns:
+      The bytes, and what limits them; "" if that is `cache_gib`.
+    """
+    asked = int(cache_gib * 2**30)
+    left = memory.available()
+    if asked <= left.bytes / _SHARE:
+        return asked, ""
+    return int(left.bytes / _SHARE), (
+        f"{left.limit} leaves {left.bytes / 2**30:.2f} GiB, half of which is used"
+        f" instead of config.data.cache_gib={cache_gib:g}"
+    )
 
 
 class CachedSource:
@@ -62,8 +84,17 @@ class CachedSource:
             self.cached_bytes / 2**30,
         )
 
+    @property
+    def cached(self) -> int:
+        """How many images are kept."""
+        return len(self._images)
+
     def __len__(self) -> int:
         return len(self._source)
+
+    def content(self, index: int) -> bytes:
+        """That of the image as it is stored."""
+        return self._source.content(index)
 
     def __getitem__(self, index: int) -> np.ndarray:
         index = range(len(self))[index]

@@ -20,8 +20,10 @@ from tensorflow_datasets.core.download.download_manager import (
 from tensorflow_datasets.image_classification import cycle_gan
 
 from cyclegan_jax.data.archives import Archive
+from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.sources import EncodedSource, ImageSource
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
 
 _SPLITS = {
     "train_a": "trainA",
@@ -94,18 +96,18 @@ def check_config(config: str) -> None:
 
 def is_prepared(path: str | os.PathLike) -> bool:
     """Whether a folder holds a data set that TFDS has prepared."""
-    path = epath.Path(path).expanduser()
+    path = as_path(path)
     return (path / "dataset_info.json").exists() and (path / "features.json").exists()
 
 
 def open_prepared(
-    path: str | os.PathLike, channels: Mapping[str, int]
+    path: str | os.PathLike, decoders: Mapping[str, Decoder]
 ) -> dict[str, ImageSource]:
     """Opens a prepared `cycle_gan` directory, like ``.../horse2zebra/3.0.0``.
 
     Args:
       path: the directory with ``dataset_info.json``.
-      channels: channels by split ("train_a", ...).
+      decoders: how images are decoded, by split ("train_a", ...).
 
     Returns:
       The sources by split. Without `image_names.json` (TFDS prepared it) names are
@@ -115,7 +117,7 @@ def open_prepared(
       UserError: the splits of `cycle_gan` are not there, or they are in a format that
         only TensorFlow reads.
     """
-    path = epath.Path(path).expanduser()
+    path = as_path(path)
     _refuse_foreign_code(path / "features.json")
     builder = tfds.builder_from_directory(path)
     if missing := sorted(set(_SPLITS.values()) - set(builder.info.splits)):
@@ -140,7 +142,7 @@ def open_prepared(
         split: EncodedSource(
             names[split],
             functools.partial(_encoded, images),
-            channels=channels[split],
+            decoder=decoders[split],
             where=str(path),
         )
         for split, images in read.items()
@@ -150,7 +152,7 @@ def open_prepared(
 def load(
     config: str,
     data_dir: str | os.PathLike,
-    channels: Mapping[str, int],
+    decoders: Mapping[str, Decoder],
     *,
     quiet: bool = False,
 ) -> dict[str, ImageSource]:
@@ -164,14 +166,14 @@ def load(
       UserError: there is no such config, or no data and no way to get them.
     """
     check_config(config)
-    data_dir = epath.Path(data_dir).expanduser()
+    data_dir = as_path(data_dir)
     builder = CycleGAN(config=config, data_dir=data_dir)
     if not is_prepared(builder.data_path):
         manual = data_dir / "downloads" / "manual" / f"{config}.zip"
         if quiet:
             tfds.disable_progress_bar()
         prepare(builder, manual if manual.exists() else None)
-    return open_prepared(builder.data_path, channels)
+    return open_prepared(builder.data_path, decoders)
 
 
 def prepare(builder: CycleGAN, archive: epath.Path | None = None) -> None:

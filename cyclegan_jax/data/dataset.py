@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.palettes import Palette
 from cyclegan_jax.data.sources import ImageSource, SubsetSource
 from cyclegan_jax.errors import UserError
@@ -29,6 +30,8 @@ class Dataset:
       test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
         where there is none; None without a palette.
       train_class_maps: those of image i of train_a; None where they are not known.
+      left_out: what of the input is not used, and why.
+      notes: sentences about what looks like a mistake.
     """
 
     name: str
@@ -41,22 +44,37 @@ class Dataset:
     palette: Palette | None = None
     test_class_maps: ImageSource | None = None
     train_class_maps: ImageSource | None = None
+    left_out: LeftOut = dataclasses.field(default_factory=LeftOut)
+    notes: tuple[str, ...] = ()
 
 
-def _select(dataset: Dataset, kept: Mapping[str, Sequence[int]]) -> Dataset:
-    """The data set with only the images at the given indices of each split."""
-    chosen = {s: SubsetSource(getattr(dataset, s), kept[s]) for s in SPLITS}
+def select(dataset: Dataset, kept: Mapping[str, Sequence[int]], reason: str) -> Dataset:
+    """Keeps only some images of each split.
+
+    Args:
+      dataset: to choose from.
+      kept: split -> the indices of its images, in their new order; splits that are not
+        named keep all.
+      reason: why the others are left out.
+    """
+    left_out = LeftOut()
+    left_out.merge(dataset.left_out)
+    chosen: dict[str, ImageSource] = {}
+    for split, indices in kept.items():
+        source = getattr(dataset, split)
+        for i in sorted(set(range(len(source))) - set(indices)):
+            left_out.add(reason, source.names[i])
+        chosen[split] = SubsetSource(source, indices)
     for maps, split in (("test_class_maps", "test_b"), ("train_class_maps", "train_a")):
-        if (source := getattr(dataset, maps)) is not None:
+        if split in kept and (source := getattr(dataset, maps)) is not None:
             chosen[maps] = SubsetSource(source, kept[split])
-    return dataclasses.replace(dataset, **chosen)
+    return dataclasses.replace(dataset, **chosen, left_out=left_out)
 
 
 def first(dataset: Dataset, count: int) -> Dataset:
     """Keeps the first `count` images of each split."""
-    return _select(
-        dataset, {s: range(len(getattr(dataset, s)))[:count] for s in SPLITS}
-    )
+    kept = {s: range(len(getattr(dataset, s)))[:count] for s in SPLITS}
+    return select(dataset, kept, "beyond config.data.max_images")
 
 
 def without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
@@ -75,7 +93,7 @@ def without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
     for split, indices in kept.items():
         if not indices and len(getattr(dataset, split)):
             raise UserError(f"not one image of {split} can be decoded")
-    return _select(dataset, kept)
+    return select(dataset, kept, "that cannot be decoded, or whose partner cannot")
 
 
 def _readable(source: ImageSource, split: str, quiet: bool) -> list[int]:

@@ -1,209 +1,154 @@
-"""Data sets by name: four image sources, and what is known about them."""
+"""Data sets by name: where their images come from, and which belong together."""
 
 import dataclasses
-import os
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-from etils import epath
-
-from cyclegan_jax.data import labels, sources
-from cyclegan_jax.data.dataset import SPLITS, Dataset, first, without_unreadable
-from cyclegan_jax.data.decode import check_channels
-from cyclegan_jax.data.pairs import check_pairs, open_side_by_side, same_scenes
-from cyclegan_jax.data.sources import ImageSource
-from cyclegan_jax.data.splits import open_archive, open_folder
+from cyclegan_jax.data import labels, pairs, sources
+from cyclegan_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    first,
+    select,
+    without_unreadable,
+)
+from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.formats import LeftOut
+from cyclegan_jax.data.settings import DataSettings
+from cyclegan_jax.data.side_by_side import looks_ordinary, open_side_by_side
+from cyclegan_jax.data.splits import Opened, open_splits
+from cyclegan_jax.data.trees import open_tree
 from cyclegan_jax.errors import UserError
-
-_LAYOUT = "trainA, trainB, testA and testB"
 
 
 def load_dataset(
     name: str,
     *,
-    path: str | os.PathLike = "",
-    data_dir: str | os.PathLike = "~/tensorflow_datasets",
-    folders: Mapping[str, str] | None = None,
-    channels_a: int = 3,
-    channels_b: int = 3,
-    paired: bool = False,
-    on_corrupt: Literal["stop", "skip"] = "stop",
-    max_images: int = 0,
-    palette: str | os.PathLike = "",
-    streets_size: int = 64,
-    streets_train_count: int = 400,
-    streets_test_count: int = 100,
-    streets_seed: int = 0,
+    splits: Collection[str] = SPLITS,
     quiet: bool = False,
+    **settings: Any,
 ) -> Dataset:
-    """Opens a data set by name.
+    """Opens a data set by name: `open_dataset` of `DataSettings(name, **settings)`."""
+    return open_dataset(DataSettings(name, **settings), splits=splits, quiet=quiet)
+
+
+def open_dataset(
+    settings: DataSettings, *, splits: Collection[str] = SPLITS, quiet: bool = False
+) -> Dataset:
+    """Opens a data set.
 
     Args:
-      name: "streets" (built in), "folder" (your own images), "side_by_side" (your
-        own, or the pix2pix authors': pairs in one image), "cityscapes" (a folder or
-        archive laid out like the CycleGAN authors': A photos, B label maps) or
-        "cycle_gan/<config>" of TensorFlow Datasets, such as
-        "cycle_gan/horse2zebra".
-      path: A folder or zip archive with trainA, trainB, testA and testB; for
-        cycle_gan/* also a directory prepared by TFDS. A gs:// path may be given.
-      data_dir: Where TFDS data sets are looked for, and prepared.
-      folders: For "folder", instead of `path`: the folder of each split, by
-        "train_a", "train_b" and, if there are test images, "test_a", "test_b".
-      channels_a: Channels that images of A are converted to: 1, 3 or 4.
-      channels_b: Those of B.
-      paired: Train on pairs: "streets" makes them, and the others must have them.
-      on_corrupt: What to do about an image that cannot be decoded: "stop" raises
-        when it is first read; "skip" decodes all images once, now, and leaves
-        such images out (of a pair both), with a warning that names them.
-      max_images: The most images of each split to use, the first ones; 0 is all.
-      palette: A file of class colours, see `Palette.from_file`: the images of B are
-        label maps in these colours, and files of A and B are pairs by their names.
-      streets_size: Side of the images of "streets", in pixels.
-      streets_train_count: Training images of A, and of B, of "streets".
-      streets_test_count: Test pairs of "streets".
-      streets_seed: The scenes of "streets" depend on it alone.
+      settings: which one, where it lies, and how it is read.
+      splits: those that are needed; the others are empty, and need not exist.
       quiet: Show no progress bar.
 
     Returns:
-      The data set. Nothing is decoded yet, unless `on_corrupt` is "skip".
+      The data set. Hardly anything is decoded yet, unless `on_corrupt` is "skip".
 
     Raises:
       UserError: No such data set, no images, no way to get them, or no pairs.
     """
-    if on_corrupt not in ("stop", "skip"):
-        raise UserError(f"on_corrupt is {on_corrupt!r}; it can be stop or skip")
-    if max_images < 0:
-        raise UserError(f"max_images is {max_images}; 0 means all")
-    folders = {split: folder for split, folder in (folders or {}).items() if folder}
-    _check_location(name, path, folders)
-    wanted = {
-        s: check_channels(channels_a if s[-1] == "a" else channels_b) for s in SPLITS
-    }
-    classes = labels.palette_of(name, palette)
+    name = settings.name
+    palette = labels.palette_of(name, settings.palette)
     # Label maps are opened in colour, whatever is asked for: classes are colours.
-    channels = wanted | ({"train_b": 3, "test_b": 3} if classes else {})
-    if name == "streets":
-        counts = streets_train_count, streets_test_count
-        dataset = _streets(
-            channels, *counts, size=streets_size, seed=streets_seed, paired=paired
-        )
-    elif name in ("folder", "cityscapes"):
-        opened = _open_folders(folders, channels) if folders else _open(path, channels)
-        dataset = _folder(name, opened, paired)
-    elif name == "side_by_side":
-        opened = open_side_by_side(path, channels)
-        dataset = _dataset(
-            name, opened, paired_train=True, paired_test="test_a" in opened
-        )
-    else:
-        dataset = _cycle_gan(name, path, data_dir, channels, quiet)
-    if classes:
-        dataset = dataclasses.replace(
-            dataset, **labels.read_as_labels(dataset, classes, wanted)
-        )
-    if paired and not dataset.paired_train:
-        raise UserError(
-            f"{name} has no pairs to train on (config.data.paired): its images of A"
-            " and B do not belong together"
-        )
-    if max_images:
-        dataset = first(dataset, max_images)
-    if on_corrupt == "skip" and name != "streets":
+    decoders = settings.decoders(("train_b", "test_b") if palette else ())
+    kind = name.partition("/")[0]
+    dataset = _KINDS[kind](settings, decoders, splits, quiet)
+    dataset = _pair(dataset, settings, labelled=palette is not None)
+    if palette:
+        channels = {split: settings.channels(split) for split in SPLITS}
+        dataset = labels.read_as_labels(dataset, palette, channels)
+    if settings.max_images:
+        dataset = first(dataset, settings.max_images)
+    if settings.on_corrupt == "skip" and name != "streets":
         dataset = without_unreadable(dataset, quiet)
     return dataset
 
 
-def _check_location(name: str, path: object, folders: object) -> None:
-    known = ("streets", "folder", "side_by_side", "cityscapes")
-    if name not in known and name[:10] != "cycle_gan/":
-        raise UserError(
-            f"there is no data set {name!r}; config.data.dataset can be streets, "
-            "folder, side_by_side, cityscapes or cycle_gan/<config>, such as "
-            "cycle_gan/horse2zebra"
-        )
-    if folders and (path or name != "folder"):
-        raise UserError(
-            "config.data.train_a, train_b, test_a and test_b are for "
-            "config.data.dataset=folder, and without config.data.path"
-        )
-    if path and name == "streets":
-        raise UserError(
-            f"config.data.path is {path}, but the data set streets is made, not read: "
-            "set config.data.dataset=folder"
-        )
-    if not path and not folders and name in known[1:]:
-        layout = "train and test" if name == "side_by_side" else _LAYOUT
-        raise UserError(
-            f"the data set {name} needs config.data.path, a folder or zip archive with "
-            f"{layout}"
-        )
+def _dataset(name: str, opened: Opened, **about: Any) -> Dataset:
+    """Makes a Dataset of the splits that there are."""
+    if not opened.sources:  # Training images are not asked for, or are there.
+        raise UserError(f"{name} has no test images (testA and testB).")
+    none = sources.SubsetSource(next(iter(opened.sources.values())), ())
+    splits = {s: opened.sources.get(s, none) for s in SPLITS}
+    return Dataset(name, **splits, left_out=opened.left_out, **about)
 
 
-def _open(
-    path: str | os.PathLike, channels: Mapping[str, int]
-) -> dict[str, ImageSource]:
-    path = epath.Path(path).expanduser()
-    if path.is_dir():
-        return open_folder(path, channels)
-    if not path.exists():
-        raise UserError(f"there is no {path} (config.data.path)")
-    return open_archive(path, channels)
-
-
-def _open_folders(
-    folders: Mapping[str, str], channels: Mapping[str, int]
-) -> dict[str, ImageSource]:
+def _folder(
+    settings: DataSettings,
+    decoders: Mapping[str, Decoder],
+    splits: Collection[str],
+    quiet: bool,
+) -> Dataset:
+    if not (folders := settings.chosen_folders):
+        opened = open_splits(open_tree(settings.path), decoders, splits)
+        return _dataset(settings.name, opened)
     if unknown := sorted(set(folders) - set(SPLITS)):
         raise UserError(f"there is no split {unknown[0]!r}, only {', '.join(SPLITS)}")
-    if set(folders) not in (set(SPLITS[:2]), set(SPLITS)):
+    if missing := [s for s in splits if s.startswith("train") and s not in folders]:
         raise UserError(
-            "give config.data.train_a and train_b, and test_a and test_b either both "
-            f"or not at all; got {', '.join(sorted(folders))}"
+            f"config.data.{' and '.join(missing)} is not given, only"
+            f" {', '.join(sorted(folders))}"
         )
-    return {
-        split: sources.folder_source(folder, channels=channels[split])
-        for split, folder in folders.items()
-    }
+    left_out = LeftOut()
+    opened = {}
+    for split in splits:
+        if split in folders:
+            source = sources.folder_source(folders[split], decoder=decoders[split])
+            left_out.merge(source.left_out)
+            opened[split] = source
+    if not opened:
+        raise UserError(f"none of config.data.{', '.join(splits)} is given")
+    return _dataset(settings.name, Opened(opened, left_out))
 
 
-def _dataset(name: str, opened: Mapping[str, ImageSource], **about: object) -> Dataset:
-    """Makes a Dataset of the splits that there are."""
-    none = sources.SubsetSource(opened["train_a"], ())
-    return Dataset(name, **{s: opened.get(s, none) for s in SPLITS}, **about)
-
-
-def _folder(name: str, opened: Mapping[str, ImageSource], paired: bool) -> Dataset:
-    """Images of your own; that they are pairs is yours to say."""
-    if paired:
-        check_pairs(opened["train_a"], opened["train_b"])
-    tests = paired and "test_a" in opened
-    paired_test = tests and same_scenes(opened["test_a"], opened["test_b"])
-    return _dataset(name, opened, paired_train=paired, paired_test=paired_test)
+def _side_by_side(
+    settings: DataSettings,
+    decoders: Mapping[str, Decoder],
+    splits: Collection[str],
+    quiet: bool,
+) -> Dataset:
+    opened = open_side_by_side(open_tree(settings.path), decoders, splits)
+    have = opened.sources
+    halves = next(iter(have.values()))
+    notes = ()
+    if looks_ordinary(halves.whole):
+        notes = (
+            f"the pictures of {settings.path} look like ordinary ones, not like two"
+            " side by side, and are cut in halves: config.data.dataset=folder is for"
+            " ordinary pictures",
+        )
+    return _dataset(
+        settings.name,
+        opened,
+        paired_train="train_a" in have and "train_b" in have,
+        paired_test="test_a" in have and "test_b" in have,
+        notes=notes,
+    )
 
 
 def _streets(
-    channels: Mapping[str, int],
-    train: int,
-    test: int,
-    *,
-    size: int,
-    seed: int,
-    paired: bool,
+    settings: DataSettings,
+    decoders: Mapping[str, Decoder],
+    splits: Collection[str],
+    quiet: bool,
 ) -> Dataset:
     from cyclegan_jax.data.palettes import CITYSCAPES
     from cyclegan_jax.data.streets import StreetsSource
 
-    scenes_b = "train_a" if paired else "train_b"
+    size, seed = settings.streets_size, settings.streets_seed
+    train, test = settings.streets_train_count, settings.streets_test_count
+    scenes_b = "train_a" if settings.paired else "train_b"
     made = {
         "train_a": StreetsSource("photo", "train_a", train, size, seed),
         "train_b": StreetsSource("label", scenes_b, train, size, seed),
         "test_a": StreetsSource("photo", "test", test, size, seed),
         "test_b": StreetsSource("label", "test", test, size, seed),
     }
-    return _dataset(
+    return Dataset(
         "streets",
-        {s: sources.as_channels(source, channels[s]) for s, source in made.items()},
-        paired_train=paired,
+        **{s: sources.as_channels(x, decoders[s].channels) for s, x in made.items()},
+        paired_train=settings.paired,
         paired_test=True,
         palette=CITYSCAPES,
         test_class_maps=StreetsSource("class_map", "test", test, size, seed),
@@ -212,29 +157,72 @@ def _streets(
 
 
 def _cycle_gan(
-    name: str,
-    path: str | os.PathLike,
-    data_dir: str | os.PathLike,
-    channels: Mapping[str, int],
+    settings: DataSettings,
+    decoders: Mapping[str, Decoder],
+    splits: Collection[str],
     quiet: bool,
 ) -> Dataset:
     from cyclegan_jax.data import cycle_gan_tfds  # slow to import
 
-    config = name.removeprefix("cycle_gan/")
+    config, path = settings.name.removeprefix("cycle_gan/"), settings.path
     cycle_gan_tfds.check_config(config)
-    if not path:
-        opened = cycle_gan_tfds.load(config, data_dir, channels, quiet=quiet)
-    elif cycle_gan_tfds.is_prepared(path):
-        opened = cycle_gan_tfds.open_prepared(path, channels)
+    if path and not cycle_gan_tfds.is_prepared(path):
+        return _dataset(settings.name, open_splits(open_tree(path), decoders, splits))
+    if path:
+        opened = cycle_gan_tfds.open_prepared(path, decoders)
     else:
-        opened = _open(path, channels)
-    # The photographs of the other sets are no pairs, whatever their names.
-    pairs = config in ("maps", "facades")
-    return _dataset(
-        name,
-        opened,
-        paired_train=pairs and same_scenes(opened["train_a"], opened["train_b"]),
-        paired_test=pairs
-        and "test_a" in opened
-        and same_scenes(opened["test_a"], opened["test_b"]),
-    )
+        opened = cycle_gan_tfds.load(config, settings.data_dir, decoders, quiet=quiet)
+    wanted = {s: source for s, source in opened.items() if s in splits}
+    return _dataset(settings.name, Opened(wanted, LeftOut()))
+
+
+_Loader = Callable[
+    [DataSettings, Mapping[str, Decoder], Collection[str], bool], Dataset
+]
+_KINDS: dict[str, _Loader] = {
+    "folder": _folder,
+    "cityscapes": _folder,
+    "side_by_side": _side_by_side,
+    "streets": _streets,
+    "cycle_gan": _cycle_gan,
+}
+
+
+def _pair(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Dataset:
+    """Keeps the pairs of the training and of the test images, where there are any."""
+    # The photographs of the other sets of the authors are no pairs, whatever names.
+    known = dataset.name in ("cycle_gan/maps", "cycle_gan/facades")
+    never = dataset.name.startswith("cycle_gan/") and not known
+    if never and (settings.paired or settings.paired_test):
+        which = "paired" if settings.paired else "paired_test"
+        raise UserError(
+            f"{dataset.name} has no pairs to train on or to test (config.data.{which}):"
+            " its images of A and B do not belong together"
+        )
+    if settings.paired and not dataset.paired_train:
+        dataset = _keep_pairs(dataset, "train", settings)
+    elif labelled or known:
+        same = pairs.same_scenes(dataset.train_a, dataset.train_b)
+        dataset = dataclasses.replace(dataset, paired_train=same)
+    if dataset.paired_test or not (len(dataset.test_a) and len(dataset.test_b)):
+        return dataset
+    if settings.paired_test or labelled:
+        return _keep_pairs(dataset, "test", settings)
+    if settings.paired or known:
+        try:
+            return _keep_pairs(dataset, "test", settings)
+        except UserError:  # Nobody has said that they are pairs.
+            note = "the test images are not named in pairs, and are not compared so"
+            return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+    return dataset
+
+
+def _keep_pairs(dataset: Dataset, kind: str, settings: DataSettings) -> Dataset:
+    a, b = f"{kind}_a", f"{kind}_b"
+    both = getattr(dataset, a), getattr(dataset, b)
+    if not (len(both[0]) and len(both[1])):  # Of what is not asked for.
+        return dataset
+    found = pairs.match(*both, order=settings.pairs == "order")
+    kept = {a: [i for i, _ in found], b: [j for _, j in found]}
+    chosen = select(dataset, kept, "without a partner")
+    return dataclasses.replace(chosen, **{f"paired_{kind}": True})

@@ -1,12 +1,15 @@
 """Encoded images to uint8 arrays, in one place and with one set of rules.
 
-Colours follow the published PyTorch code, ``Image.open(path).convert("RGB")``:
-transparency is dropped, not composited; EXIF orientation is not applied (but Pillow
-turns TIFFs itself); of an animation the first frame counts. Two things differ on
-purpose: 16-bit greyscale is scaled to 8 bits (``convert`` clips it to white), and
-images whose values have no defined range (32-bit integer or float) are refused.
+Pictures are read as people see them: upright, as EXIF data ask, and in the colours that
+a profile gives them, converted to sRGB. Otherwise colours follow the published PyTorch
+code, ``Image.open(path).convert("RGB")``: transparency is dropped, not composited, and
+of an animation the first frame counts. Two more things differ on purpose: 16-bit
+greyscale is scaled to 8 bits (``convert`` clips it to white), and images whose values
+have no defined range (32-bit integer or float) are refused.
 """
 
+import contextlib
+import dataclasses
 import io
 import os
 import struct
@@ -14,8 +17,9 @@ import zlib
 
 import numpy as np
 from etils import epath
-from PIL import Image
+from PIL import Image, ImageOps
 
+from cyclegan_jax.data import colour, formats
 from cyclegan_jax.errors import UserError
 
 MAX_BYTES = 256 * 2**20
@@ -23,7 +27,6 @@ MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 89_478_485
 """Largest image that is decoded, in pixels (Pillow's own warning threshold)."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow's decoders raise on broken bytes (found by flipping bytes of every
 # format); its UnidentifiedImageError is an OSError.
@@ -37,14 +40,46 @@ class UnreadableImage(UserError):
     """An image that is damaged, too large, or of a kind that has no 8-bit meaning."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """How the images of a domain are decoded; see `decode_image`.
+
+    Attributes:
+      channels: 1, 3 or 4.
+      as_stored: ignore EXIF orientation and colour profiles.
+
+    Raises:
+      UserError: images cannot have so many channels.
+    """
+
+    channels: int = 3
+    as_stored: bool = False
+
+    def __post_init__(self):
+        if self.channels not in _MODES:
+            raise UserError(f"images can have 1, 3 or 4 channels, not {self.channels}")
+
+    def __call__(self, source: bytes | str | os.PathLike, name: str) -> np.ndarray:
+        """Decodes an image; `name` is what error messages call it."""
+        return decode_image(
+            source, channels=self.channels, as_stored=self.as_stored, name=name
+        )
+
+
 def decode_image(
-    source: bytes | str | os.PathLike, *, channels: int = 3, name: str = ""
+    source: bytes | str | os.PathLike,
+    *,
+    channels: int = 3,
+    as_stored: bool = False,
+    name: str = "",
 ) -> np.ndarray:
     """Decodes one image.
 
     Args:
       source: the encoded bytes, or the path of a file (gs:// paths too).
       channels: 1 (ITU-R 601 luma), 3 (RGB) or 4 (RGBA).
+      as_stored: ignore EXIF orientation and colour profiles, as the published code
+        does (but Pillow turns TIFFs, and libheif HEICs, in any case).
       name: what error messages call the image; the path by default.
 
     Returns:
@@ -53,20 +88,29 @@ def decode_image(
     Raises:
       UnreadableImage: the image cannot be decoded, and why.
     """
+    data = b""
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "an image")
     try:
         data = source if isinstance(source, bytes) else read_file(source, name)
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(
                     f"image {name} has {image.width}x{image.height} pixels; at most "
                     f"{MAX_PIXELS} are decoded: shrink it first"
                 )
-            return _to_array(_eight_bit(image, name), channels)
+            profile = image.info.get("icc_profile")
+            image.load()
+            if not as_stored:
+                _turn_upright(image)
+            small = _eight_bit(image, name)
+            return _to_array(
+                small if as_stored else colour.to_srgb(small, profile), channels
+            )
     except _BROKEN as error:
         raise UnreadableImage(
-            f"image {name} cannot be decoded ({_reason(error)}): replace or remove it "
-            "(training can leave such images out: config.data.on_corrupt='skip')"
+            f"image {name} cannot be decoded ({_reason(error, data)}): replace or "
+            "remove it (training can leave such images out: "
+            "config.data.on_corrupt='skip')"
         ) from error
 
 
@@ -76,13 +120,6 @@ def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
         return image
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     return _to_array(Image.fromarray(squeezed), channels)
-
-
-def check_channels(channels: int) -> int:
-    """Returns `channels` if images can be decoded to it, else raises UserError."""
-    if channels not in _MODES:
-        raise UserError(f"images can have 1, 3 or 4 channels, not {channels}")
-    return channels
 
 
 def read_file(path: str | os.PathLike, name: str) -> bytes:
@@ -102,6 +139,45 @@ def read_file(path: str | os.PathLike, name: str) -> bytes:
             f"image {name} is a file of {size} bytes; at most {MAX_BYTES} are read"
         )
     return path.read_bytes()
+
+
+def traits(data: bytes) -> list[str]:
+    """Says what of an encoded image is not used as it is stored; reads its header.
+
+    Returns:
+      Some of `TRAITS`' keys; none if it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
+            return [trait for trait, has in TRAITS.items() if has(image)]
+    except _BROKEN:
+        return []
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(0x0112, 1)
+    except _BROKEN:  # Damaged EXIF data.
+        return 1
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+TRAITS = {
+    "animated": lambda image: getattr(image, "is_animated", False),
+    "turned": lambda image: _orientation(image) in range(2, 9),
+    "profile": lambda image: not colour.is_srgb(image.info.get("icc_profile") or b""),
+    "alpha": _has_alpha,
+    "16 bits": lambda image: image.mode.startswith("I"),
+}
+"""What can be special about an image -> whether an opened one is so."""
+
+
+def _turn_upright(image: Image.Image) -> None:
+    with contextlib.suppress(*_BROKEN):  # Damaged EXIF data: as it is stored.
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:
@@ -129,7 +205,9 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
     return array[..., None] if channels == 1 else array
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, data: bytes) -> str:
+    if missing := formats.unavailable_format(data):
+        return f"it is {formats.missing_decoder(missing)}"
     if isinstance(error, Image.UnidentifiedImageError):
-        return f"not one of {', '.join(_FORMATS)}"
+        return f"not one of {formats.FORMAT_TEXT}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -2,29 +2,69 @@
 
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
+from cyclegan_jax.data import decode
 from cyclegan_jax.data.dataset import SPLITS, Dataset
 from cyclegan_jax.data.sources import ImageSource
 
 
-def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:
-    """Reads every image once.
+class Contents(NamedTuple):
+    """What was read of a data set.
 
-    Returns:
-      Split -> {"images": how many, "sha256": of their names and bytes as stored}.
+    Attributes:
+      splits: split -> {"images": how many, "sha256": of their names and bytes as
+        stored, "contents": of their bytes alone, in their order}.
+      traits: `decode.TRAITS` -> how many images have them.
     """
-    return {split: _of_split(getattr(dataset, split)) for split in SPLITS}
+
+    splits: dict[str, dict[str, int | str]]
+    traits: Counter[str]
 
 
-def _of_split(source: ImageSource) -> dict[str, int | str]:
-    def digest(index):
-        return hashlib.sha256(source.content(index)).digest()
+def read(dataset: Dataset) -> Contents:
+    """Reads every image once."""
+    found = Contents({}, Counter())
+    for split in SPLITS:
+        source = getattr(dataset, split)
+        found.splits[split] = _of_split(source, found.traits)
+    return found
 
-    whole = hashlib.sha256()
+
+def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:
+    """Reads every image once; see `Contents.splits`."""
+    return read(dataset).splits
+
+
+def same_images(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two fingerprints of a split are of the same images in the same order.
+
+    Names count only where one of the two is from before `contents` was written.
+    """
+    if not one or not other:
+        return one == other
+    key = "contents" if "contents" in one and "contents" in other else "sha256"
+    return (one.get("images"), one.get(key)) == (other.get("images"), other.get(key))
+
+
+def _of_split(source: ImageSource, traits: Counter[str]) -> dict[str, int | str]:
+    def look(index: int) -> tuple[bytes, list[str]]:
+        content = source.content(index)
+        return hashlib.sha256(content).digest(), decode.traits(content)
+
+    named, contents = hashlib.sha256(), hashlib.sha256()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = pool.map(digest, range(len(source)))
-        for name, image in zip(source.names, digests, strict=True):
+        looks = pool.map(look, range(len(source)))
+        for name, (digest, special) in zip(source.names, looks, strict=True):
             encoded = os.fsencode(name)
-            whole.update(len(encoded).to_bytes(8, "big") + encoded + image)
-    return {"images": len(source), "sha256": whole.hexdigest()}
+            named.update(len(encoded).to_bytes(8, "big") + encoded + digest)
+            contents.update(digest)
+            traits.update(special)
+    return {
+        "images": len(source),
+        "sha256": named.hexdigest(),
+        "contents": contents.hexdigest(),
+    }

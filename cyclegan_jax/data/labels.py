@@ -1,13 +1,13 @@
 """Data sets whose domain B are label maps: colours become classes."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from cyclegan_jax.data import sources
 from cyclegan_jax.data.dataset import Dataset
-from cyclegan_jax.data.pairs import same_scenes
+from cyclegan_jax.data.pairs import by_name
 from cyclegan_jax.data.palettes import CITYSCAPES, LABEL_DISTANCE, Palette
 from cyclegan_jax.errors import UserError
 
@@ -31,40 +31,31 @@ def palette_of(name: str, path: str | os.PathLike) -> Palette | None:
 
 def read_as_labels(
     dataset: Dataset, palette: Palette, channels: Mapping[str, int]
-) -> dict[str, Any]:
-    """Returns the fields of a data set that change when B is read as label maps.
+) -> Dataset:
+    """Reads the images of B as label maps.
 
     Args:
-      dataset: its images of B in colour.
+      dataset: its images of B in colour; its test images are pairs, if there are any.
       palette: their colours.
       channels: split -> channels that its images are then converted to.
-
-    Raises:
-      UserError: the test split is not of pairs.
     """
-    if len(dataset.test_a) != len(dataset.test_b):
-        raise UserError(
-            f"{dataset.name} has {len(dataset.test_a)} test photos and "
-            f"{len(dataset.test_b)} test label maps; label maps need pairs"
-        )
-    # Cityscapes' own names differ by their endings; only their order pairs them.
-    if dataset.name != "cityscapes" and not same_scenes(dataset.test_a, dataset.test_b):
-        raise UserError(
-            f"the test images of A and B of {dataset.name} are not named in pairs, "
-            "such as 12_A.jpg and 12_B.png; label maps (config.data.palette) need that"
-        )
 
-    def class_maps(images):
+    def class_maps(images: sources.ImageSource) -> sources.ImageSource | None:
         read = functools.partial(palette.nearest, within=LABEL_DISTANCE)
         return sources.MappedSource(images, read) if len(images) else None
 
-    paired = same_scenes(dataset.train_a, dataset.train_b)
-    return {
-        "paired_train": paired,
-        "paired_test": bool(len(dataset.test_b)),
-        "palette": palette,
-        "test_class_maps": class_maps(dataset.test_b),
-        "train_class_maps": class_maps(dataset.train_b) if paired else None,
-        "train_b": sources.as_channels(dataset.train_b, channels["train_b"]),
-        "test_b": sources.as_channels(dataset.test_b, channels["test_b"]),
-    }
+    partners = dict(by_name(dataset.train_a.names, dataset.train_b.names))
+    if dataset.paired_train:
+        partners = {i: i for i in range(len(dataset.train_a))}
+    labels = None
+    if len(partners) == len(dataset.train_a):  # Else not all classes are known.
+        order = [partners[i] for i in range(len(partners))]
+        labels = class_maps(sources.SubsetSource(dataset.train_b, order))
+    return dataclasses.replace(
+        dataset,
+        palette=palette,
+        test_class_maps=class_maps(dataset.test_b) if dataset.paired_test else None,
+        train_class_maps=labels,
+        train_b=sources.as_channels(dataset.train_b, channels["train_b"]),
+        test_b=sources.as_channels(dataset.test_b, channels["test_b"]),
+    )

@@ -1,121 +1,129 @@
-"""Pairs of images: side by side in one file, or in two folders by their names."""
+"""Which images of two folders are pairs: by their names, never by chance."""
 
 import os
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
-import numpy as np
-from etils import epath
-
-from cyclegan_jax.data.archives import Archive
-from cyclegan_jax.data.sources import ImageSource, folder_source
+from cyclegan_jax.data.formats import printable
+from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
 
-
-class HalfSource:
-    """The left or the right half of each image of `source`.
-
-    Attributes:
-      names: those of `source`.
-    """
-
-    def __init__(self, source: ImageSource, half: int):
-        """Args: images side by side; 0 for the left one, 1 for the right one."""
-        self.names, self._source, self._half = source.names, source, half
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        image = self._source[index]
-        width = image.shape[1]
-        if width % 2:
-            raise UserError(
-                f"image {self.names[index]} is {width} pixels wide, which two images"
-                " side by side cannot share evenly"
-            )
-        start = self._half * (width // 2)
-        return image[:, start : start + width // 2]
+# Words that say which side of a pair a file is, not which pair: Cityscapes', the
+# CycleGAN authors', and those that people use.
+_SIDES = frozenset(
+    (
+        *("a", "b", "real", "fake", "input", "output", "in", "out", "target"),
+        *("source", "src", "photo", "photos", "image", "images", "img", "imgs", "rgb"),
+        *("label", "labels", "labelids", "trainids", "labelmap", "map", "maps"),
+        *("mask", "masks", "seg", "segmentation", "semantic", "gt", "groundtruth"),
+        *("leftimg8bit", "gtfine", "gtcoarse", "color", "colour", "colors"),
+        *("edge", "edges", "sketch", "sketches", "left", "right", "before", "after"),
+    )
+)
+_SEPARATORS = re.compile(r"[\s_.\-]+")
+_LETTER = re.compile(r"(?<=\d)[ab]$")
 
 
-def open_side_by_side(
-    path: str | os.PathLike, channels: Mapping[str, int]
-) -> dict[str, ImageSource]:
-    """Opens a folder or zip archive with train and, if it has tests, test or val.
+def by_name(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
+    """Finds the pairs of two lists of files: those of one name, but for their side.
 
-    As in the pix2pix authors' data sets, an image shows A on the left and B on the
-    right.
+    Upper and lower case, separators, the two ways to write accents, leading zeros, and
+    words such as ``_A`` and ``_B``, ``real_`` and ``fake_``, or ``_leftImg8bit`` and
+    ``_gtFine_color`` make no difference; nor do the folders that the files lie in,
+    unless only these tell files apart. Names that several files share pair nothing.
 
     Args:
-      path: the folder or archive.
-      channels: channels by split ("train_a", "train_b", "test_a", "test_b").
+      a: names of A's images, relative, with slashes.
+      b: those of B's.
 
     Returns:
-      The sources by split; without "test_a" and "test_b" if there are no tests.
+      (index in `a`, index in `b`) of each pair, in the order of `a`.
+    """
+    best: list[tuple[int, int]] = []
+    below = [_below_common(names) for names in (a, b)]
+    alone = [[PurePosixPath(name).name for name in names] for names in below]
+    for rewrite in (str, _without_side, _without_zeros):
+        for names in (below, alone):
+            found = _match(*([_rewrite(n, rewrite) for n in side] for side in names))
+            if len(found) == max(len(a), len(b)):
+                return found
+            best = max(best, found, key=len)
+    return best
+
+
+def match(a: ImageSource, b: ImageSource, *, order: bool) -> list[tuple[int, int]]:
+    """Pairs the images of two sources.
+
+    Args:
+      a: images of A.
+      b: images of B.
+      order: image i with image i, whatever their names.
+
+    Returns:
+      The indices of each pair. Some images may have no partner.
 
     Raises:
-      UserError: there is no such path, or no image in train.
+      UserError: the counts differ (by order), or less than half of the names say which
+        images are pairs.
     """
-    path = epath.Path(path).expanduser()
-    if not path.exists():
-        raise UserError(f"there is no {path} (config.data.path)")
-    archive = None if path.is_dir() else Archive(path)
-
-    def has(folder):
-        return archive.under(folder) if archive else (path / folder).is_dir()
-
-    def source(folder, split):
-        if archive:
-            return archive.source(folder, channels=channels[split])
-        return folder_source(path / folder, channels=channels[split], root=path)
-
-    if not has("train"):
+    if order:
+        if len(a) != len(b):
+            raise UserError(
+                f"config.data.pairs is order, but there are {len(a)} images of A and"
+                f" {len(b)} of B"
+            )
+        return [(i, i) for i in range(len(a))]
+    found = by_name(a.names, b.names)
+    if 2 * len(found) < min(len(a), len(b)) or not found:
+        names = printable(f"{a.names[0]} and {b.names[0]}")
         raise UserError(
-            f"{path} has no images in train; pairs side by side are expected in train,"
-            " and those to test in test or val"
+            f"the names do not say which images of A and B are pairs ({names}, ...):"
+            f" {len(found)} of {len(a)} and {len(b)} images are named alike. Give the"
+            " two images of a pair one name, or 12_A and 12_B, or set"
+            " config.data.pairs=order if their order is what pairs them"
         )
-    opened = {}
-    for split, folders in (("train", ("train",)), ("test", ("test", "val"))):
-        if folder := next(filter(has, folders), None):
-            for half, letter in enumerate("ab"):
-                both = source(folder, f"{split}_{letter}")
-                opened[f"{split}_{letter}"] = HalfSource(both, half)
-    return opened
-
-
-# What follows the name of a scene: the CycleGAN authors' endings, and Cityscapes'.
-_ENDINGS = (("_A", "_leftImg8bit"), ("_B", "_gtFine_color"))
+    return found
 
 
 def same_scenes(a: ImageSource, b: ImageSource) -> bool:
-    """Whether files are named in pairs, like 12_A.jpg and 12_B.jpg, or 12 and 12."""
-
-    def scenes(source: ImageSource, endings: tuple[str, ...]) -> list[str]:
-        found = []
-        for name in source.names:
-            stem = PurePosixPath(name).stem
-            ending = next(filter(stem.endswith, endings), "")
-            found.append(stem.removesuffix(ending))
-        return found
-
-    first, second = _ENDINGS
-    return scenes(a, first) == scenes(b, second)
+    """Whether image i of A and image i of B are pairs by their names, all of them."""
+    return by_name(a.names, b.names) == [(i, i) for i in range(max(len(a), len(b)))]
 
 
-def check_pairs(a: ImageSource, b: ImageSource) -> None:
-    """Checks that two folders hold pairs: files of the same names, or 1_A and 1_B.
+def _below_common(names: Sequence[str]) -> list[str]:
+    """Names without the folders that all of them lie in."""
+    folders = [os.path.dirname(name) for name in names]
+    common = os.path.commonpath(folders) if names and all(folders) else ""
+    return [name[len(common) :].lstrip("/") for name in names]
 
-    Raises:
-      UserError: they do not.
-    """
-    if len(a) != len(b):
-        raise UserError(
-            f"paired training needs as many images of A as of B, not {len(a)} and"
-            f" {len(b)}"
-        )
-    if not same_scenes(a, b):
-        raise UserError(
-            f"the names do not say which images of A and B are pairs ({a.names[0]} and"
-            f" {b.names[0]}, ...): give the two images of a pair one name, or put them"
-            " side by side into one image (config.data.dataset=side_by_side)"
-        )
+
+def _match(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
+    once_a, once_b = (
+        {k for k, n in Counter(keys).items() if n == 1} for keys in (a, b)
+    )
+    where = {key: j for j, key in enumerate(b) if key in once_b}
+    return [(i, where[key]) for i, key in enumerate(a) if key in once_a & where.keys()]
+
+
+def _rewrite(name: str, rewrite: Callable[[str], str]) -> str:
+    """Applies a function to each part of a path, the last one without its ending."""
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return "/".join(rewrite(part) for part in (*path.parts[:-1], path.stem))
+
+
+def _without_side(part: str) -> str:
+    words = [w for w in _SEPARATORS.split(part.casefold()) if w]
+    while len(words) > 1 and words[-1] in _SIDES:
+        words.pop()
+    while len(words) > 1 and words[0] in _SIDES:
+        words.pop(0)
+    if words:
+        words[-1] = _LETTER.sub("", words[-1])
+    return "_".join(words)
+
+
+def _without_zeros(part: str) -> str:
+    return re.sub(r"0*(\d+)", r"\1", _without_side(part))

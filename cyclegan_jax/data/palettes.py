@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
 
 VOID = 255
 """The index of pixels that belong to no class; they are not scored."""
@@ -65,7 +65,7 @@ class Palette:
         Raises:
             UserError: The file is missing, unreadable or no valid palette.
         """
-        path = pathlib.Path(path)
+        path = as_path(path)
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

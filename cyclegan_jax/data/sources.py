@@ -6,20 +6,20 @@ root, use forward slashes, and start with the split's folder:
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from etils import epath
 
 from cyclegan_jax.data import decode
+from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut
+from cyclegan_jax.data.listing import list_images
 from cyclegan_jax.errors import UserError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
-
-SUFFIX_TEXT = " ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+from cyclegan_jax.files import as_path
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Images with random access; `names[i]` names image i."""
 
@@ -40,6 +40,7 @@ class EncodedSource:
 
     Attributes:
       names: one name an image.
+      left_out: what lies beside the images and is not used.
     """
 
     def __init__(
@@ -47,28 +48,28 @@ class EncodedSource:
         names: Sequence[str],
         read: Callable[[int], bytes | os.PathLike],
         *,
-        channels: int,
+        decoder: Decoder,
         where: str,
+        left_out: LeftOut | None = None,
     ):
         """Wraps a function that returns image i's encoded bytes or its path.
 
         Args:
           names: one name an image.
           read: called with an index, from any thread.
-          channels: 1, 3 or 4; see `decode_image`.
+          decoder: how they are decoded.
           where: the folder or archive, for error messages.
+          left_out: what lies beside the images and is not used.
         """
         self.names = tuple(names)
         self._read, self._where = read, where
-        self._channels = decode.check_channels(channels)
+        self._decoder, self.left_out = decoder, left_out or LeftOut()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return decode.decode_image(
-            self._read(index), channels=self._channels, name=self._name(index)
-        )
+        return self._decoder(self._read(index), self._name(index))
 
     def content(self, index: int) -> bytes:
         """The encoded image."""
@@ -128,46 +129,34 @@ def as_channels(source: ImageSource, channels: int) -> ImageSource:
 def folder_source(
     folder: str | os.PathLike,
     *,
-    channels: int = 3,
+    decoder: Decoder = Decoder(),  # noqa: B008 (it is frozen)
     root: str | os.PathLike | None = None,
 ) -> EncodedSource:
     """All images under a folder, recursively, sorted by path (links are followed).
 
     Args:
       folder: a local folder or a gs:// one.
-      channels: 1, 3 or 4.
+      decoder: how they are decoded.
       root: the folder that names are relative to; by default `folder`'s parent.
 
     Raises:
       UserError: there is no such folder, or no image in it.
     """
-    folder = epath.Path(folder).expanduser()
-    root = epath.Path(root).expanduser() if root else folder.parent
+    folder = as_path(folder)
+    root = as_path(root) if root else folder.parent
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    names = sorted(_list_images(folder, f"{folder.relative_to(root).as_posix()}/"))
+    prefix = f"{folder.relative_to(root).as_posix()}/"
+    names, left_out = list_images(folder, prefix)
     if not names:
-        raise UserError(f"folder {folder} holds no image (looked for {SUFFIX_TEXT})")
+        others = f"; in it are {left_out.describe()}" if left_out else ""
+        raise UserError(
+            f"folder {folder} holds no image (looked for {FORMAT_TEXT}){others}"
+        )
     return EncodedSource(
-        names, lambda i: root / names[i], channels=channels, where=str(root)
+        names,
+        lambda i: root / names[i],
+        decoder=decoder,
+        where=str(root),
+        left_out=left_out,
     )
-
-
-def _list_images(
-    folder: epath.Path, prefix: str, above: tuple[str, ...] = ()
-) -> Iterator[str]:
-    here = os.path.realpath(folder)
-    if here in above:  # a link to a folder that it lies in
-        return
-    for entry in folder.iterdir():
-        if is_hidden(entry.name):
-            continue
-        if entry.suffix.lower() in IMAGE_SUFFIXES:
-            yield prefix + entry.name
-        elif entry.is_dir():
-            yield from _list_images(entry, f"{prefix}{entry.name}/", (*above, here))
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left out: .x, __MACOSX."""
-    return (name.startswith(".") and name != "..") or name == "__MACOSX"

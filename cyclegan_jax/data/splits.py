@@ -1,87 +1,157 @@
-"""Sets of images as they lie on disk: the four splits of a folder or an archive."""
+"""Where the training and test images of a set lie: the layouts that are understood."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
-from etils import epath
-
-from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.dataset import SPLITS
-from cyclegan_jax.data.sources import SUFFIX_TEXT, ImageSource, folder_source
+from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut
+from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.trees import Tree
 from cyclegan_jax.errors import UserError
 
-_LAYOUTS = {
-    "train_a": ("trainA", "train/A"),
-    "train_b": ("trainB", "train/B"),
-    "test_a": ("testA", "test/A"),
-    "test_b": ("testB", "test/B"),
+_WORDS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing", "val", "valid", "validation", "eval"),
 }
+_DEEPEST = 2  # Folders between the one that is named and the splits.
+
+Find = Callable[[Tree, str], dict[str, str]]
+"""(tree, base) -> split -> its folder, of the splits directly below `base`."""
 
 
-def open_folder(
-    root: str | os.PathLike, channels: Mapping[str, int]
-) -> dict[str, ImageSource]:
-    """Opens a folder with trainA, trainB and, if it has tests, testA and testB.
+class Opened(NamedTuple):
+    """The splits that were found, and what lies beside their images."""
 
-    ``train/A`` and so on are understood as well.
-
-    Args:
-      root: the folder.
-      channels: channels by split ("train_a", "train_b", "test_a", "test_b").
-
-    Returns:
-      The sources by split; without "test_a" and "test_b" if neither folder exists.
-
-    Raises:
-      UserError: a split's folder is missing or holds no image.
-    """
-    root = epath.Path(root).expanduser()
-    held = sorted(p.name for p in root.iterdir() if p.is_dir())
-    found = _find_splits(lambda folder: (root / folder).is_dir(), root, held)
-    return {
-        split: folder_source(root / folder, channels=channels[split], root=root)
-        for split, folder in found.items()
-    }
+    sources: dict[str, ImageSource]
+    left_out: LeftOut
 
 
-def open_archive(
-    path: str | os.PathLike, channels: Mapping[str, int]
-) -> dict[str, ImageSource]:
-    """Opens a zip archive laid out as `open_folder` says, and reads it in place.
+def open_splits(
+    tree: Tree, decoders: Mapping[str, Decoder], splits: Collection[str] = SPLITS
+) -> Opened:
+    """Opens trainA, trainB and, if it has tests, testA and testB.
+
+    ``train/A`` and ``A/train`` are understood as well, ``val`` and ``validation`` where
+    there is no ``test``, in upper or lower case, and all of them one or two folders
+    down.
 
     Args:
-      path: the archive.
-      channels: channels by split.
+      tree: a folder or an archive.
+      decoders: by split ("train_a", "train_b", "test_a", "test_b").
+      splits: those to open.
 
     Returns:
-      The sources by split, as from `open_folder`.
+      The sources by split. Tests may be missing.
 
     Raises:
-      UserError: not a zip archive, an unsafe entry, or a split is missing.
+      UserError: a training split that is to be opened is missing or holds no image, or
+        no split is there at all, or several folders hold some.
     """
-    archive = Archive(path)
-    held = sorted({n.split("/")[0] for n in archive.names if "/" in n})
-    found = _find_splits(archive.under, archive.path, held)
-    return {
-        split: archive.source(folder, channels=channels[split])
-        for split, folder in found.items()
-    }
 
+    def find(tree: Tree, base: str) -> dict[str, str]:
+        found = {s: _folder(tree, base, *s.split("_")) for s in SPLITS}
+        return {split: folder for split, folder in found.items() if folder}
 
-def _find_splits(
-    has_images: Callable[[str], object], root: os.PathLike, held: Sequence[str]
-) -> dict[str, str]:
-    """Maps each split that exists to its folder."""
-    folders = {
-        split: next((folder for folder in names if has_images(folder)), None)
-        for split, names in _LAYOUTS.items()
-    }
-    tests = folders["test_a"] or folders["test_b"]
-    needed = SPLITS if tests else SPLITS[:2]
-    if missing := [split for split in needed if not folders[split]]:
-        wanted = ", ".join(" or ".join(_LAYOUTS[split]) for split in missing)
+    base, folders = locate(tree, find)
+    needed = [s for s in splits if s.startswith("train")] or (
+        [] if folders else list(splits)
+    )
+    if missing := [split for split in needed if split not in folders]:
+        wanted = ", ".join(_described(split) for split in missing)
+        held = ", ".join(tree.folders(base)) or "none"
         raise UserError(
-            f"{root} has no images in {wanted} (looked for {SUFFIX_TEXT}); its "
-            f"folders are: {', '.join(held) or 'none'}"
+            f"{tree.where} has no images in {wanted} (looked for {FORMAT_TEXT}); its"
+            f" folders are: {held}. Any folders will do as config.data.train_a,"
+            " train_b, test_a and test_b"
         )
-    return {split: folder for split, folder in folders.items() if folder}
+    sources = {
+        split: tree.source(folders[split], decoders[split], base)
+        for split in splits
+        if split in folders
+    }
+    left_out = beside(tree, base, folders.values())
+    for source in sources.values():
+        left_out.merge(source.left_out)
+    return Opened(dict(sources), left_out)
+
+
+def locate(tree: Tree, find: Find) -> tuple[str, dict[str, str]]:
+    """Finds the folder that holds the splits: the top one, or one or two below it.
+
+    Returns:
+      That folder, "" for the top one, and what `find` found in it.
+
+    Raises:
+      UserError: several folders of one depth hold some.
+    """
+    level = [""]
+    for _ in range(_DEEPEST + 1):
+        fitting = {base: found for base in level if (found := find(tree, base))}
+        if len(fitting) > 1:
+            first = next(iter(fitting))
+            raise UserError(
+                f"{tree.where} holds several data sets, {', '.join(sorted(fitting))}:"
+                f" name one of them, such as config.data.path={tree.where}/{first}"
+            )
+        if fitting:
+            return next(iter(fitting.items()))
+        level = [_join(base, name) for base in level for name in _folders(tree, base)]
+    return "", {}
+
+
+def beside(tree: Tree, base: str, used: Collection[str]) -> LeftOut:
+    """Lists what lies beside the splits: other folders, and pictures in none."""
+    left_out = LeftOut()
+    parts = base.split("/") if base else []
+    here = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
+    within = {folder.rpartition("/")[0] for folder in used}
+    for folder in sorted(here | within):
+        for name in _folders(tree, folder):
+            path = _join(folder, name)
+            holds = any(u == path or u.startswith(f"{path}/") for u in used)
+            if not holds:
+                left_out.add("in no split", f"{path}/")
+        for name in tree.pictures(folder):
+            left_out.add("in no split", _join(folder, name))
+    return left_out
+
+
+def split_folder(tree: Tree, base: str, kind: str) -> str:
+    """The folder of "train" or "test" directly below `base`; "" if there is none."""
+    return _folder(tree, base, kind, "")
+
+
+def _folder(tree: Tree, base: str, kind: str, letter: str) -> str:
+    children = _folders(tree, base)
+    for word in _WORDS[kind]:
+        for child in children:
+            key = _key(child)
+            if key == word + letter:
+                return _join(base, child)
+            if letter and key in (word, letter):
+                rest = letter if key == word else word
+                for below in _folders(tree, _join(base, child)):
+                    if _key(below) == rest:
+                        return _join(base, f"{child}/{below}")
+    return ""
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.casefold() if c not in "_- .")
+
+
+def _folders(tree: Tree, base: str) -> list[str]:
+    with contextlib.suppress(UserError):  # One that may not be looked into.
+        return tree.folders(base)
+    return []
+
+
+def _join(base: str, name: str) -> str:
+    return f"{base}/{name}" if base else name
+
+
+def _described(split: str) -> str:
+    kind, letter = split.split("_")
+    return f"{kind}{letter.upper()} or {kind}/{letter.upper()}"

@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
 
-from cyclegan_jax import files
+from cyclegan_jax import data, files
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.accumulators import Batch
@@ -109,9 +110,15 @@ def open_test_split(
     config = run_folder.load_config(workdir)
     method = experiment.build_saved_method(config, workdir)
     preprocess = experiment.build_preprocess(config, method)
-    dataset = experiment.load_dataset(config, data_path)
+    splits = _needed(judges.get("references", ()))
+    dataset = experiment.load_dataset(config, data_path, splits)
     found = Judges.load(workdir=workdir, palette=dataset.palette, **judges)
     return TestSplit(dataset, preprocess, found)
+
+
+def _needed(references: Sequence[str]) -> tuple[str, ...]:
+    """The splits that an evaluation reads: training images for FID against them."""
+    return data.SPLITS if "train+test" in references else data.SPLITS[2:]
 
 
 class _Gallery:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ml_collections
@@ -24,31 +24,20 @@ from cyclegan_jax.torch_files.download import file_sha256
 DTYPES = ("float32", "bfloat16")
 
 
-def load_dataset(config: ml_collections.ConfigDict, path: str = "") -> data.Dataset:
-    """Opens the data set of a config; see `data.load_dataset` for the errors.
+def load_dataset(
+    config: ml_collections.ConfigDict,
+    path: str = "",
+    splits: Collection[str] = data.SPLITS,
+) -> data.Dataset:
+    """Opens the data set of a config; see `data.open_dataset` for the errors.
 
     Args:
       config: of a run.
       path: where the data lie, if not where the config says.
+      splits: those that are needed.
     """
-    d = config.data
-    splits = ("train_a", "train_b", "test_a", "test_b")
-    return data.load_dataset(
-        d.dataset,
-        path=path or d.path,
-        data_dir=d.data_dir,
-        folders={split: d[split] for split in splits if d[split]} or None,
-        channels_a=d.channels_a,
-        channels_b=d.channels_b,
-        paired=d.paired,
-        on_corrupt=d.on_corrupt,
-        max_images=d.max_images,
-        palette=d.palette,
-        streets_size=d.streets_size,
-        streets_train_count=d.streets_train,
-        streets_test_count=d.streets_test,
-        streets_seed=d.streets_seed,
-    )
+    settings = data.DataSettings.of(config.data, path)
+    return data.open_dataset(settings, splits=splits)
 
 
 def build_preprocess(

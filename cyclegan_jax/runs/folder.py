@@ -11,6 +11,7 @@ import ml_collections
 from etils import epath
 
 from cyclegan_jax import files
+from cyclegan_jax.data.fingerprint import same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, runtime
 
@@ -185,7 +186,7 @@ def _check_data(workdir, data):
     before = read_about(workdir).get("data")
     if not before or not data:
         return
-    changed = [split for split in data if before.get(split) != data[split]]
+    changed = [s for s in data if not same_images(before.get(s), data[s])]
     if changed:
         raise UserError(
             f"the images of {', '.join(changed)} are not those that the run in"

@@ -96,7 +96,7 @@ def _check_free(output, key_path):
 
 def _load_data(run, data_path):
     preprocess = experiment.build_preprocess(run.config, run.method)
-    dataset = experiment.load_dataset(run.config, data_path)
+    dataset = experiment.load_dataset(run.config, data_path, data.SPLITS[2:])
     return dataset, data.test_transform(preprocess)
 
 

@@ -5,7 +5,7 @@ import json
 import ml_collections
 from etils import epath
 
-from cyclegan_jax.data.fingerprint import fingerprint
+from cyclegan_jax.data.fingerprint import fingerprint, same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts, runtime
 from cyclegan_jax.runs import experiment
@@ -78,7 +78,7 @@ def _other_data(about, config):
     if not isinstance(then, dict) or not config.data.fingerprint:
         return []
     now = fingerprint(experiment.load_dataset(config))
-    changed = [split for split in now if then.get(split) != now[split]]
+    changed = [s for s in now if not same_images(then.get(s), now[s])]
     return [f"data.{split}: {then.get(split)} -> {now[split]}" for split in changed]
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from cyclegan_jax import files, images
 from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.formats import IMAGE_SUFFIXES, is_hidden
 from cyclegan_jax.data.preprocess import resize
-from cyclegan_jax.data.sources import IMAGE_SUFFIXES, is_hidden
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.runs import run as restore
@@ -22,7 +22,7 @@ from cyclegan_jax.translation import video
 from cyclegan_jax.translation.photos import Photo, open_photo
 from cyclegan_jax.translation.translator import Size, Translator
 
-_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
+_SUFFIXES = IMAGE_SUFFIXES
 _THUMBNAIL = 256  # Pixels: side of a picture in a sheet.
 _ROWS = 8  # Pictures in a sheet.
 

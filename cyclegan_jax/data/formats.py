@@ -1,0 +1,169 @@
+"""Which files are pictures, the same for training, evaluation and translation.
+
+A file's ending decides where it is known; where it is not, what Pillow makes of the
+first bytes does. Whatever is no picture has a reason, for `LeftOut`.
+"""
+
+import contextlib
+import mimetypes
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from PIL import Image
+
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "GIF": (".gif",),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    "HEIF": (".heic", ".heif", ".heics", ".heifs", ".hif"),
+}
+# Pillow takes many of these for TIFFs, and would read the small preview in them.
+_RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc"),
+    *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
+    *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+_SYSTEM_FILES = frozenset(
+    ("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r")
+)
+_SYSTEM_FOLDERS = frozenset(
+    (
+        *("__macosx", "@eadir", "#recycle", "@recycle", "#snapshot"),
+        *("$recycle.bin", "system volume information", "lost+found"),
+    )
+)
+
+SYSTEM = "hidden or of the system"
+RAW = "camera raw, which must be developed first"
+NO_PICTURE = "no picture"
+BROKEN_LINK = "a link to nothing"
+
+
+def _readable() -> tuple[str, ...]:
+    """The formats that this installation decodes, as Pillow calls them."""
+    with contextlib.suppress(ImportError):  # An optional package.
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _SUFFIXES if name in Image.OPEN)
+
+
+FORMATS = _readable()
+"""The formats that are decoded, as Pillow calls them."""
+IMAGE_SUFFIXES = tuple(suffix for name in FORMATS for suffix in _SUFFIXES[name])
+"""Their files' endings, in lower case."""
+FORMAT_TEXT = ", ".join(FORMATS)
+# About damaged metadata and the like, in Pillow's own words.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+_TYPES = mimetypes.MimeTypes(filenames=())  # Python's own, on every system.
+_UNAVAILABLE = {
+    suffix: name
+    for name, suffixes in _SUFFIXES.items()
+    for suffix in suffixes
+    if name not in FORMATS
+}
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name belongs to the system, not to people.
+
+    Such as ``.x``, ``Thumbs.db``, ``__MACOSX`` and ``@eaDir``, the thumbnails of NAS.
+    """
+    lower = name.lower()
+    return (
+        (name.startswith(".") and name not in (".", ".."))
+        or lower in _SYSTEM_FILES
+        or lower in _SYSTEM_FOLDERS
+        or lower.startswith("synofile_thumb")
+    )
+
+
+def reason_left_out(name: str, open_file: Callable[[], BinaryIO]) -> str:
+    """Says why a file is not used as a picture; "" if it is.
+
+    Args:
+      name: of the file, without its folder.
+      open_file: opens it for reading; called only where the ending says nothing.
+
+    Returns:
+      One of this module's reasons.
+    """
+    if is_hidden(name):
+        return SYSTEM
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return ""
+    if suffix in _UNAVAILABLE:
+        return missing_decoder(_UNAVAILABLE[suffix])
+    if suffix in _RAW_SUFFIXES:
+        return RAW
+    known = _TYPES.guess_type(f"_{suffix}")[0] or "application/octet-stream"
+    if not known.startswith("image/") and known != "application/octet-stream":
+        return NO_PICTURE  # A text or a video, say.
+    return "" if _is_picture(open_file) else NO_PICTURE
+
+
+def missing_decoder(format_name: str) -> str:
+    """Says what to install, to read a known format that this installation cannot."""
+    if format_name == "HEIF":
+        return "HEIC, which needs the package pillow-heif"
+    return f"{format_name}, which needs a newer Pillow"
+
+
+def unavailable_format(head: bytes) -> str:
+    """Returns the known format that these first bytes are of, if it cannot be read."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if brand in (b"avif", b"avis"):
+        name = "AVIF"
+    elif brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        name = "HEIF"
+    else:
+        return ""
+    return "" if name in FORMATS else name
+
+
+def _is_picture(open_file: Callable[[], BinaryIO]) -> bool:
+    try:
+        with open_file() as file, Image.open(file, formats=FORMATS):
+            return True
+    except Exception:  # Decoders raise anything on what is not theirs.
+        return False
+
+
+class LeftOut(dict[str, list[str]]):
+    """What of the input is not used: reason -> the names of the files or folders."""
+
+    def add(self, reason: str, name: str) -> None:
+        """Notes one file or folder."""
+        self.setdefault(reason, []).append(name)
+
+    def merge(self, other: "LeftOut") -> None:
+        """Notes all that another has noted."""
+        for reason, names in other.items():
+            self.setdefault(reason, []).extend(names)
+
+    def describe(self) -> str:
+        """One line: counts by reason, with the first names; "" if there is nothing."""
+        return "; ".join(
+            f"{len(names):,} {reason} ({_some(names)})"
+            for reason, names in sorted(self.items())
+        )
+
+
+def _some(names: Iterable[str], count: int = 3) -> str:
+    names = [printable(name) for name in names]
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be written; bytes that are not UTF-8 as \\xff."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

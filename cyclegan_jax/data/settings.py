@@ -1,0 +1,158 @@
+"""Which data set, where it lies, and how it is read."""
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from cyclegan_jax.data.dataset import SPLITS
+from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
+
+_LAYOUT = "trainA, trainB, testA and testB"
+_READ = ("folder", "side_by_side", "cityscapes")  # From `path`, always.
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Which data set, where it lies, and how it is read.
+
+    Attributes:
+      name: "streets" (built in), "folder" (your own images), "side_by_side" (your
+        own, or the pix2pix authors': pairs in one image), "cityscapes" (a folder or
+        archive laid out like the CycleGAN authors': A photos, B label maps) or
+        "cycle_gan/<config>" of TensorFlow Datasets, such as
+        "cycle_gan/horse2zebra".
+      path: A folder or zip archive with trainA, trainB, testA and testB; for
+        cycle_gan/* also a directory prepared by TFDS. A gs:// path may be given.
+      data_dir: Where TFDS data sets are looked for, and prepared.
+      folders: For "folder", instead of `path`: the folder of each split, by
+        "train_a", "train_b", "test_a" and "test_b".
+      channels_a: Channels that images of A are converted to: 1, 3 or 4.
+      channels_b: Those of B.
+      as_stored: Ignore EXIF orientation and colour profiles; see `decode_image`.
+      paired: Train on pairs: "streets" makes them, and the others must have them.
+      paired_test: The test images are pairs, whatever the training images are.
+      pairs: What pairs images: their names, or their order.
+      on_corrupt: What to do about an image that cannot be decoded: "stop" raises
+        when it is first read; "skip" decodes all images once, now, and leaves
+        such images out (of a pair both), with a warning that names them.
+      max_images: The most images of each split to use, the first ones; 0 is all.
+      palette: A file of class colours, see `Palette.from_file`: the images of B are
+        label maps in these colours, and files of A and B are pairs.
+      streets_size: Side of the images of "streets", in pixels.
+      streets_train_count: Training images of A, and of B, of "streets".
+      streets_test_count: Test pairs of "streets".
+      streets_seed: The scenes of "streets" depend on it alone.
+    """
+
+    name: str
+    path: str | os.PathLike = ""
+    data_dir: str | os.PathLike = "~/tensorflow_datasets"
+    folders: Mapping[str, str] | None = None
+    channels_a: int = 3
+    channels_b: int = 3
+    as_stored: bool = False
+    paired: bool = False
+    paired_test: bool = False
+    pairs: Literal["name", "order"] = "name"
+    on_corrupt: Literal["stop", "skip"] = "stop"
+    max_images: int = 0
+    palette: str | os.PathLike = ""
+    streets_size: int = 64
+    streets_train_count: int = 400
+    streets_test_count: int = 100
+    streets_seed: int = 0
+
+    def __post_init__(self):
+        for setting, known in (
+            ("on_corrupt", ("stop", "skip")),
+            ("pairs", ("name", "order")),
+        ):
+            if (value := getattr(self, setting)) not in known:
+                raise UserError(
+                    f"{setting} is {value!r}; it can be {' or '.join(known)}"
+                )
+        if self.max_images < 0:
+            raise UserError(f"max_images is {self.max_images}; 0 means all")
+        _check_location(self)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], path: str = "") -> "DataSettings":
+        """Takes the settings from a config.
+
+        Args:
+          config: its group `data`.
+          path: where the data lie now, if not where the config says. If that names
+            single folders, they are looked for below `path`, as far from each other as
+            they were; else `path` is what `config.data.path` would be.
+        """
+        folders = {split: config[split] for split in SPLITS if config[split]}
+        if path and folders:
+            folders = _moved(folders, path)
+        renamed = {
+            "streets_train_count": "streets_train",
+            "streets_test_count": "streets_test",
+        }
+        same = {field.name for field in dataclasses.fields(cls)} & set(config)
+        return cls(
+            config["dataset"],
+            **{name: config[name] for name in same - {"path"}},
+            **{name: config[old] for name, old in renamed.items()},
+            folders=folders,
+            path="" if folders else path or config["path"],
+        )
+
+    @property
+    def chosen_folders(self) -> dict[str, str]:
+        """The folders that are named one by one."""
+        return {s: folder for s, folder in (self.folders or {}).items() if folder}
+
+    def channels(self, split: str) -> int:
+        """How many channels images of a split are to have."""
+        return self.channels_a if split[-1] == "a" else self.channels_b
+
+    def decoders(self, in_colour: Collection[str] = ()) -> dict[str, Decoder]:
+        """How the images of each split are decoded; of some always in colour."""
+        return {
+            s: Decoder(3 if s in in_colour else self.channels(s), self.as_stored)
+            for s in SPLITS
+        }
+
+
+def _moved(folders: Mapping[str, str], path: str) -> dict[str, str]:
+    """Where folders are after the one that they all lie in has become `path`.
+
+    Nothing, if they are not there: then `path` is laid out in another way.
+    """
+    old = {s: os.path.abspath(as_path(folder)) for s, folder in folders.items()}
+    above = os.path.commonpath([os.path.dirname(folder) for folder in old.values()])
+    new = {s: as_path(path) / os.path.relpath(o, above) for s, o in old.items()}
+    return {s: str(folder) for s, folder in new.items() if folder.is_dir()}
+
+
+def _check_location(settings: DataSettings) -> None:
+    name, path, folders = settings.name, settings.path, settings.chosen_folders
+    if name not in ("streets", *_READ) and name[:10] != "cycle_gan/":
+        raise UserError(
+            f"there is no data set {name!r}; config.data.dataset can be streets, "
+            "folder, side_by_side, cityscapes or cycle_gan/<config>, such as "
+            "cycle_gan/horse2zebra"
+        )
+    if folders and (path or name != "folder"):
+        raise UserError(
+            "config.data.train_a, train_b, test_a and test_b are for "
+            "config.data.dataset=folder, and without config.data.path"
+        )
+    if path and name == "streets":
+        raise UserError(
+            f"config.data.path is {path}, but the data set streets is made, not read: "
+            "set config.data.dataset=folder"
+        )
+    if not path and not folders and name in _READ:
+        layout = "train and test" if name == "side_by_side" else _LAYOUT
+        raise UserError(
+            f"the data set {name} needs config.data.path, a folder or zip archive with "
+            f"{layout}"
+        )
