@@ -1,7 +1,10 @@
 """PyTorch's files: read as PyTorch wrote them, and nothing else is believed."""
 
+import argparse
+import collections
 import io
 import os
+import pathlib
 import pickle
 import random
 import struct
@@ -83,6 +86,131 @@ def test_all_that_pytorch_writes(tmp_path, new, protocol):
     for name, tensor in tensors.items():
         expected = tensor.detach().double().numpy()
         np.testing.assert_array_equal(read[name].astype(np.float64), expected)
+
+
+def forms(torch):
+    """What people save, as `torch.load(weights_only=True)` reads it."""
+    noted = torch.randn(2, 3)
+    noted.note = "mine"
+    parameter = torch.nn.Parameter(torch.randn(3))
+    parameter.tag = {"lr": 3}
+    whole = torch.arange(12.0)
+    adam = torch.optim.Adam([parameter], 1e-3)
+    parameter.grad = torch.ones(3)
+    adam.step()
+    return {
+        "attributes": {"a": noted, "b": parameter},
+        "nested": {"epoch": 3, "netG_A": {"w": noted}, "loss": [1.5, 2.5]},
+        "in lists": {"nets": [{"w": torch.ones(2)}, (torch.zeros(3),)]},
+        "optimizer": {"optimizer": adam.state_dict(), "betas": (0.5, 0.999)},
+        "keys": {0: torch.ones(1), None: torch.ones(2), 1.5: torch.ones(3), True: 1},
+        "key of a tuple": {("a", 1): torch.ones(1)},
+        "shared": {"a": whole[:6], "b": whole[3:].view(3, 3).t(), "c": whole[::2]},
+        "complex": {"c": torch.randn(3, dtype=torch.complex64)},
+        "conjugated": {"c": torch.randn(3, dtype=torch.complex64).conj()},
+        "negated": {"c": torch.randn(3, dtype=torch.complex64).conj().imag},
+        "unsigned": {"u": torch.arange(5).to(torch.uint16)},
+        "float8": {"f": torch.arange(4.0).to(torch.float8_e4m3fn)},
+        "set": {"s": {1, 2}, "w": torch.ones(1)},
+        "bytes": {"s": b"abc", "b": bytearray(b"x"), "w": torch.ones(1)},
+        "types": {"d": torch.float32, "e": torch.device("cpu"), "w": torch.ones(1)},
+        "size": {"s": torch.Size([2]), "c": 1j, "w": torch.ones(1)},
+        "sparse": {"s": torch.eye(3).to_sparse(), "w": torch.ones(1)},
+        "csr": {"s": torch.eye(3).to_sparse_csr(), "w": torch.ones(1)},
+        "quantized": {
+            "q": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+            "w": torch.ones(1),
+        },
+        "meta": {"m": torch.ones(3, device="meta"), "w": torch.ones(1)},
+        "counter": {"c": collections.Counter("aab"), "w": torch.ones(1)},
+        "unpacked": collections.OrderedDict(a=torch.ones(2), b=torch.zeros(())),
+    }
+
+
+FORMS = (
+    *("attributes", "nested", "in lists", "optimizer", "keys", "key of a tuple"),
+    *("shared", "complex", "conjugated", "negated", "unsigned", "float8", "set"),
+    *("bytes", "types", "size", "sparse", "csr", "quantized", "meta", "counter"),
+    "unpacked",
+)
+
+
+def tensors_of(torch, value, path=()):
+    """All plain tensors, by the keys that lead to them."""
+    if isinstance(value, torch.Tensor):
+        plain = value.layout == torch.strided and not value.is_quantized
+        return {path: value.detach()} if plain and value.device.type == "cpu" else {}
+    found = {}
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, child in pairs:
+            found |= tensors_of(torch, child, (*path, str(key)))
+    return found
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("name", FORMS)
+def test_what_torch_load_reads(tmp_path, name, new):
+    torch = pytest.importorskip("torch")
+    assert set(forms(torch)) == set(FORMS)
+    if not new and name in ("unsigned", "float8", "quantized"):
+        pytest.skip("the old format has no such numbers")
+    path = tmp_path / "a.pth"
+    torch.save(forms(torch)[name], path, _use_new_zipfile_serialization=new)
+    expected = tensors_of(torch, torch.load(path, weights_only=True))
+    read = torch_files.read_all(path)
+    arrays = {key: value for key, value in read.items() if hasattr(value, "dtype")}
+    assert list(arrays) == list(expected)
+    assert expected
+    for key, tensor in expected.items():
+        wide = torch.complex128 if tensor.is_complex() else torch.float64
+        theirs = tensor.resolve_conj().resolve_neg().to(wide).numpy()
+        np.testing.assert_array_equal(arrays[key].astype(theirs.dtype), theirs)
+
+
+class Settings:
+    """Of a class that nobody has but whoever saved it."""
+
+    def __init__(self):
+        self.lr, self.names = 0.1, ["a"]
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_other_objects_are_read_as_their_attributes(tmp_path, new):
+    """What weights_only refuses: settings, NumPy's numbers, whole networks."""
+    torch = pytest.importorskip("torch")
+    value = {
+        "opt": argparse.Namespace(lr=0.1, name="mine"),
+        "mine": Settings(),
+        "best": np.float64(3.5),
+        "losses": np.arange(3.0),
+        "folder": pathlib.PurePosixPath("a"),
+        "table": collections.defaultdict(list),
+        "net": torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)),
+    }
+    path = tmp_path / "a.pth"
+    torch.save(value, path, _use_new_zipfile_serialization=new)
+    read = torch_files.read_all(path)
+    assert read["opt", "lr"] == 0.1
+    assert read["mine", "lr"] == 0.1
+    weight = read["net", "_modules", "0", "_parameters", "weight"]
+    np.testing.assert_array_equal(weight, value["net"][0].weight.detach().numpy())
+    assert ("net", "_modules", "1", "_buffers", "running_var") in read
+
+
+def test_safetensors_of_all_types(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    kinds = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16")
+    kinds = (*kinds, "int8", "uint8", "bool", "uint16", "uint32", "uint64")
+    kinds = (*kinds, "float8_e4m3fn", "float8_e5m2", "complex64")
+    tensors = {n: torch.tensor([0, 1, 1]).to(getattr(torch, n)) for n in kinds}
+    save_file(tensors, tmp_path / "a.safetensors")
+    read = torch_files.read(tmp_path / "a.safetensors")
+    assert set(read) == set(tensors)
+    for value in read.values():
+        np.testing.assert_array_equal(value.astype(complex), [0, 1, 1])
 
 
 def test_pytorch_reads_what_we_write(tmp_path):
@@ -191,7 +319,22 @@ def call(module, name, *parts):
 
 NONE, GET = pickle.NONE, b"h\0h\1"
 LONG = pickle.EMPTY_LIST + b"q\0(" + NONE * 100_000 + b"e0"
+PAIRS = (
+    pickle.EMPTY_LIST
+    + b"q\0("
+    + ((pickle.EMPTY_LIST + b"(" + writing._string("a") + NONE + b"e") * 20_000 + b"e0")
+)
 DAMAGED = {
+    "copies of pairs": zipped(
+        b"\x80\x02"
+        + PAIRS
+        + b"ccollections\nOrderedDict\nq\1"
+        + b"h\1h\0\x85R" * 50_000
+        + b"."
+    ),
+    "objects in themselves": zipped(b"\x80\x02}q\0" + writing._string("a") + b"h\0s."),
+    "a call of an attribute": zipped(b"\x80\x02}" + call("builtins", "getattr") + b"."),
+    "deep lists": zipped(b"\x80\x02" + b"]q\0" + b"]h\0aq\0" * 50_000 + b"."),
     "copies of a list": zipped(
         b"\x80\x02" + LONG + b"ctorch\nSize\nq\1" + b"h\1h\0\x85R" * 20_000 + b"."
     ),

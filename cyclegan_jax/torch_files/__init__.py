@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -13,15 +14,14 @@ from etils import epath
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_files import reading, writing
-from cyclegan_jax.torch_files.tensors import SAFETENSORS_DTYPES, BadFile
+from cyclegan_jax.torch_files.tensors import SAFETENSORS_DTYPES, BadFile, Other
 
 
 def read(path: epath.PathLike) -> dict[str, np.ndarray]:
     """Reads a table of tensors (a `state_dict`) by name.
 
     Args:
-      path: `.pth` or `.pt` in the zip format or the one before PyTorch 1.6, or
-        `.safetensors`; the content decides, not the name.
+      path: see `read_all`.
 
     Returns:
       Read-only arrays by name, in the types of the file.
@@ -29,28 +29,48 @@ def read(path: epath.PathLike) -> dict[str, np.ndarray]:
     Raises:
       UserError: the file is missing, damaged, or holds anything else than tensors.
     """
+    table = {}
+    for keys, value in read_all(path).items():
+        if len(keys) > 1 or not isinstance(value, np.ndarray):
+            raise UserError(
+                f"{path} is not a file of weights: its entry {keys[0][:80]!r} is no"
+                " tensor; save the network's state_dict() alone."
+            )
+        table[keys[0]] = value
+    return table
+
+
+def read_all(path: epath.PathLike) -> dict[tuple[str, ...], Any]:
+    """Reads whatever is in a file, however deep.
+
+    Args:
+      path: what `torch.save` wrote, in the zip format or the one before PyTorch 1.6, or
+        `.safetensors`; the content decides, not the name.
+
+    Returns:
+      What is there, by the keys that lead to it and in the file's order: read-only
+      arrays for tensors, in the types of the file, and other values.
+
+    Raises:
+      UserError: the file is missing, damaged, or holds no tensors by name.
+    """
     path = epath.Path(path).expanduser()
     try:
         with path.open("rb") as file:
             start = file.read(64)
-        table = _reader(path, start)(path)
-        if type(table) is not dict or not table:
+        leaves = _reader(path, start)(path)
+        if () in leaves or not leaves:
             raise BadFile("it does not hold tensors by name (a state_dict)")
-        for name, value in table.items():
-            if not isinstance(value, np.ndarray):
-                raise BadFile(
-                    f"its entry {str(name)[:80]!r} is no tensor; save the network's"
-                    " state_dict() alone"
-                )
     except FileNotFoundError:
         raise UserError(f"there is no file {path}.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
     except BadFile as error:
         raise UserError(f"{path} is not a file of weights: {error}.") from error
-    for value in table.values():
-        value.flags.writeable = False
-    return table
+    for value in leaves.values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    return leaves
 
 
 def _reader(path, start):
@@ -68,9 +88,10 @@ def _read_safetensors(path):
     try:
         for name, entry in safetensors.deserialize(path.read_bytes()):
             if entry["dtype"] not in SAFETENSORS_DTYPES:
-                raise BadFile(f"it has numbers of the type {entry['dtype']}")
+                table[name,] = Other(f"a tensor of {entry['dtype']}")
+                continue
             dtype = SAFETENSORS_DTYPES[entry["dtype"]]
-            table[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+            table[name,] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
     except (safetensors.SafetensorError, ValueError, OverflowError) as error:
         raise BadFile(f"it is damaged ({str(error)[:120]})") from error
     return table

@@ -12,8 +12,10 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax.torch_files import unpickling
+from cyclegan_jax.torch_files.calls import Global, Record
 from cyclegan_jax.torch_files.tensors import DTYPES, BadFile, Storage, Tensor
 
+_DEEPEST = 64  # Containers in containers.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # The same, pickled.
 _ZIP_ERRORS = (
@@ -29,14 +31,14 @@ _ZIP_ERRORS = (
 )
 
 
-def read_zip(path: epath.Path) -> Any:
+def read_zip(path: epath.Path) -> dict[tuple[str, ...], Any]:
     """Reads the format of PyTorch 1.6 and later.
 
     Returns:
-      What was saved, with arrays (read-only) in place of tensors.
+      What was saved, by where it is: arrays (read-only) for tensors, and other values.
 
     Raises:
-      BadFile: it is damaged or holds something else than tensors.
+      BadFile: it is damaged or wants something executed.
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -85,14 +87,14 @@ def is_legacy(start: bytes) -> bool:
     return start.startswith(b"\x80") and _LEGACY_START in start
 
 
-def read_legacy(path: epath.Path) -> Any:
+def read_legacy(path: epath.Path) -> dict[tuple[str, ...], Any]:
     """Reads the format before PyTorch 1.6: pickles, then the numbers of each storage.
 
     Returns:
-      What was saved, with arrays (read-only) in place of tensors.
+      What was saved, by where it is: arrays (read-only) for tensors, and other values.
 
     Raises:
-      BadFile: it is damaged or holds something else than tensors.
+      BadFile: it is damaged or wants something executed.
     """
     data = path.read_bytes()
     stream = io.BytesIO(data)
@@ -103,6 +105,8 @@ def read_legacy(path: epath.Path) -> Any:
     used: dict[str, Storage] = {}
 
     def storage(reference):
+        if reference[:1] == ("module",):  # A class, with its source, of a whole model.
+            return reference[1]
         found = _storage(reference, with_views=True)
         used.setdefault(found.key, found)
         return found
@@ -140,32 +144,56 @@ def _storage(reference: tuple, *, with_views: bool = False) -> Storage:
     dtype = DTYPES.get(getattr(storage_type, "name", "").rpartition(".")[2])
     if (
         kind != "storage"
-        or type(storage_type) is not unpickling.Global
+        or type(storage_type) is not Global
         or type(key) is not str
         or type(count) is not int
         or count < 0
     ):
         raise BadFile("a tensor's description is damaged")
-    if dtype is None:
+    if dtype is None and (with_views or not storage_type.name.startswith("torch.")):
         raise BadFile(f"it has numbers of the type {storage_type.name[:80]}")
     first = 0
     if with_views and view and view[0] is not None:
         _, first, count = view[0]
         if not all(type(n) is int and n >= 0 for n in (first, count)):
             raise BadFile("a tensor's description is damaged")
-    return Storage(key, dtype, count, first)
+    return Storage(key, dtype, count, first, storage_type.name)
 
 
-def _resolve(value: Any, numbers: Callable[[Storage], np.ndarray]) -> Any:
-    """Puts arrays in place of the tensors of a table."""
-    if type(value) is not dict:
-        return value
+def _resolve(
+    value: Any, numbers: Callable[[Storage], np.ndarray]
+) -> dict[tuple[str, ...], Any]:
+    """Lists what a file holds by where it is, with arrays in place of the tensors."""
     loaded: dict[Storage, np.ndarray] = {}
-    table = {}
-    for key, tensor in value.items():
-        table[key] = tensor
+    leaves: dict[tuple[str, ...], Any] = {}
+    _add_leaves(value, (), leaves, set())
+    for path, tensor in leaves.items():
         if type(tensor) is Tensor:
             if tensor.storage not in loaded:
                 loaded[tensor.storage] = numbers(tensor.storage)
-            table[key] = tensor.view(loaded[tensor.storage])
-    return table
+            leaves[path] = tensor.view(loaded[tensor.storage])
+    return leaves
+
+
+def _add_leaves(value, path, leaves, seen):
+    """Each container once: a few bytes can hold one in itself, or in two others."""
+    if isinstance(value, Record):
+        state = value.state if type(value.state) is dict else {}
+        children = [*value.items.items(), *state.items()]
+    elif isinstance(value, dict):
+        children = list(value.items())
+    elif isinstance(value, list | tuple):  # Numbers in it, of losses say, do not count.
+        kinds = (dict, list, tuple, Record, Tensor)
+        children = [(i, x) for i, x in enumerate(value) if isinstance(x, kinds)]
+    else:
+        leaves[path] = value
+        return
+    if id(value) in seen or len(path) > _DEEPEST:
+        return
+    seen.add(id(value))
+    for key, child in children:
+        _add_leaves(child, (*path, _text(key)), leaves, seen)
+
+
+def _text(key):
+    return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)

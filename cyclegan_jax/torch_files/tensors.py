@@ -18,14 +18,40 @@ DTYPES = {
     "CharStorage": np.dtype("i1"),
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
+    "ComplexFloatStorage": np.dtype("<c8"),
+    "ComplexDoubleStorage": np.dtype("<c16"),
+    "UntypedStorage": np.dtype("u1"),
+}
+TORCH_DTYPES = {
+    **{f"torch.uint{n}": np.dtype(f"<u{n // 8}") for n in (16, 32, 64)},
+    "torch.float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "torch.float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
 }
 _MOST = 2**40  # Numbers in a tensor, and numbers that describe it.
-_NAMES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
-SAFETENSORS_DTYPES = dict(zip(_NAMES, DTYPES.values(), strict=True))
+_NAMES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL", "C64")
+SAFETENSORS_DTYPES = {
+    **dict(zip(_NAMES, DTYPES.values(), strict=False)),
+    **dict(
+        zip(("U16", "U32", "U64"), map(np.dtype, ("<u2", "<u4", "<u8")), strict=True)
+    ),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+}
 
 
 class BadFile(Exception):
     """What is wrong with a file: the second half of a sentence about it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    """Something that is no tensor of numbers.
+
+    Attributes:
+      what: such as "a sparse tensor".
+    """
+
+    what: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,28 +60,38 @@ class Storage:
 
     Attributes:
       key: its name in the file.
-      dtype: of its numbers.
+      dtype: of its numbers; None if NumPy has no such numbers.
       count: how many it has.
       first: where it starts in the numbers that the file keeps under that name.
+      kind: what PyTorch calls it.
     """
 
     key: str
-    dtype: np.dtype
+    dtype: np.dtype | None
     count: int
     first: int = 0
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A view of a storage: shape and strides in numbers, as PyTorch has them."""
+    """A view of a storage: shape and strides in numbers, as PyTorch has them.
+
+    With `neg` and `conj`, PyTorch has set aside that the numbers are to be negated or
+    conjugated.
+    """
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    neg: bool = False
+    conj: bool = False
 
     @classmethod
-    def checked(cls, storage: Any, offset: Any, shape: Any, strides: Any) -> "Tensor":
+    def checked(
+        cls, storage: Any, offset: Any, shape: Any, strides: Any, **flags: bool
+    ) -> "Tensor":
         """Makes a tensor from untrusted values.
 
         Raises:
@@ -76,7 +112,7 @@ class Tensor:
         last = offset + sum((n - 1) * stride for n, stride in steps)
         if count and (last >= storage.count or count > storage.count):
             raise BadFile("a tensor reaches beyond the numbers in the file")
-        return cls(storage, offset, tuple(shape), tuple(strides))
+        return cls(storage, offset, tuple(shape), tuple(strides), **flags)
 
     def view(self, numbers: np.ndarray) -> np.ndarray:
         """Returns the tensor as a read-only view of its storage's numbers."""
@@ -84,6 +120,8 @@ class Tensor:
             return np.zeros(self.shape, numbers.dtype)
         steps = zip(self.shape, self.strides, strict=True)
         strides = [stride * numbers.itemsize if n > 1 else 0 for n, stride in steps]
-        return np.lib.stride_tricks.as_strided(
+        view = np.lib.stride_tricks.as_strided(
             numbers[self.offset :], self.shape, strides, writeable=False
         )
+        view = np.conj(view) if self.conj else view
+        return -view if self.neg else view

@@ -1,77 +1,39 @@
 """Reads the pickled part of PyTorch's files without executing it.
 
 A pickle is a program for a stack machine that may import and call anything. This
-machine knows the few instructions that tables of tensors consist of, calls nothing but
-the functions below, and refuses everything else.
+machine knows the few instructions that PyTorch's files consist of, calls nothing but
+the functions in `calls.py`, and refuses to call anything else. Objects of other classes
+are kept as their attributes: nothing of the class is looked up.
+
+Why it is our own: Python's `pickle.Unpickler` in C, with a `find_class` that refuses,
+executes nothing either, but a file of a few bytes can make it allocate without limit
+(CPython issue 115952: an index of the memo, or the length of a string, is believed).
+Here every length is held against what the file has.
 """
 
 import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
-from cyclegan_jax.torch_files.tensors import BadFile, Storage, Tensor
+from cyclegan_jax.torch_files.calls import CALLS, Global, Record
+from cyclegan_jax.torch_files.tensors import BadFile, Other, Storage, Tensor
 
-_CONSTANTS = {
-    "NONE": None,
-    "NEWTRUE": True,
-    "NEWFALSE": False,
-    "EMPTY_TUPLE": (),
-}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
-_STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING")
+_STRINGS = (
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"),
+    *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+)
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_ITEMS = {"SETITEM": dict, "SETITEMS": dict, "APPEND": list, "APPENDS": list}
-_LONGEST_PICKLE = 2**20  # Bytes; a generator's is 20 kB.
-_LONGEST_NAME = 1000  # Characters; a tensor's has 50.
-
-
-class Global:
-    """The name of something that the pickle would import; never imported here.
-
-    Attributes:
-      name: such as "torch.FloatStorage".
-    """
-
-    def __init__(self, name: str):
-        """Wraps the name."""
-        self.name = name
-
-
-def _ordered_dict(pairs=()):
-    for pair in pairs:  # Python 2 wrote them here.
-        if (
-            type(pair) not in (list, tuple)
-            or len(pair) != 2
-            or type(pair[0]) is not str
-        ):
-            raise BadFile("it builds a dictionary in an unusual way")
-    return dict(pairs)
-
-
-def _tensor(storage, offset, size, stride, grad=False, hooks=None, metadata=None):
-    if metadata:
-        raise BadFile("it has a tensor with a sign or conjugation set aside")
-    return Tensor.checked(storage, offset, size, stride)
-
-
-def _parameter(tensor, grad=False, hooks=None):
-    return tensor
-
-
-def _size(sides):
-    if type(sides) is not tuple:
-        raise TypeError("a size that is no tuple")
-    return sides
-
-
-_CALLS: dict[str, Callable] = {
-    "collections.OrderedDict": _ordered_dict,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch.Size": _size,
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list}
+_ITEMS = {
+    **{"SETITEM": dict, "SETITEMS": dict},
+    **{"APPEND": list, "APPENDS": list, "ADDITEMS": list},
 }
+_MOST_INSTRUCTIONS = 2**20  # A generator has 3,000; a training's checkpoint 50,000.
+_LONGEST_NAME = 1000  # Characters; a tensor's has 50.
+_MOST_COPIED = 2**22  # Entries of lists, and characters, that calls may copy.
 
 
 def load(
@@ -84,15 +46,16 @@ def load(
       storage: makes a `Storage` from the tuple that refers to it.
 
     Returns:
-      Dictionaries, lists, tuples, numbers, strings and `Tensor`s.
+      Dictionaries, lists (also for sets), tuples, numbers, strings, `Tensor`s,
+      `Record`s of other objects, and `Global`s for functions and classes.
 
     Raises:
       BadFile: the pickle is damaged, or asks for anything else.
     """
-    machine, start = _Machine(storage), stream.tell()
+    machine = _Machine(storage)
     try:
-        for opcode, argument, position in pickletools.genops(stream):
-            if position - start > _LONGEST_PICKLE:
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if number > _MOST_INSTRUCTIONS:
                 raise BadFile("its list of tensors is too long to be one")
             if opcode.name == "STOP":
                 return machine.pop()
@@ -102,20 +65,26 @@ def load(
     raise BadFile("its list of tensors is cut off")
 
 
-def _global(name):
-    if len(name) > _LONGEST_NAME:
+def _global(module, attribute):
+    if max(len(module), len(attribute)) > _LONGEST_NAME:
         raise BadFile("it wants to run something with an endless name")
-    module, _, attribute = name.partition(" ")
-    name = f"{module}.{attribute}"
-    is_storage = module in ("torch", "torch.cuda") and attribute.endswith("Storage")
-    if name not in _CALLS and not is_storage:
-        hint = ""
-        if module.startswith(("torch.nn", "models", "networks", "__torch__")):
-            hint = "; save the network's state_dict() instead"
-        raise BadFile(
-            f"it wants to run {name[:80]!r}, which no file of weights needs{hint}"
-        )
-    return Global(name)
+    module = "builtins" if module == "__builtin__" else module  # Python 2's name.
+    return Global(f"{module:s}.{attribute:s}")
+
+
+def _check_key(key):
+    """Others may take for ever to hash, or to write out."""
+    parts = key if type(key) is tuple else (key,)
+    for part in parts[:8]:
+        if type(part) in (str, bytes) and len(part) <= _LONGEST_NAME:
+            continue
+        if type(part) is int and abs(part) < 2**64:
+            continue
+        if part is None or type(part) in (bool, float, Global):
+            continue
+        raise BadFile("it has entries without a name of reasonable length")
+    if len(parts) > 8:
+        raise BadFile("it has entries without a name of reasonable length")
 
 
 class _Machine:
@@ -124,6 +93,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # What was on the stack before each mark.
         self._memo: dict[int, Any] = {}
+        self._copied = 0
 
     def pop(self) -> Any:
         return self._stack.pop()
@@ -143,8 +113,8 @@ class _Machine:
         elif name == "MARK":
             self._below.append(stack)
             self._stack = []
-        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
         elif name == "TUPLE":
             values = self._pop_to_mark()
             self._stack.append(tuple(values))
@@ -168,39 +138,57 @@ class _Machine:
         else:
             values = self._pop_to_mark() if several else [self.pop(), self.pop()][::-1]
         container = self._stack[-1]
+        if type(container) is Record:  # Of a class that is made of dict or list.
+            container = container.items if _ITEMS[name] is dict else []
         if type(container) is not _ITEMS[name]:
             raise TypeError("items for something that holds none")
         if isinstance(container, list):
             container.extend(values)
             return
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if type(key) is not str or len(key) > _LONGEST_NAME:
-                # Others may take for ever to hash.
-                raise BadFile("it has entries without a name of reasonable length")
+            _check_key(key)
             container[key] = value
 
     def _execute_call(self, name, argument):
         stack = self._stack
         if name == "GLOBAL":
-            stack.append(_global(argument))
+            module, _, attribute = argument.partition(" ")
+            stack.append(_global(module, attribute))
         elif name == "STACK_GLOBAL":
             attribute, module = self.pop(), self.pop()
-            if max(len(module), len(attribute)) > _LONGEST_NAME:
-                raise ValueError("an endless name")
-            stack.append(_global(f"{module:s} {attribute:s}"))
+            stack.append(_global(module, attribute))
         elif name == "REDUCE":
             args, function = self.pop(), self.pop()
-            if type(args) is not tuple or len(args) > 8 or type(function) is not Global:
-                raise TypeError("a call of something that is no function")
-            stack.append(_CALLS[function.name](*args))
+            stack.append(self._call(function, args))
+        elif name == "NEWOBJ":
+            args, cls = self.pop(), self.pop()
+            if type(args) is not tuple or type(cls) is not Global:
+                raise TypeError("an object of something that is no class")
+            stack.append(self._call(cls, args) if cls.name in CALLS else Record(cls))
         elif name == "BINPERSID":
             reference = self.pop()
             if self._storage is None or type(reference) is not tuple:
                 raise ValueError("a storage where none can be")
             stack.append(self._storage(reference))
         elif name == "BUILD":
-            self.pop()  # The attributes of a dictionary: versions of its modules.
-            if type(stack[-1]) is not dict:
+            state = self.pop()
+            if type(stack[-1]) is Record:
+                stack[-1].state = state
+            elif type(stack[-1]) not in (dict, Tensor, Other):  # Versions, and notes.
                 raise TypeError("attributes for something that has none")
         else:
             raise BadFile(f"it holds the instruction {name}, which no weights need")
+
+    def _call(self, function, args):
+        if type(args) is not tuple or len(args) > 10 or type(function) is not Global:
+            raise TypeError("a call of something that is no function")
+        if function.name not in CALLS:
+            raise BadFile(
+                f"it wants to run {function.name[:80]!r}, which no file of weights"
+                " needs; save the network's state_dict() alone"
+            )
+        # A few bytes may ask for one more copy of a long list.
+        self._copied += sum(len(arg) for arg in args if isinstance(arg, Sized))
+        if self._copied > _MOST_COPIED:
+            raise BadFile("it copies more than a file of weights needs to")
+        return CALLS[function.name](*args)
