@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import runtime
 
 AXIS = "batch"
 
@@ -35,8 +36,10 @@ class Devices:
         """Divides a global batch of `batch_size` images evenly over all devices.
 
         Raises:
-          UserError: the batch cannot be divided evenly.
+          UserError: the batch cannot be divided evenly, or the devices' compiler is
+            known to crash.
         """
+        runtime.check_compiler(jax.local_devices()[0].device_kind)
         self.count = jax.device_count()
         if batch_size < 1 or batch_size % self.count:
             raise UserError(
@@ -182,6 +185,7 @@ class Spread:
           all_processes: use the devices of all processes, which must then make the
             same calls with the same batches; otherwise only this one's.
         """
+        runtime.check_compiler(jax.local_devices()[0].device_kind)
         devices = _all_devices() if all_processes else np.array(jax.local_devices())
         mesh = Mesh(devices, (AXIS,))
         self.count = devices.size

@@ -29,8 +29,11 @@ _BFLOAT16_LIBRARY = "reduce,individual_dot"
 # Where there is only a CPU: XLA:CPU takes down the barriers of `remat` before it merges
 # equal operations, so that what is to be computed again is kept instead.
 _CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+V6E = "TPU v6 lite"  # JAX's name of the chip.
+LIBTPU = "libtpu>=0.0.43.2,<0.1"  # As in pyproject.toml.
 _KEEP_DAYS = 60
 _library_is_ours = False
+_given_flags: str | None = None  # XLA_FLAGS before `configure`.
 
 
 def configure(cache: str | None = None) -> None:
@@ -40,8 +43,9 @@ def configure(cache: str | None = None) -> None:
       cache: folder where compiled programs are kept between runs, `~` allowed; None or
         "" for none. JAX's own JAX_COMPILATION_CACHE_DIR comes first.
     """
-    global _library_is_ours
+    global _library_is_ours, _given_flags
     flags = os.environ.get("XLA_FLAGS", "")
+    _given_flags = flags
     _library_is_ours = _YNNPACK not in flags
     options = _XLA_OPTIONS if _has_accelerator() else _XLA_OPTIONS | _CPU_OPTIONS
     for name, value in options.items():
@@ -67,6 +71,43 @@ def compute_in(dtype: str) -> None:
         flags = os.environ["XLA_FLAGS"].split()
         flags = [f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" if f == ours else f for f in flags]
         os.environ["XLA_FLAGS"] = " ".join(flags)
+
+
+def environment_elsewhere() -> dict[str, str]:
+    """Returns the environment for a child that compiles for another platform.
+
+    The options that this module adds are for CPUs; every compiler in a process reads
+    XLA_FLAGS, and libtpu does not get on without what they turn off.
+    """
+    environment = dict(os.environ)
+    if _given_flags is not None:
+        environment["XLA_FLAGS"] = _given_flags
+    return environment
+
+
+def libtpu_version() -> str | None:
+    """Of the installed compiler for TPUs; None if there is none."""
+    try:
+        return metadata.version("libtpu")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_compiler(device_kind: str) -> None:
+    """Refuses a device whose installed compiler crashes on generators with a norm.
+
+    Args:
+      device_kind: as JAX names it.
+
+    Raises:
+      UserError: it does.
+    """
+    version = libtpu_version() or ""
+    if device_kind == V6E and version.startswith("0.0.42"):
+        raise UserError(
+            f"libtpu {version} crashes when it compiles these networks for {V6E}"
+            f' (v6e); install another version: pip install "{LIBTPU}".'
+        )
 
 
 def _has_matrix_unit():

@@ -1,19 +1,18 @@
 r"""Says what training would need and how fast it could be, on devices one may not have.
 
 python -m cyclegan_jax.plan --config=configs/horse2zebra.py \
-    --topology=v5e:16x16 --per_device_batch=1,2,4,8
+    --topology=v6e:16x16 --per_device_batch=1,2,4,8
 
-Compiles the training's own step for a slice of Cloud TPUs, which takes minutes a
-setting but no TPU, or for this machine's devices (--topology=cpu or gpu). Costs are
-remembered in ~/.cache/cyclegan_jax/plan.
+Compiles the training's own step for a slice of Cloud TPUs or for NVIDIA's cards
+(--topology=h100 or h100:8), which takes minutes a setting but no such device, or for
+this machine's (--topology=cpu or gpu). Costs are remembered in
+~/.cache/cyclegan_jax/plan.
 """
 
 import argparse
-import platform
 
 from cyclegan_jax import arguments, cli
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import runtime
 
 
 def parser() -> arguments.Parser:
@@ -24,7 +23,8 @@ def parser() -> arguments.Parser:
     add(
         "--topology",
         required=True,
-        help="a TPU slice, such as v5e:16x16; or cpu or gpu: what is here",
+        help="a TPU slice, such as v6e:16x16; NVIDIA's cards, such as h100 or h100:8;"
+        " or cpu or gpu: what is here",
     )
     add(
         "--per_device_batch",
@@ -43,40 +43,31 @@ def parser() -> arguments.Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Plans the settings that the flags describe."""
-    runtime.compute_in(values.config.compute_dtype)
-    import jax  # After the flags: these take seconds.
-
-    from cyclegan_jax.plan import chips, program, tables
+    from cyclegan_jax.plan import tables, targets
 
     batches = _parse_batches(values.per_device_batch)
-    name = values.topology
-    if name in ("cpu", "gpu"):
-        where, devices = None, program.local_devices(name)
-        target = f"{len(devices)} {devices[0].device_kind} on {platform.node()}"
-        memory = usable = program.local_memory(devices)
-    else:
-        where = chips.Slice.parse(name)
-        jax.config.update("jax_platforms", "cpu")  # Leaves a TPU that is here alone.
-        target, devices = where.name, program.slice_devices(where)
-        memory, usable = where.chip.memory, where.chip.usable
-
+    where = targets.parse(values.topology)
     settings = []
     for remat in {"both": (False, True), "off": (False,), "on": (True,)}[values.remat]:
         for batch in batches:
-            config = values.config.copy_and_resolve_references()
-            config.remat = remat
-            settings.append(_plan(config, batch, devices, target, values.cache))
+            target, setting = _plan(values, batch, remat)
+            settings.append(setting)
+    memory, usable = target["memory"], target["usable"]
     print(
-        f"\nEach of {len(devices)} devices ({target}), {memory / 2**30:.4g} GiB of"
-        f" memory, {usable / 2**30:.4g} for a program; one step:\n"
+        f"\nEach of {target['count']} devices ({target['title']}),"
+        f" {memory / 2**30:.4g} GiB of memory, {usable / 2**30:.4g} for a program; one"
+        " step:\n"
     )
     print(tables.counts(settings, memory, usable) + "\n")
     for remat in sorted({setting.remat for setting in settings}):
         _print_largest([s for s in settings if s.remat == remat], usable, remat)
+    for setting in settings:
+        if setting.cost.fits:
+            _print_units(setting, where)
     if where:
         _print_times(settings, where)
     else:
-        print("\nNo times: there are no published speeds of this device in chips.py.")
+        print("\nNo times: no published speeds of this device are known here.")
     return 0
 
 
@@ -93,14 +84,15 @@ def _parse_batches(text):
     return batches
 
 
-def _plan(config, batch, devices, target, cache):
-    from cyclegan_jax.plan import cost, program, tables
+def _plan(values, batch, remat):
+    from cyclegan_jax.plan import child, cost, tables
 
-    remat = ", remat" if config.remat else ""
-    print(f"Compiling for batch {batch}{remat} ...", flush=True)
-    lowered = program.lower(config, devices, batch)
-    found = cost.cached(lowered, target, config.accumulate, cache or None)
-    return tables.Setting(batch, config.remat, found)
+    config = values.config.copy_and_resolve_references()
+    config.remat = remat
+    print(f"Compiling for {tables.name(batch, remat)} ...", flush=True)
+    answer = child.compile_setting(config, values.topology, batch, values.cache)
+    measured = cost.Cost(**answer["cost"])
+    return answer, tables.Setting(batch, remat, measured, config.compute_dtype)
 
 
 def _print_largest(settings, usable, remat):
@@ -111,14 +103,27 @@ def _print_largest(settings, usable, remat):
     print(f"Largest batch that fits, with{'' if remat else 'out'} remat: {shown}")
 
 
+def _print_units(setting, where):
+    from cyclegan_jax.plan import cards, tables
+
+    title = tables.name(setting.per_device, setting.remat)
+    if setting.cost.cycles:
+        clock = where.clock if where else None
+        print(f"\n{title}: {tables.estimate(setting.cost, clock)}\n")
+        print(tables.dearest(setting.cost))
+    if isinstance(where, cards.Cards):
+        print(f"\n{title}: main memory by kind of kernel; windows of convolutions:\n")
+        print(tables.kinds(setting.cost))
+
+
 def _print_times(settings, where):
     from cyclegan_jax.plan import tables
 
-    print("\nLeast times, at the chip's published speeds (roofline):\n")
+    print("\nLeast times, at published speeds (roofline):\n")
     print(tables.times(settings, where))
     print(
         "\nWeak scaling: images/s at most, with averaging after the rest (and relative"
-        "\nto chips on their own); derived from the step above, whatever the slice:\n"
+        "\nto devices by themselves); derived from the step above, for any number:\n"
     )
     print(tables.scaling(settings, where))
 

@@ -1,10 +1,13 @@
 """What TPU chips can do, as published by Google, and how slices connect them.
 
-Memory, its bandwidth and the bfloat16 peak are from the pages v4, v5e, v5p and v6e of
-https://docs.cloud.google.com/tpu/docs; the bandwidth of a link between two chips, and
-where slices wrap around, from https://jax-ml.github.io/scaling-book/tpus ("TPU specs").
-All read in November 2026. What a program may use of the memory is what the compiler of
-libtpu 0.0.42 names when it refuses one that needs more.
+Memory, its bandwidth and the bfloat16 peak are from the pages v4, v5e, v5p, v6e and
+tpu7x of https://docs.cloud.google.com/tpu/docs; the bandwidth of a link between two
+chips, and where slices wrap around, from https://jax-ml.github.io/scaling-book/tpus
+("TPU specs"), TPU7x's link from the bandwidth of a chip's six. All read in November
+2026. What a program may use of the memory is what the compiler of libtpu 0.0.52 names
+when it refuses one that needs more. The clock is that of the peak: 128x128 products of
+each of v4's and v5p's eight matrix units and v5e's four, 256x256 of v6e's four; of
+TPU7x none is published.
 """
 
 import dataclasses
@@ -24,31 +27,55 @@ class Chip:
 
     Attributes:
       name: as in `v5e:4x4`.
+      accelerator: what Google calls the smallest host of them.
       peak: bfloat16 operations a second. XLA multiplies float32 on these units too,
         rounded to bfloat16, unless `jax_default_matmul_precision` says otherwise.
       memory: of one chip, in bytes.
-      usable: bytes of it that a program may use.
+      usable: bytes of it that programs may use.
       bandwidth: of that memory, in bytes a second.
       link: bytes a second that a chip sends over one link.
       slices: common shapes, from one host (or chip) to 256 chips.
+      clock: cycles a second, if known.
+      devices: that JAX sees in a chip, each with its share of all of the above.
     """
 
     name: str
+    accelerator: str
     peak: float
     memory: float
     usable: float
     bandwidth: float
     link: float
     slices: tuple[str, ...]
+    clock: float | None
+    devices: int = 1
 
 
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", 275e12, 32 * GIB, 30.75 * GIB, 1200e9, 45e9, _CUBE),
-        Chip("v5e", 197e12, 16 * GIB, 15.75 * GIB, 819e9, 45e9, _PLANE),
-        Chip("v5p", 459e12, 95 * GIB, 95.74 * GIB, 2765e9, 90e9, _CUBE),
-        Chip("v6e", 918e12, 32 * GIB, 31.25 * GIB, 1638e9, 90e9, _PLANE),
+        Chip(
+            *("v4", "v4-8", 275e12, 32 * GIB, 30.75 * GIB, 1200e9, 45e9, _CUBE),
+            clock=1.05e9,
+        ),
+        Chip(
+            *("v5e", "v5litepod-4", 197e12, 16 * GIB, 15.75 * GIB, 819e9, 45e9, _PLANE),
+            clock=1.5e9,
+        ),
+        Chip(
+            *("v5p", "v5p-8", 459e12, 95 * GIB, 95.73 * GIB, 2765e9, 90e9, _CUBE),
+            clock=1.75e9,
+        ),
+        Chip(
+            *("v6e", "v6e-4", 918e12, 32 * GIB, 31.24 * GIB, 1638e9, 90e9, _PLANE),
+            clock=1.75e9,
+        ),
+        Chip(
+            *("tpu7x", "tpu7x-8", 2307e12, 192 * GIB, 2 * 94.74 * GIB, 7380e9, 100e9),
+            slices=_CUBE,
+            clock=None,
+            devices=2,
+        ),
     )
 }
 
@@ -66,19 +93,15 @@ class Slice:
     shape: tuple[int, ...]
 
     @classmethod
-    def parse(cls, name: str) -> "Slice":
-        """Reads a name such as v5e:4x4.
-
-        Raises:
-          UserError: there is no such kind, or it has no such shapes.
-        """
+    def parse(cls, name: str) -> "Slice | None":
+        """Reads a name such as v5e:4x4; None if there is no such slice."""
         kind, _, shape = name.partition(":")
         chip = CHIPS.get(kind)
         if not chip or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
-            raise unknown(name)
+            return None
         sizes = tuple(int(size) for size in shape.split("x"))
         if len(sizes) != chip.slices[0].count("x") + 1:
-            raise unknown(name)
+            return None
         return cls(chip, sizes)
 
     @property
@@ -87,16 +110,51 @@ class Slice:
         return f"{self.chip.name}:{'x'.join(map(str, self.shape))}"
 
     @property
-    def count(self) -> int:
+    def nodes(self) -> int:
         """The number of chips."""
         return math.prod(self.shape)
+
+    @property
+    def count(self) -> int:
+        """The number of devices."""
+        return self.nodes * self.chip.devices
+
+    @property
+    def memory(self) -> float:
+        """Of a device, in bytes."""
+        return self.chip.memory / self.chip.devices
+
+    @property
+    def usable(self) -> float:
+        """Bytes that a program may use on a device."""
+        return self.chip.usable / self.chip.devices
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a second of a device's memory."""
+        return self.chip.bandwidth / self.chip.devices
+
+    @property
+    def clock(self) -> float | None:
+        """Cycles a second, if known."""
+        return self.chip.clock
+
+    def peak(self, dtype: str) -> float:
+        """Operations a second of a device; the same for all types, see `Chip`."""
+        del dtype
+        return self.chip.peak / self.chip.devices
+
+    @property
+    def link(self) -> float:
+        """Bytes a second that a chip sends over one link."""
+        return self.chip.link
 
     @property
     def links(self) -> int:
         """Links to other chips of the slice that every chip has at least.
 
-        Slices of 4x4x4 cubes (v4, v5p), and directions that are 16 long (v5e, v6e),
-        wrap around; elsewhere the corners have one link in each direction.
+        Slices of 4x4x4 cubes (v4, v5p, TPU7x), and directions that are 16 long (v5e,
+        v6e), wrap around; elsewhere the corners have one link in each direction.
         """
         if len(self.shape) == 3:
             wrapped = [all(size % 4 == 0 for size in self.shape)] * 3
@@ -108,13 +166,14 @@ class Slice:
             if size > 1
         )
 
+    def family(self) -> list["Slice"]:
+        """The common slices of such chips."""
+        return [Slice.parse(f"{self.chip.name}:{shape}") for shape in self.chip.slices]
 
-def unknown(name: str) -> UserError:
-    """Returns the error for a topology that there is not."""
-    known = "; ".join(
-        f"{chip.name}:{', '.join(chip.slices)}" for chip in CHIPS.values()
-    )
+
+def refused(name: str) -> UserError:
+    """Returns the error for a shape that libtpu does not know."""
     return UserError(
-        f"unknown topology {name!r}; there is cpu, gpu, and slices of TPUs,"
-        f" such as {known}."
+        f"libtpu knows no slice {name!r}; common ones are"
+        f" {', '.join(s.name for s in Slice.parse(name).family())}."
     )

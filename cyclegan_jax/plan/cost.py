@@ -1,6 +1,6 @@
 """What a compiled step costs each device; measured once, then remembered.
 
-Compiling for a TPU takes minutes, so costs are kept in a folder of the user's. A file's
+Compiling takes minutes, so costs are kept in a folder of the user's. A file's
 name is a digest of all that they depend on: the program itself (so any change of the
 config or of this library that changes the step), where it is to run, and versions and
 flags of the compiler.
@@ -18,12 +18,14 @@ from typing import Any
 import jax
 from absl import logging
 from etils import epath
+from jaxlib import xla_client
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.plan import hlo, traffic
+from cyclegan_jax.plan import hlo, sources, traffic, units
 
-_FORMAT = 1  # To be raised when what a file says changes its meaning.
+_FORMAT = 2  # To be raised when what a file says changes its meaning.
+_PACKAGES = ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "nvidia-cudnn-cu12")
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _REFUSED = re.compile(
@@ -43,6 +45,11 @@ class Cost:
       flops: operations, as XLA counts them (a multiply-add is two).
       moved: bytes read from and written to main memory; see `traffic`.
       collective: bytes that are averaged over all devices.
+      collectives: number of such operations.
+      cycles: that XLA estimates for all units, on TPUs.
+      dearest: the source lines with most cycles, see `units.dearest`.
+      kinds: bytes by kind of unit, see `units.moved_by_kind`.
+      windows: of convolutions, see `units.windows`.
       seconds: the compilation took.
     """
 
@@ -52,6 +59,11 @@ class Cost:
     flops: float = 0
     moved: float = 0
     collective: float = 0
+    collectives: int = 0
+    cycles: float = 0
+    dearest: list = dataclasses.field(default_factory=list)
+    kinds: list = dataclasses.field(default_factory=list)
+    windows: list = dataclasses.field(default_factory=list)
     seconds: float = 0
 
 
@@ -95,7 +107,7 @@ def key(lowered: jax.stages.Lowered, where: str) -> str:
         "format": _FORMAT,
         "program": lowered.as_text(),
         "where": where,
-        "packages": {name: _version(name) for name in ("jax", "jaxlib", "libtpu")},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "flags": {name: os.environ.get(name, "") for name in _FLAGS},
         "optimised": not jax.config.read("jax_disable_most_optimizations"),
     }
@@ -128,7 +140,8 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
         return Cost(fits=False, memory=float(refused[1]) * _UNITS[refused[2]])
     seconds = time.monotonic() - start
     memory = compiled.memory_analysis()
-    program = hlo.Program(compiled.as_text())
+    text = compiled.as_text()
+    program = hlo.Program(text)
     return Cost(
         fits=True,
         memory=memory.argument_size_in_bytes
@@ -140,6 +153,11 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
         flops=loops * _flops(lowered, compiled),
         moved=traffic.main_memory_bytes(program),
         collective=traffic.collective_bytes(program),
+        collectives=units.collectives(program),
+        cycles=units.cycles(program),
+        dearest=units.dearest(program, sources.Sources(text)),
+        kinds=units.moved_by_kind(program),
+        windows=units.windows(program),
         seconds=round(seconds, 1),
     )
 
@@ -148,6 +166,13 @@ def _flops(lowered: Any, compiled: Any) -> float:
     """Of the program as written, where XLA tells, or else as compiled.
 
     Compiled for a CPU or GPU, convolutions become calls of libraries, which XLA cannot
-    look into; for a topology it only tells of compiled programs.
+    look into; for a TPU topology it only tells of compiled programs, and for cards that
+    are not here of neither, but what is written can be counted by any XLA.
     """
-    return (lowered.cost_analysis() or compiled.cost_analysis())["flops"]
+    found = lowered.cost_analysis() or compiled.cost_analysis()
+    if not found:
+        written = lowered.compiler_ir("hlo").as_hlo_module()
+        found = xla_client._xla.hlo_module_cost_analysis(
+            jax.local_devices(backend="cpu")[0].client, written
+        )
+    return found["flops"]

@@ -1,22 +1,16 @@
 """The training's own step, compiled for devices that need not be there."""
 
-import contextlib
 import functools
-import importlib.util
-import os
-from collections.abc import Iterator, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-from jax.experimental import topologies
 
 from cyclegan_jax.core.state import create_pools, create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
-from cyclegan_jax.plan import chips
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.training import trainer
 
@@ -89,83 +83,3 @@ def _image_size(config, method):
             " data.crop_size."
         )
     return preprocess.crop_size, preprocess.crop_size
-
-
-def local_devices(platform: str) -> list[Any]:
-    """Returns this machine's devices of a platform, cpu or gpu.
-
-    Raises:
-      UserError: it has none.
-    """
-    try:
-        return jax.devices(platform)
-    except RuntimeError as error:
-        raise UserError(
-            f"--topology={platform}: JAX finds no such device here."
-        ) from error
-
-
-def slice_devices(where: chips.Slice) -> list[Any]:
-    """Returns the devices of a TPU slice, to compile for.
-
-    Raises:
-      UserError: libtpu is missing, or knows no such slice.
-    """
-    if importlib.util.find_spec("libtpu") is None:
-        raise UserError(
-            "compiling for TPUs needs libtpu; install it with"
-            f' pip install "{_libtpu_requirement()}".'
-        )
-    options = {}
-    if where.chip.name in ("v4", "v5p"):
-        options["chip_config_name"] = "megacore"  # A chip's two cores are one device.
-    if where.count == 1:
-        options["chips_per_host_bounds"] = (1, 1, 1)
-    try:
-        with _without_hardware(where.chip.name):
-            found = topologies.get_topology_desc(where.name, "tpu", **options)
-    except jax.errors.JaxRuntimeError as error:
-        if "INVALID_ARGUMENT" not in str(error):
-            raise
-        raise chips.unknown(where.name) from error
-    return list(found.devices)
-
-
-@contextlib.contextmanager
-def _without_hardware(kind: str) -> Iterator[None]:
-    """Tells libtpu not to look for TPUs, nor for the service that describes them."""
-    names = {"v5e": "v5litepod-4", "v6e": "v6e-4", "v4": "v4-8", "v5p": "v5p-8"}
-    settings = {
-        "TPU_ACCELERATOR_TYPE": names[kind],
-        "TPU_WORKER_HOSTNAMES": "localhost",
-        "TPU_SKIP_MDS_QUERY": "1",
-        # Several processes may compile at once, as none of them touches a TPU.
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "TPU_LOG_DIR": "disabled",
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _libtpu_requirement():
-    """The libtpu that the installed JAX is made for, as pip wants it."""
-    for requirement in metadata.requires("jax") or ():
-        if requirement.startswith("libtpu"):
-            return requirement.partition(";")[0].strip()
-    return "libtpu"
-
-
-def local_memory(found: Sequence[Any]) -> int:
-    """Returns the bytes of memory of each device; CPUs share those of the machine."""
-    stats = found[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(found)

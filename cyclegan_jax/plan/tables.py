@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from cyclegan_jax.plan.cards import Cards
 from cyclegan_jax.plan.chips import GIB, Slice
 from cyclegan_jax.plan.cost import Cost
 from cyclegan_jax.plan.roofline import Bounds, bounds
@@ -16,18 +17,29 @@ class Setting:
       per_device: images of each domain on a device, in a step.
       remat: whether residual blocks are computed again in the backward pass.
       cost: of the step.
+      dtype: of its convolutions.
     """
 
     per_device: int
     remat: bool
     cost: Cost
+    dtype: str = "bfloat16"
 
-    def bounds(self, where: Slice) -> Bounds:
-        """The least times on a slice."""
+    def bounds(self, where: Slice | Cards) -> Bounds:
+        """The least times on a slice or on cards."""
         cost = self.cost
         return bounds(
-            where, flops=cost.flops, moved=cost.moved, collective=cost.collective
+            where,
+            self.dtype,
+            flops=cost.flops,
+            moved=cost.moved,
+            collective=cost.collective,
         )
+
+
+def name(per_device: int, remat: bool) -> str:
+    """A setting in a few words."""
+    return f"batch {per_device}{', remat' if remat else ''}"
 
 
 def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
@@ -55,7 +67,7 @@ def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
     return align(rows)
 
 
-def times(settings: Sequence[Setting], where: Slice) -> str:
+def times(settings: Sequence[Setting], where: Slice | Cards) -> str:
     """The least times of each setting that fits, and the most images a second."""
     rows = [
         ("batch", "remat", "compute", "memory", "averaging", "step", "by", "images/s")
@@ -70,13 +82,12 @@ def times(settings: Sequence[Setting], where: Slice) -> str:
     return align(rows)
 
 
-def scaling(settings: Sequence[Setting], where: Slice) -> str:
-    """Weak scaling of each setting that fits over the slices of that kind of chip."""
+def scaling(settings: Sequence[Setting], where: Slice | Cards) -> str:
+    """Weak scaling of each setting that fits over numbers of such devices."""
     shown = [s for s in settings if s.cost.fits]
     heads = [f"{s.per_device}{' remat' if s.remat else ''}" for s in shown]
-    rows = [("slice", "chips", *heads)]
-    for shape in where.chip.slices:
-        other = Slice.parse(f"{where.chip.name}:{shape}")
+    rows = [("", "devices", *heads)]
+    for other in where.family():
         cells = []
         for s in shown:
             b = s.bounds(other)
@@ -84,6 +95,42 @@ def scaling(settings: Sequence[Setting], where: Slice) -> str:
             cells.append(f"{rate:,.0f} ({b.efficiency:.1%})")
         rows.append((other.name, other.count, *cells))
     return align(rows)
+
+
+def estimate(cost: Cost, clock: float | None) -> str:
+    """Says what XLA's estimate of a step for a TPU is.
+
+    Args:
+      cost: of the step.
+      clock: cycles a second, if known.
+    """
+    time = f", {1e3 * cost.cycles / clock:.3f} ms at {clock / 1e9} GHz" if clock else ""
+    return (
+        f"the compiler estimates {cost.cycles / 1e6:.2f} M cycles{time}, if units run"
+        "\none after the other; it has not run. Source lines with most of them:"
+    )
+
+
+def dearest(cost: Cost) -> str:
+    """The source lines that take most of the estimated cycles."""
+    rows = [("M cycles", "share", "units", "line", "layer and operation")]
+    for line, what, cycles, units in cost.dearest:
+        share = f"{cycles / cost.cycles:.1%}"
+        rows.append((f"{cycles / 1e6:.3f}", share, units, line, what))
+    return align(rows)
+
+
+def kinds(cost: Cost) -> str:
+    """What kinds of kernels move most, and the windows of convolutions."""
+    total = sum(count for _, _, count in cost.kinds)
+    rows = [("MB", "share", "kernels", "kind")]
+    rows.append((f"{cost.moved / 1e6:,.0f}", "100%", total, "all"))
+    for kind, moved, count in cost.kinds[:12]:
+        share = f"{moved / max(cost.moved, 1):.0%}"
+        rows.append((f"{moved / 1e6:,.0f}", share, count, kind))
+    windows = ", ".join(f"{count} of {sides}" for sides, count in cost.windows)
+    reduces = f"{cost.collectives} of {cost.collective / 1e6:.1f} MB in all"
+    return f"{align(rows)}\n\nWindows: {windows}\nCollectives: {reduces}"
 
 
 def largest_batch(settings: Sequence[Setting], usable: float) -> int | None:

@@ -4,7 +4,7 @@ XLA's own count of bytes takes on-chip memory for the chip's main memory, which 
 many times too large for a small step on a TPU, and counts the body of a loop once.
 """
 
-from cyclegan_jax.plan.hlo import Program, called
+from cyclegan_jax.plan.hlo import Instruction, Program, called
 
 COLLECTIVES = (
     "all-reduce",
@@ -15,7 +15,7 @@ COLLECTIVES = (
     "collective-broadcast",
 )
 # Instructions that name values, or wait for them, and move nothing.
-_FREE = {
+FREE = {
     "parameter",
     "constant",
     "get-tuple-element",
@@ -58,13 +58,16 @@ def main_memory_bytes(program: Program) -> int:
     """
     total = 0
     for computation, instruction, times in program.running():
-        total += times * _moved(program, computation, instruction)
+        total += times * moved(program, computation, instruction)
     return total
 
 
-def _moved(program, computation, instruction):
+def moved(
+    program: Program, computation: dict[str, Instruction], instruction: Instruction
+) -> int:
+    """Returns what one instruction reads and writes in main memory, in bytes."""
     opcode = instruction.opcode
-    if opcode in _FREE or opcode.endswith("-done"):
+    if opcode in FREE or opcode.endswith("-done"):
         return 0
     if opcode == "fusion":
         return _moved_by_fusion(program, computation, instruction)
