@@ -1,0 +1,77 @@
+"""Configs against the table of settings: completed, checked, and compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs.setting import Change
+from cyclegan_jax.runs.settings import SETTINGS
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """Returns all settings at their defaults."""
+    return ml_collections.ConfigDict(complete({}))
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a config in which every setting that it lacks has its default.
+
+    Args:
+      config: nested, such as {"data": {"path": ""}}.
+    """
+    flat = flatten(config)
+    whole: dict[str, Any] = {}
+    for name in [*SETTINGS, *(name for name in flat if name not in SETTINGS)]:
+        *groups, last = name.split(".")
+        part = whole
+        for group in groups:
+            part = part.setdefault(group, {})
+            if not isinstance(part, dict):
+                raise UserError(f"{group} is {part!r}; it must be a group of settings.")
+        part[last] = flat[name] if name in flat else SETTINGS[name].default
+    return whole
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns {"data": {"path": ""}} into {"data.path": ""}."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Checks every setting by itself.
+
+    Raises:
+      UserError: one is missing, of another type, or not one that it can be.
+    """
+    flat = flatten(config.to_dict())
+    for name, setting in SETTINGS.items():
+        if name not in flat:
+            raise UserError(f"the config lacks {name}; configs/default.py has it.")
+        setting.check(name, flat[name])
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any, Change]]:
+    """Returns setting -> (old, new, whether that may be), except what is always free.
+
+    Args:
+      old: the config of a run.
+      new: the config that it is to be resumed with.
+    """
+    old, new = flatten(complete(old)), flatten(complete(new))
+    changed = {}
+    for name in sorted(set(old) | set(new)):
+        change = SETTINGS[name].change if name in SETTINGS else Change.NEVER
+        pair = [flat.get(name, "(not set)") for flat in (old, new)]
+        if change is not Change.FREE and pair[0] != pair[1]:
+            changed[name] = (*pair, change)
+    return changed

@@ -1,0 +1,245 @@
+"""Every setting: its default, with a unit, what it can be, and whether it can change.
+
+The one declaration of settings. configs/default.py hands out the defaults; a config is
+checked against this table before anything is built; and a setting that a config.json
+lacks, because it was written before there was one, means its default
+(`configuration.complete`). One table, hence longer than other files.
+"""
+
+import functools
+
+from cyclegan_jax.runs.setting import Change, Setting
+
+_free = functools.partial(Setting, change=Change.FREE)
+_rounding = functools.partial(Setting, change=Change.ROUNDING)
+_fixed = functools.partial(Setting, change=Change.NEVER)
+
+
+# Choices are asked for late: importing what declares them imports JAX, for seconds.
+def _methods():
+    from cyclegan_jax.core.methods.registry import METHODS
+
+    return tuple(METHODS)
+
+
+def _gan_modes():
+    from cyclegan_jax.core.losses import GAN_MODES
+
+    return tuple(GAN_MODES)
+
+
+def _policies():
+    from cyclegan_jax.core.schedules import POLICIES
+
+    return tuple(POLICIES)
+
+
+def _norms():
+    from cyclegan_jax.core.networks.layers import NORMS
+
+    return tuple(NORMS)
+
+
+def _inits():
+    from cyclegan_jax.core.networks.layers import INITS
+
+    return tuple(INITS)
+
+
+SETTINGS = {
+    "method": _fixed("cyclegan", "What is trained: see docs/methods.md.", _methods),
+    "direction": _fixed(
+        "AtoB", "Of methods with one direction: AtoB or BtoA.", ("AtoB", "BtoA")
+    ),
+    "seed": Setting(
+        0,
+        "A run is a function of the config, this seed and the step.",
+        least=0,
+        most=2**32 - 1,
+    ),
+    "init_from": _free(
+        "", "Folder of a run whose newest networks this one starts from."
+    ),
+    "batch_size": _fixed(
+        1, "Images of each domain per step, over all devices.", least=1
+    ),
+    "pool_size": _fixed(
+        50, "Generated images remembered, over all slots; 0: none.", least=0
+    ),
+    "deterministic": _rounding(
+        True, "The same bits every time; on GPUs at some cost in speed."
+    ),
+    "compute_dtype": Setting(
+        "float32",
+        "Or bfloat16; parameters are always float32.",
+        ("float32", "bfloat16"),
+    ),
+    "remat": _rounding(
+        False, "Recompute residual blocks in the backward pass: less memory."
+    ),
+    "accumulate": _rounding(
+        1, "Parts a device's batch is split into: less memory.", least=1
+    ),
+    "ema_decay": _fixed(
+        0.0, "Moving average of the generators, 0.999 say; 0: none.", least=0, most=1
+    ),
+    # Data.
+    "data.dataset": Setting(
+        "folder",
+        "streets, folder, side_by_side, cityscapes, or cycle_gan/<TFDS config>.",
+    ),
+    "data.path": _free(
+        "", 'Folder, .zip archive or prepared TFDS set; "": the default locations.'
+    ),
+    "data.data_dir": _free(
+        "~/tensorflow_datasets", "Where prepared TFDS data sets are."
+    ),
+    "data.train_a": _free(
+        "", "With dataset=folder: any folder of images, instead of path."
+    ),
+    "data.train_b": _free("", "The same for the images of B,"),
+    "data.test_a": _free("", "for the test images of A,"),
+    "data.test_b": _free("", "and of B."),
+    "data.channels_a": _fixed(
+        3, "1 (grey), 3 (colour) or 4 (with transparency).", (1, 3, 4)
+    ),
+    "data.channels_b": _fixed(3, "The same for B.", (1, 3, 4)),
+    "data.preprocess": Setting(
+        "resize_and_crop",
+        "Or crop, scale_width, scale_width_and_crop, none: see docs/data.md.",
+    ),
+    "data.load_size": Setting(286, "Pixels; images are resized to this,"),
+    "data.crop_size": _fixed(256, "pixels; and a random square of this is cut out."),
+    "data.flip": Setting(True, "Mirror half of the images."),
+    "data.sample_b": Setting(
+        "random", "Partner of an image of A: random or shuffle.", ("random", "shuffle")
+    ),
+    "data.paired": Setting(
+        False, "Image i of A and of B belong together; pix2pix needs that."
+    ),
+    "data.max_images": Setting(
+        0, "Use at most so many of each split; 0: all.", least=0
+    ),
+    "data.palette": Setting("", "File of class colours, if B's images are label maps."),
+    "data.cache_gib": _free(
+        8.0, "Decoded images kept in memory, GiB; 0: decode every time.", least=0
+    ),
+    "data.fingerprint": _free(True, "Read all images once at the start, for run.json."),
+    "data.on_corrupt": Setting(
+        "stop",
+        "Or skip: leave unreadable images out, with a warning.",
+        ("stop", "skip"),
+    ),
+    "data.streets_size": Setting(
+        64, "With dataset=streets: side of the images, 32 to 512,"
+    ),
+    "data.streets_train": Setting(400, "images in each training split,"),
+    "data.streets_test": Setting(100, "pairs in the test split,"),
+    "data.streets_seed": Setting(0, "seed of the scenes."),
+    # Networks.
+    "generator.name": _fixed("resnet_9blocks", "resnet_<n>blocks or unet_<size>."),
+    "generator.width": _fixed(64, "Channels after the first convolution.", least=1),
+    "generator.norm": _fixed("instance", "Or instance_affine, batch, none.", _norms),
+    "generator.reflect": Setting(True, "ResNet: mirrored padding; or zeros."),
+    "generator.outer_kernel": _fixed(
+        7, "ResNet: size of the first and last convolution,"
+    ),
+    "generator.down_kernel": _fixed(3, "and of those that halve the image: 3 or 4."),
+    "generator.dropout": Setting(
+        False, "Half of the values, where the reference has it."
+    ),
+    "generator.init_type": Setting("normal", "Or xavier, kaiming, orthogonal.", _inits),
+    "generator.init_gain": Setting(
+        0.02, "Deviation (normal) or factor (xavier, orthogonal).", least=0
+    ),
+    "discriminator.name": _fixed("basic", "70x70 patches; or n_layers, pixel."),
+    "discriminator.n_layers": _fixed(3, "With name=n_layers: 1 to 6."),
+    "discriminator.width": _fixed(64, "Channels after the first convolution.", least=1),
+    "discriminator.stem_kernel": _fixed(
+        0, "Size of one more convolution at the start; 0: none."
+    ),
+    "discriminator.score_kernel": _fixed(
+        4, "Of the last convolution; or 1, for a finer map."
+    ),
+    "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
+    "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
+    "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
+    # Losses.
+    "loss.gan_mode": Setting(
+        "lsgan", "Or vanilla, hinge, wgangp: see docs/training.md.", _gan_modes
+    ),
+    "loss.gan": Setting(1.0, "Weights; a term with weight 0 is not computed.", least=0),
+    "loss.cycle_a": Setting(10.0, "A -> B -> A.", least=0),
+    "loss.cycle_b": Setting(10.0, "B -> A -> B.", least=0),
+    "loss.identity": Setting(
+        0.5, "Fraction of the cycle weight, so 5.0 in effect.", least=0
+    ),
+    "loss.gradient_penalty": Setting(10.0, "With wgangp only.", least=0),
+    "loss.l1": Setting(100.0, "pix2pix: distance to the true image.", least=0),
+    "loss.content": Setting(
+        10.0, "simgan, feature_gan: distance to the input.", least=0
+    ),
+    "loss.vgg": Setting(
+        "", 'feature_gan: file of torchvision\'s VGG-16, or "random" weights.'
+    ),
+    "loss.vgg_sha256": Setting(
+        "397923af", "What the SHA-256 of that file must begin with."
+    ),
+    "loss.vgg_size": Setting(
+        224, "Pixels; images are resized to this for it.", least=8
+    ),
+    "loss.vgg_lua_gradient": Setting(
+        False, "Its gradient divided by 127.5^2, as released."
+    ),
+    "cogan.latent_size": _fixed(
+        100, "Numbers that a pair of images is generated from.", least=1
+    ),
+    "cogan.inversion_steps": Setting(
+        200, "Steps of Adam, to translate an image,", least=0
+    ),
+    "cogan.inversion_rate": Setting(0.05, "with this learning rate.", least=0),
+    # Optimisation.
+    "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
+    "optimizer.beta1": Setting(0.5, "Adam's, of the mean gradient.", least=0, most=1),
+    "optimizer.beta2": Setting(0.999, "Adam's, of the square.", least=0, most=1),
+    "optimizer.weight_decay": _fixed(
+        0.0, "Added to the gradient, as in PyTorch's Adam.", least=0
+    ),
+    "optimizer.policy": Setting(
+        "linear", "Or linear_2020, linear_lua, step, cosine, constant.", _policies
+    ),
+    "optimizer.constant_epochs": Setting(
+        100, "An epoch is max(|A|, |B|) / batch_size steps.", least=0
+    ),
+    "optimizer.decay_epochs": Setting(100, "Epochs of the policy's decay.", least=0),
+    "optimizer.step_epochs": Setting(
+        50, "With policy=step: epochs between divisions by 10.", least=1
+    ),
+    "test_dropout": Setting(True, "pix2pix: noise in translations, as published."),
+    "test_statistics": Setting(
+        "image", "And batch norm by the one image; or running.", ("image", "running")
+    ),
+    # What is written, and when.
+    "max_steps": _free(0, "Stop after so many steps; 0: after all epochs.", least=0),
+    "log_every_steps": _free(100, "Means of the losses go to metrics.jsonl.", least=1),
+    "sample_every_steps": _free(
+        1000, "Sample grids and index.html; 0: never.", least=0
+    ),
+    "evaluate_every_steps": _free(0, "Metrics of the test split; 0: never.", least=0),
+    "best_metric": _fixed("", "Keep the best checkpoint by it: AtoB/per_pixel, say."),
+    "num_samples": _free(4, "Test images of each domain in a sample grid.", least=1),
+    "checkpoint_every_steps": _free(5000, "0: only at the end.", least=0),
+    "keep_checkpoints": _free(3, "The newest so many,", least=1),
+    "keep_every_steps": _free(
+        0, "and one every so many steps for good; 0: none.", least=0
+    ),
+    # Evaluations while training.
+    "evaluation.inception": _free(
+        "none", "FID and KID: auto, or the file of the weights."
+    ),
+    "evaluation.fid_reference": _free("test", "Or train+test, or both with a comma."),
+    "evaluation.fcn": _free(
+        "none", "Scores of generated photographs: train_fcn's file."
+    ),
+    "evaluation.lpips": _free("", "The weights' two files, with a comma."),
+}
