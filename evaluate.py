@@ -7,6 +7,7 @@ python evaluate.py --workdir=runs/pretrained --data_path=horse2zebra.zip --step=
 from absl import flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.runs.choosing import list_steps
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 _STEP = flags.DEFINE_string(
@@ -44,13 +45,13 @@ def main() -> int:
     from cyclegan_jax import evaluation
     from cyclegan_jax.machine import hosts
     from cyclegan_jax.runs import folder as run_folder
-    from cyclegan_jax.runs import run as restore
+    from cyclegan_jax.runs.choosing import choose_step
 
     run_folder.prepare(_WORKDIR.value)
     workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value
-    restore.steps(workdir)  # Whether there is anything to evaluate.
+    list_steps(workdir)  # Whether there is anything to evaluate.
     if not every:
-        step = evaluation.choose_step(workdir, _STEP.value, _METRIC.value)
+        step = choose_step(workdir, _STEP.value, _METRIC.value)
     test_split = evaluation.open_test_split(
         workdir,
         data_path=_DATA_PATH.value,

@@ -12,7 +12,7 @@ from absl import flags
 from etils import epath
 from ml_collections import config_flags
 
-from cyclegan_jax import cli
+from cyclegan_jax import cli, files
 from cyclegan_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -31,6 +31,12 @@ _WORKDIR = flags.DEFINE_string(
     None,
     "The run's folder; by default runs/<name of the config>[-<variant>].",
 )
+_ALLOW_CHANGES = flags.DEFINE_bool(
+    "allow_changes",
+    False,
+    "Resume a run with other settings than it began with, such as a learning rate or"
+    " more epochs; run.json records them.",
+)
 
 
 def main() -> int:
@@ -38,13 +44,13 @@ def main() -> int:
     from cyclegan_jax.training import loop
 
     if _REPRODUCE.value:
-        return _reproduce(epath.Path(_REPRODUCE.value).expanduser().resolve())
+        return _reproduce(files.absolute(files.as_path(_REPRODUCE.value)))
     if _CONFIG.value is None:
         raise UserError("--config is missing; see train.py --help.")
     path, _, variant = flags.FLAGS["config"].config_filename.partition(":")
     name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
-    workdir = epath.Path(_WORKDIR.value or f"runs/{name}").expanduser()
-    return loop.train(_CONFIG.value, workdir)
+    workdir = files.as_path(_WORKDIR.value or f"runs/{name}")
+    return loop.train(_CONFIG.value, workdir, allow_changes=_ALLOW_CHANGES.value)
 
 
 def _reproduce(path: epath.Path) -> int:
@@ -55,7 +61,7 @@ def _reproduce(path: epath.Path) -> int:
         raise UserError("--reproduce takes the config of that run; leave out --config.")
     folder = path.parent
     again = folder.with_name(f"{folder.name}-again")
-    workdir = epath.Path(_WORKDIR.value).expanduser() if _WORKDIR.value else again
+    workdir = files.as_path(_WORKDIR.value) if _WORKDIR.value else again
     return reproduce.reproduce(path, workdir)
 
 

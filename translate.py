@@ -32,8 +32,8 @@ _GRID = flags.DEFINE_bool("grid", False, "Also sheets to compare, in OUTPUT/grid
 def main(inputs: Sequence[str]) -> int:
     """Translates what the arguments name; 1 if a file had to be skipped."""
     # After the flags: they are slow.
-    from cyclegan_jax import evaluation
     from cyclegan_jax.runs import folder as run_folder
+    from cyclegan_jax.runs.choosing import choose_step
     from cyclegan_jax.translation import files as translation
 
     run_folder.prepare(_WORKDIR.value)
@@ -42,7 +42,7 @@ def main(inputs: Sequence[str]) -> int:
         _OUTPUT.value,
         workdir=_WORKDIR.value,
         direction=_DIRECTION.value,
-        step=evaluation.choose_step(_WORKDIR.value, _STEP.value),
+        step=choose_step(_WORKDIR.value, _STEP.value),
         average=_AVERAGE.value,
         size=_SIZE.value,
         tile_size=_TILE.value,

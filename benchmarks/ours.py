@@ -43,17 +43,14 @@ def build(config, scan: int = 1):
 
     runtime.configure()
     runtime.compute_in(config.compute_dtype)
-    from cyclegan_jax.core.state import create_pools, create_state
     from cyclegan_jax.machine.devices import Devices, pmap
-    from cyclegan_jax.runs import experiment
+    from cyclegan_jax.runs.experiment import Experiment
 
     size, batch = config.data.crop_size, config.batch_size
-    method = experiment.build_method(config)
+    experiment = Experiment.of(config)
     devices = Devices(batch)
-    optimizer = experiment.build_optimizer(
-        config, experiment.build_schedule(config, steps_per_epoch=1000)
-    )
-    one = experiment.build_step(config, method, optimizer)
+    optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch=1000))
+    one = experiment.step(optimizer)
     step = pmap(one if scan == 1 else _several(one))
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
     images["slot"] = np.arange(batch, dtype=np.int32)
@@ -62,8 +59,7 @@ def build(config, scan: int = 1):
     seed = devices.replicate(np.uint32(0))
 
     def make_state():
-        state = create_state(method, optimizer, (size, size), seed=0)
-        pools = create_pools(method, batch, config.pool_size, (size, size))
+        state, pools = experiment.create(optimizer, (size, size), slots=batch)
         return devices.replicate(state), devices.split(pools)
 
     return devices, step, make_state, lambda: (devices.split(images), seed)

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import flops, records
 from benchmarks.alternation import Contestant, alternate
 from benchmarks.ours import make_config, random_images
+from cyclegan_jax.runs.run import Run
 
 REPEAT = 5  # Translations a round: one is too short to measure.
 
@@ -26,15 +27,14 @@ def ours(size: int, blocks: int, batch: int, dtype: str):
     import jax.numpy as jnp
 
     from cyclegan_jax.machine.devices import Devices
-    from cyclegan_jax.runs import experiment
-    from cyclegan_jax.runs import run as restore
+    from cyclegan_jax.runs.experiment import Experiment
     from cyclegan_jax.translation.translator import Translator
 
     config = make_config(size, blocks, dtype=dtype)
-    method = experiment.build_method(config)
+    experiment = Experiment.of(config)
     blank = jnp.zeros((1, size, size, 3))
-    variables = jax.jit(method.generator_ab.init)(jax.random.key(0), blank)
-    run = restore.Run("", config, method, 0, {"g_ab": variables})
+    variables = jax.jit(experiment.method.generator_ab.init)(jax.random.key(0), blank)
+    run = Run("", experiment, 0, {"g_ab": variables})
     translator, images = Translator(run), random_images(size, batch, 0)
     return _repeat(lambda: translator(images)), lambda: {
         "device": Devices(jax.device_count()).describe()

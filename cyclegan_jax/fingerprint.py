@@ -17,9 +17,9 @@ from cyclegan_jax import cli, data
 from cyclegan_jax.arguments import Parser
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs import writer
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.choosing import list_steps
 
 _AHEAD = 100  # Batches after a checkpoint whose order counts.
 
@@ -124,7 +124,7 @@ def _compare_metrics(one, other):
 
 
 def _compare_checkpoints(one, other):
-    steps = sorted(set(restore.steps(one)) & set(restore.steps(other)))
+    steps = sorted(set(list_steps(one)) & set(list_steps(other)))
     if not steps:
         raise UserError(f"{one} and {other} have no checkpoint of the same step.")
     for step in steps:
@@ -154,14 +154,14 @@ def main(values: argparse.Namespace) -> int:
     if len(runs) not in (1, 2):
         raise UserError("name one run's folder, or two.")
     if len(runs) == 1:
-        for step in restore.steps(runs[0]):
+        for step in list_steps(runs[0]):
             print(f"step {step}")
             for part, digits in of_checkpoint(runs[0], step).items():
                 print(f"  {digits}  {part}")
         return 0
     differences = compare(*runs)
     same = "The two are the same, bit for bit"
-    one, other = (restore.steps(run)[-1] for run in runs)
+    one, other = (list_steps(run)[-1] for run in runs)
     if one != other:
         same += f", up to step {min(one, other)}; one goes on to {max(one, other)}"
     print("\n".join(differences) or f"{same}.")

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from configs import ablations, cogan, default, pix2pix
-from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs.experiment import Experiment, build_method
 
 METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "ablations")
 
@@ -29,8 +29,7 @@ def test_every_variant_can_be_built(name):
         config = module.get_config(variant + smoke)
         if name == "feature_gan":
             config.loss.vgg = "random"
-        method = experiment.build_method(config)
-        experiment.build_preprocess(config, method)
+        method = Experiment.of(config).method
         expected = "cyclegan" if name == "ablations" else name
         assert config.method == expected
         assert (config.max_steps == 8) == bool(smoke)
@@ -41,7 +40,7 @@ def test_every_variant_can_be_built(name):
 
 def test_ablations_are_what_they_say():
     def losses(variant):
-        method = experiment.build_method(ablations.get_config(variant))
+        method = build_method(ablations.get_config(variant))
         w = method.weights
         return bool(w.gan), bool(w.cycle_a), bool(w.cycle_b), bool(w.identity)
 
@@ -74,10 +73,10 @@ def test_two_courses():
 
     config = lecture.get_config()
     assert config.loss.identity * config.loss.cycle_a == pytest.approx(0.1)
-    method = experiment.build_method(config)
+    method = build_method(config)
     assert method.discriminator_a.score_kernel == 1
     assert method.generator_ab.down_kernel == 4
-    method = experiment.build_method(walkthrough.get_config())
+    method = build_method(walkthrough.get_config())
     assert method.gan_mode == "vanilla"
     assert not method.generator_ba.reflect
     assert method.generator_ba.blocks == 6

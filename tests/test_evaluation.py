@@ -17,9 +17,9 @@ from cyclegan_jax import evaluation, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import accumulators as instruments
 from cyclegan_jax.metrics import fcn, meanings, pictures
-from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.choosing import best_step, list_steps
+from cyclegan_jax.runs.experiment import load_dataset
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips
@@ -160,7 +160,7 @@ def test_command_with_everything(made, tmp_path):
     run, result = made
     tensors = oracle_lpips.tensors()
     torch_files.write(tmp_path / "lpips.pth", tensors)
-    palette = experiment.load_dataset(run_folder.load_config(run)).palette
+    palette = load_dataset(run_folder.load_config(run)).palette
     blank = np.zeros((1, 32, 32, 3), np.float32)
     params = fcn.FCN(19).init(jax.random.key(0), blank)["params"]
     fcn.Segmenter(params, palette.names, 32).save(run / fcn.FILE_NAME)
@@ -190,17 +190,17 @@ def test_best_step(made, tmp_path):
     lines = [{"step": 5, "test/AtoB/cycle_l1": 0.05}, {"step": 5, "cycle_a": 1.0}]
     (copy / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     with pytest.raises(UserError, match="AtoB/cycle_l1 of step 7 is not known"):
-        evaluation.best_step(copy, "AtoB/cycle_l1")
+        best_step(copy, "AtoB/cycle_l1")
     (copy / "evaluation/7").mkdir()
     other = {"step": 7, "average": True, "data_path": "", "AtoB": {"cycle_l1": 0.01}}
     (copy / "evaluation/7/metrics.json").write_text(json.dumps(other))
-    assert evaluation.best_step(copy, "AtoB/cycle_l1") == 7
+    assert best_step(copy, "AtoB/cycle_l1") == 7
     (copy / "evaluation/7/metrics.json").write_text(json.dumps(other | {"average": 0}))
     with pytest.raises(UserError, match="of step 7 is not known"):
-        evaluation.best_step(copy, "AtoB/cycle_l1")
+        best_step(copy, "AtoB/cycle_l1")
     (copy / "evaluation/7/metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics\.json is damaged"):
-        evaluation.best_step(copy, "AtoB/cycle_l1")
+        best_step(copy, "AtoB/cycle_l1")
 
 
 def test_every_metric_is_explained(made):
@@ -276,4 +276,4 @@ def test_no_test_images(made, tmp_path):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="has no test images"):
         evaluation.evaluate(copy)
-    assert restore.steps(copy) == [0]
+    assert list_steps(copy) == [0]

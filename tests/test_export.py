@@ -18,8 +18,8 @@ from cyclegan_jax.core.networks.convolutions import bfloat16
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.export import exporting as export
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
@@ -168,7 +168,7 @@ def test_other_sizes_are_refused():
 
 def test_steps_and_moving_averages(run, tmp_path):
     """Two checkpoints, whose averages are other networks than their parameters."""
-    variables = restore.load(run).variables["g_ab"]["params"]
+    variables = Run.load(run).variables["g_ab"]["params"]
 
     def scaled(factor):
         return {"g_ab": jax.tree.map(lambda x: jnp.asarray(x * factor), variables)}
@@ -183,7 +183,7 @@ def test_steps_and_moving_averages(run, tmp_path):
         diverged = {"params": scaled(np.nan), "ema_params": {}, "norm_stats": {}}
         checkpoints.save(3, {"state": diverged}, {})
     images = cases.load_case(CASE)["input"]
-    module = restore.load(run).method.modules["g_ab"]
+    module = Run.load(run).method.modules["g_ab"]
     for options, factor in (
         ({"step": 2}, -2),
         ({"step": 2, "average": False}, 2),

@@ -19,9 +19,9 @@ import pytest
 from cyclegan_jax import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
-from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.recovery import set_damaged_aside
 from cyclegan_jax.training import loop, trainer
 from tests import processes
@@ -305,7 +305,7 @@ def test_data_go_bad_during_training(folder_config, tmp_path, fault, monkeypatch
 
 def test_nan_in_a_gradient(undisturbed, tmp_path, monkeypatch):
     """Stopped at the next look, named; the checkpoints are from before."""
-    build = experiment.build_optimizer
+    build = Experiment.optimizer
 
     def spoiled(*args):
         def spoil(updates, state, params=None):
@@ -315,7 +315,7 @@ def test_nan_in_a_gradient(undisturbed, tmp_path, monkeypatch):
         inject = optax.GradientTransformation(lambda params: jnp.int32(0), spoil)
         return optax.chain(inject, build(*args))
 
-    monkeypatch.setattr(experiment, "build_optimizer", spoiled)
+    monkeypatch.setattr(Experiment, "optimizer", spoiled)
     with pytest.raises(UserError, match=r"became nan in step 7|is not finite"):
         loop.train(config_of(undisturbed), tmp_path / "run")
     assert Checkpoints(tmp_path / "run/checkpoints").steps() == [4]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import evaluation, files
+from cyclegan_jax import files
 from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import interrupts
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.choosing import best_step
 from cyclegan_jax.training import loop
 
 
@@ -198,7 +199,7 @@ def test_best_checkpoint_stays(tmp_path, metric):
     assert list(found) == list(range(1, 7))
     best = (min if "l1" in metric else max)(found, key=found.get)
     assert Checkpoints(workdir / "checkpoints").steps() == sorted({best, 6})
-    assert evaluation.best_step(workdir, metric) == best
+    assert best_step(workdir, metric) == best
 
 
 def test_unknown_best_metric(tmp_path):

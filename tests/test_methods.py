@@ -20,9 +20,9 @@ from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.core.state import create_state, translate, variables_of
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.experiment import Experiment, build_method
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.training import loop, samples
 from cyclegan_jax.translation.translator import Translator
@@ -208,7 +208,7 @@ def final_arrays(workdir):
 
 def check_what_moved(method, after):
     """All networks but VGG, which has no optimiser state, have left their start."""
-    built = experiment.build_method(smoke(method))
+    built = build_method(smoke(method))
     before = create_state(built, optax.sgd(0.1), (32, 32), seed=0)
     assert sorted(after["opt_state"]) == NAMES[method]
     for name, params in before.params.items():
@@ -229,22 +229,22 @@ def test_runs_go_on_exactly(method, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, final_arrays(parts), expected)
     check_what_moved(method, expected["state"])
     result = evaluation.evaluate(parts)
-    directions = list(experiment.build_method(smoke(method)).translations)
+    directions = list(build_method(smoke(method)).translations)
     assert [name for name in ("AtoB", "BtoA") if name in result] == directions
     assert np.isfinite(list(result[directions[0]].values())).all()
-    translator = Translator(restore.load(parts), directions[0])
+    translator = Translator(Run.load(parts), directions[0])
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (30, 27, 3), dtype=np.uint8)
     assert translator(picture).shape == (30, 27, 3)
     if len(directions) == 1:
         other = "BtoA" if directions == ["AtoB"] else "AtoB"
         with pytest.raises(UserError, match=f"no generator {other}"):
-            Translator(restore.load(parts), other)
+            Translator(Run.load(parts), other)
     if method == "cogan":
         with pytest.raises(UserError, match=r"32x32 pixels and cannot .*64x64"):
             translator(np.zeros((50, 40, 3), np.uint8))
         with pytest.raises(UserError, match="only ResNet"):
-            Translator(restore.load(parts), size="tile")
+            Translator(Run.load(parts), size="tile")
 
 
 def test_runs_without_pools_go_on_exactly(tmp_path):
@@ -373,15 +373,15 @@ def test_weights_of_vgg(tmp_path):
     torch_files.write(file, tensors)
     config = smoke("feature_gan", **{"loss.vgg": str(file)})
     with pytest.raises(UserError, match="does not begin with 397923af"):
-        experiment.pretrained_parameters(config)
+        Experiment.of(config).pretrained_parameters()
     config.loss.vgg_sha256 = file_sha256(file)[:8].upper()
-    params = experiment.pretrained_parameters(config)["vgg"]
+    params = Experiment.of(config).pretrained_parameters()["vgg"]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(
         jnp.shape, dict(shapes["params"])
     )
     ours, theirs = params["conv4_2"]["kernel"], tensors["features.19.weight"]
     np.testing.assert_array_equal(ours[1, 2, 3, 4], theirs[4, 3, 1, 2])
-    method = experiment.build_method(config)
+    method = build_method(config)
     state = create_state(method, optax.sgd(0.1), (32, 32), 0, given={"vgg": params})
     assert state.params["vgg"] is params
     assert "vgg" not in state.opt_state
@@ -389,15 +389,13 @@ def test_weights_of_vgg(tmp_path):
     torch_files.write(file, tensors)
     config.loss.vgg_sha256 = ""
     with pytest.raises(UserError, match=r"features\.19\.weight"):
-        experiment.pretrained_parameters(config)
+        Experiment.of(config).pretrained_parameters()
 
 
 def test_columns_are_in_the_order_of_the_method(monkeypatch):
-    config = smoke("bigan")
-    method, titles = experiment.build_method(config), []
-    dataset = experiment.load_dataset(config)
-    transform = experiment.build_preprocess(config, method)
-    sampler = samples.Sampler(method, dataset, transform, 2)
+    experiment, titles = Experiment.of(smoke("bigan")), []
+    method = experiment.method
+    sampler = samples.Sampler(experiment, experiment.dataset())
     monkeypatch.setattr(samples.images, "sample_grid", titles.extend)
     sampler.grid(create_state(method, optax.sgd(0.1), (32, 32), 0))
     forth, back = ["real A", "A to B", "and back"], ["real B", "B to A", "back to B"]

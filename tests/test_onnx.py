@@ -11,7 +11,7 @@ from cyclegan_jax import torch_files
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.export import exporting as export
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
@@ -71,7 +71,7 @@ def test_the_file_and_the_documented_loader(tmp_path):
     case = cases.load_case("unet_batch_wide")
     torch_files.write(tmp_path / "g.pth", cases.subtree(case, "state"))
     import_weights({"g_ba": tmp_path / "g.pth"}, tmp_path / "run", folder.get_config())
-    assert restore.load(tmp_path / "run").generator("BtoA") == "g_ba"
+    assert Run.load(tmp_path / "run").generator("BtoA") == "g_ba"
     file = tmp_path / "exported.onnx"
     said = export.export(tmp_path / "run", file, "BtoA")
     assert "multiples of 32, from 32 on" in said

@@ -26,10 +26,11 @@ from cyclegan_jax import torch_files
 from cyclegan_jax.core import image_pool, losses, networks, schedules, steps
 from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
 from cyclegan_jax.core.state import TrainState, create_pools
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import recognise
 from cyclegan_jax.torch_weights.runs import import_weights
+from cyclegan_jax.training.init_from import start_from
 from tests.oracle import cases
 
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
@@ -273,7 +274,7 @@ def test_step_from_an_imported_run(tmp_path, monkeypatch):
         torch_files.write(file, cases.subtree(case, f"state/{name}"))
     import_weights(files, tmp_path / "run", default.get_config())
     blank = jax.tree.map(jnp.zeros_like, state)
-    state = restore.start_from(restore.load(tmp_path / "run"), blank)
+    state = start_from(Run.load(tmp_path / "run"), blank)
     step = scripted_step(method, optimizer, monkeypatch)
     state, pools, metrics = step(state, pools, *script_of(case, 0))
     for term, values in cases.subtree(case, "loss").items():

@@ -14,17 +14,10 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax.core.state import create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
-from cyclegan_jax.plan import (
-    chips,
-    cost,
-    hlo,
-    program,
-    tables,
-    traffic,
-)
+from cyclegan_jax.plan import chips, cost, hlo, program, tables, traffic
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -49,7 +42,7 @@ def step():
 
 def test_it_is_the_training_step(step, tmp_path):
     config = small_config()
-    run = trainer.Trainer(config, tmp_path / "run")
+    run = trainer.Trainer(Experiment.of(config), tmp_path / "run")
     run.open()
     assert run.batches.steps_per_epoch == 4
     batch = run.batches[0] | {"slot": np.array(run.devices.local_slots, np.int32)}
@@ -70,11 +63,10 @@ def parameters(config):
 
 
 def _state(config):
-    from cyclegan_jax.runs import experiment
-
-    optimizer = experiment.build_optimizer(config, lambda step: 1.0)
+    experiment = Experiment.of(config)
+    optimizer = experiment.optimizer(lambda step: 1.0)
     size = (config.data.crop_size,) * 2
-    return create_state(experiment.build_method(config), optimizer, size, 0)
+    return experiment.create(optimizer, size, slots=1)[0]
 
 
 def test_the_step_averages_its_gradients_and_losses(step):

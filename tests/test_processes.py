@@ -100,7 +100,7 @@ def test_another_number_of_devices_goes_on(one_device, tmp_path):
     train_steps(tmp_path / "run", 1, 8, steps=10)
     train_steps(tmp_path / "run", 1, 1, steps=30)
     kept = train_steps(tmp_path / "run", 2, 2)
-    notes = run_folder.notes(run_folder.read_about(tmp_path / "run" / "run"))
+    notes = run_folder.resumptions(run_folder.read_about(tmp_path / "run" / "run"))
     assert [note["after_step"] for note in notes] == [10, 30]
     assert "processes: 1 -> 2" in notes[1]["changed"]
     assert kept["order"] == [x for x in one_device["order"] if int(x.split()[0]) > 30]

@@ -17,7 +17,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import Judges, TestSplit
 from cyclegan_jax.evaluation.realism import Realism
 from cyclegan_jax.metrics import distances, features, inception
-from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_files.download import file_sha256
 from tests.oracle import inception as oracle
 
@@ -210,9 +210,9 @@ class Averages:
 
 def test_conventions_and_references():
     config = streets.get_config("smoke")
-    dataset = experiment.load_dataset(config)
-    method = experiment.build_method(config)
-    transform = prepared(experiment.build_preprocess(config, method))
+    experiment = Experiment.of(config)
+    dataset = experiment.dataset()
+    transform = prepared(experiment.preprocess)
     real = [transform(dataset.test_b[i], "") for i in range(4)]
     realism = Realism(Averages(), references=("test", "train+test"))
     metrics = realism.measure([np.stack(real)], dataset, transform, "b")
@@ -226,8 +226,8 @@ def test_conventions_and_references():
 
 def test_notes():
     config = streets.get_config("smoke")
-    dataset = experiment.load_dataset(config)
-    preprocess = experiment.build_preprocess(config, experiment.build_method(config))
+    experiment = Experiment.of(config)
+    dataset, preprocess = experiment.dataset(), experiment.preprocess
     judges = Judges(realism=Realism(Averages()))
     note = TestSplit(dataset, preprocess, judges).notes[0]
     assert "FID is biased upwards for so few pictures (4 and 4, fewer" in note

@@ -16,8 +16,8 @@ from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
 from cyclegan_jax.machine import environment, hosts
-from cyclegan_jax.runs import checksums
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import integrity
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.integrity import DamagedCheckpoint
 from cyclegan_jax.runs.recovery import set_damaged_aside
@@ -129,28 +129,28 @@ def test_reproduce(twice, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "packages.jax: 0.0.1 -> " in out
     assert "variables.XLA_FLAGS: (none) -> " in out
-    assert "went on after step 2: machine: x -> y." in out
+    assert "was resumed after step 2: machine: x -> y." in out
     assert run_folder.read_config(tmp_path / "again") == about["config"]
 
 
 def test_going_on_elsewhere_leaves_a_trace(tmp_path, monkeypatch):
     run_folder.create(tmp_path, {"seed": 3})
     began = run_folder.read_about(tmp_path)
-    run_folder.went_on(tmp_path, 4)
+    run_folder.record_resume(tmp_path, 4, {})
     assert run_folder.read_about(tmp_path) == began
     there = environment.describe() | {"processes": 2}
     monkeypatch.setattr(environment, "describe", lambda: there)
-    run_folder.went_on(tmp_path, 5)
-    run_folder.went_on(tmp_path, 7)  # Still there.
+    run_folder.record_resume(tmp_path, 5, {})
+    run_folder.record_resume(tmp_path, 7, {})  # Still there.
     monkeypatch.undo()
-    run_folder.went_on(tmp_path, 9)
+    run_folder.record_resume(tmp_path, 9, {})
     about = run_folder.read_about(tmp_path)
     assert about.pop("went_on") == [
         {"after_step": 5, "changed": ["processes: 1 -> 2"]},
         {"after_step": 9, "changed": []},
     ]
     assert about == began
-    assert run_folder.notes({"went_on": [3, {"changed": 4}]}) == []
+    assert run_folder.resumptions({"went_on": [3, {"changed": 4}]}) == []
 
 
 def test_what_is_reproduced_is_the_run_as_it_ended(twice, tmp_path):
@@ -196,10 +196,10 @@ def test_sums_of_flipped_signs():
     """Changes that are equal and opposite in the bits must not cancel."""
     rng = np.random.default_rng(0)
     array = rng.normal(size=(8, 6)).astype(np.float32)
-    first = checksums.of_arrays({"a": array})
+    first = integrity.checksums_of({"a": array})
     for other in (-array, array[::-1], np.where(array > 0, -array, array), array.T):
-        assert checksums.of_arrays({"a": other.copy()}) != first
-    assert checksums.of_arrays({"a": array.copy()}) == first
+        assert integrity.checksums_of({"a": other.copy()}) != first
+    assert integrity.checksums_of({"a": array.copy()}) == first
 
 
 @pytest.mark.parametrize("content", ['{"score": 0.', "[]", "{}", '{"score": null}'])

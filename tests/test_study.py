@@ -10,7 +10,7 @@ from PIL import Image
 from configs import folder, streets
 from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.study import making as study_making
 from cyclegan_jax.study import scoring as study_scoring
 from cyclegan_jax.study.protocol import FAKE, REAL, SPOILT, Protocol
@@ -52,7 +52,7 @@ def test_pictures_are_what_the_key_says(run, study):
     files = {path.stem: path for path in (page.parent / "pictures").iterdir()}
     assert files.keys() == key["pictures"].keys()
     assert all(re.fullmatch("[0-9a-f]{12}", name) for name in files)
-    opened = restore.load(run)
+    opened = Run.load(run)
     dataset, transform = study_making._load_data(opened, "")
     translator = Translator(opened, "AtoB")
     a, b = dataset.test_a, dataset.test_b

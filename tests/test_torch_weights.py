@@ -14,7 +14,6 @@ from configs import default, folder, streets
 from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import __main__ as command_line
@@ -69,7 +68,7 @@ def test_import_and_export_by_command(files, tmp_path):
 
 def test_imported_networks_are_theirs(files, tmp_path):
     import_weights(files, tmp_path / "run", folder.get_config())
-    run = restore.load(tmp_path / "run")
+    run = Run.load(tmp_path / "run")
     assert run.step == 0
     for name, module in run.method.modules.items():
         back = torch_names.to_torch(module, jax.device_get(run.variables[name]))
@@ -82,7 +81,7 @@ def test_imported_networks_are_theirs(files, tmp_path):
 
 def test_one_generator_is_enough(files, tmp_path):
     import_weights({"g_ba": files["g_ba"]}, tmp_path / "run", folder.get_config())
-    run = restore.load(tmp_path / "run")
+    run = Run.load(tmp_path / "run")
     assert set(run.variables) == {"g_ba"}
     with pytest.raises(UserError, match=r"no generator AtoB \(it has BtoA\)"):
         run.translation("AtoB")
@@ -107,7 +106,7 @@ def test_training_goes_on_from_imported_networks(files, tmp_path):
     config = fine_tuning(files, init_from=str(imported), ema_decay=0.5)
     config.optimizer.learning_rate = 0.0
     assert loop.train(config, tmp_path / "run") == 0
-    one, two = restore.load(imported), restore.load(tmp_path / "run")
+    one, two = Run.load(imported), Run.load(tmp_path / "run")
     assert two.step == 1
     assert jax.tree.all(jax.tree.map(np.array_equal, one.variables, two.variables))
     with pytest.raises(UserError, match=r"imported networks.*--config\.init_from="):
@@ -180,8 +179,8 @@ def test_export_without_moving_averages(files, tmp_path):
     config = fine_tuning(files, init_from=str(tmp_path / "imported"), ema_decay=0.9)
     config.max_steps = 2
     assert loop.train(config, tmp_path / "run") == 0
-    averaged = restore.load(tmp_path / "run")
-    plain = restore.load(tmp_path / "run", average=False)
+    averaged = Run.load(tmp_path / "run")
+    plain = Run.load(tmp_path / "run", average=False)
     same = functools.partial(jax.tree.map, np.array_equal)
     assert not jax.tree.all(same(averaged.variables["g_ab"], plain.variables["g_ab"]))
     assert jax.tree.all(same(averaged.variables["d_a"], plain.variables["d_a"]))

@@ -16,7 +16,7 @@ from configs import folder
 from cyclegan_jax import files, images
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_weights.runs import import_weights
 from cyclegan_jax.translation import files as translation
 from cyclegan_jax.translation import tiling, video
@@ -55,7 +55,7 @@ def picture(height, width, seed=0):
 def test_agrees_with_pytorch(run):
     """By way of the run folder: what PyTorch computed from the same weights."""
     case = cases.load_case("resnet_instance")
-    loaded = restore.load(run)
+    loaded = Run.load(run)
     actual = loaded.translation("AtoB").apply(loaded.variables, case["input"], None)
     scale = np.max(np.abs(case["output"]))
     np.testing.assert_allclose(actual, case["output"], rtol=0, atol=1e-5 * scale)
@@ -162,7 +162,7 @@ def test_tiles_of_a_network_that_recomputes_its_blocks():
 
 
 def test_output_that_is_not_finite(run):
-    loaded = restore.load(run)
+    loaded = Run.load(run)
     bad = jax.tree.map(lambda x: x * np.nan, loaded.variables["g_ab"])
     broken = dataclasses.replace(loaded, variables={"g_ab": bad})
     with pytest.raises(UserError, match="is not finite"):

@@ -3,19 +3,12 @@
 from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
 from cyclegan_jax.evaluation.evaluator import Direction, TestSplit
 from cyclegan_jax.evaluation.feature_networks import Judges
-from cyclegan_jax.evaluation.history import (
-    best_step,
-    choose_step,
-    describe,
-    evaluate_all,
-)
+from cyclegan_jax.evaluation.history import describe, evaluate_all
 
 __all__ = [
     "Direction",
     "Judges",
     "TestSplit",
-    "best_step",
-    "choose_step",
     "describe",
     "evaluate",
     "evaluate_all",

@@ -15,9 +15,7 @@ from cyclegan_jax.evaluation.evaluator import TestSplit
 from cyclegan_jax.evaluation.feature_networks import Judges
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.pages import report
-from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run, open_experiment
 from cyclegan_jax.translation.translator import Translator
 
 
@@ -49,7 +47,7 @@ def evaluate(
       UserError: there is no run, checkpoint or test image, or the folder cannot be
         written to.
     """
-    run = restore.load(workdir, step, average=average)
+    run = Run.load(workdir, step, average=average)
     test_split = test_split or open_test_split(
         workdir, data_path=data_path, inception="none", fcn_file="none"
     )
@@ -107,13 +105,11 @@ def open_test_split(
     Raises:
       UserError: there is no run or no test image, or weights cannot be used.
     """
-    config = run_folder.load_config(workdir)
-    method = experiment.build_saved_method(config, workdir)
-    preprocess = experiment.build_preprocess(config, method)
+    experiment = open_experiment(workdir)
     splits = _needed(judges.get("references", ()))
-    dataset = experiment.load_dataset(config, data_path, splits)
+    dataset = experiment.dataset(data_path, splits)
     found = Judges.load(workdir=workdir, palette=dataset.palette, **judges)
-    return TestSplit(dataset, preprocess, found)
+    return TestSplit(dataset, experiment.preprocess, found)
 
 
 def _needed(references: Sequence[str]) -> tuple[str, ...]:

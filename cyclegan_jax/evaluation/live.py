@@ -1,15 +1,14 @@
 """Evaluation while a run is being trained."""
 
-import ml_collections
 from etils import epath
 
 from cyclegan_jax import data
-from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, variables_of
 from cyclegan_jax.evaluation.evaluator import TestSplit
 from cyclegan_jax.evaluation.feature_networks import Judges
-from cyclegan_jax.pages.charts import TEST
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.runs.experiment import Experiment
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation.translator import Translator
 
 
@@ -18,25 +17,22 @@ class LiveEvaluation:
 
     def __init__(
         self,
-        config: ml_collections.ConfigDict,
+        experiment: Experiment,
         workdir: epath.PathLike,
-        method: Method,
         dataset: data.Dataset,
-        preprocess: data.Preprocess,
     ):
         """Prepares the test split.
 
         Args:
-          config: of the run; `evaluation` says which networks judge.
+          experiment: of the run; its setting `evaluation` names the networks that
+            the metrics need.
           workdir: the run's folder.
-          method: its networks.
           dataset: its data.
-          preprocess: how they become training images.
 
         Raises:
           UserError: there are no test images, or a judge's weights cannot be used.
         """
-        settings = config.evaluation
+        settings = experiment.config.evaluation
         judges = Judges.load(
             workdir=workdir,
             palette=dataset.palette,
@@ -45,8 +41,8 @@ class LiveEvaluation:
             fcn_file=settings.fcn,
             lpips_files=[file for file in settings.lpips.split(",") if file],
         )
-        self._config, self._workdir, self._method = config, workdir, method
-        self._test_split = TestSplit(dataset, preprocess, judges, quiet=True)
+        self._experiment, self._workdir = experiment, workdir
+        self._test_split = TestSplit(dataset, experiment.preprocess, judges, quiet=True)
         self._translators: dict[str, Translator] = {}
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
@@ -58,9 +54,7 @@ class LiveEvaluation:
         """
         variables = variables_of(state.params, state.ema_params, state.norm_stats)
         if not self._translators:
-            run = restore.Run(
-                self._workdir, self._config, self._method, step, variables
-            )
+            run = Run(self._workdir, self._experiment, step, variables)
             self._translators = {
                 d: Translator(run, d, all_processes=True) for d in run.translations
             }

@@ -10,9 +10,10 @@ shows how each is loaded. Both map float32 [B, H, W, C] in [-1, 1] to the same.
 
 import argparse
 
-from cyclegan_jax import cli, evaluation
+from cyclegan_jax import cli
 from cyclegan_jax.arguments import Parser
 from cyclegan_jax.export.exporting import export
+from cyclegan_jax.runs.choosing import choose_step
 
 
 def parser() -> Parser:
@@ -33,7 +34,7 @@ def main(values: argparse.Namespace) -> int:
         values.workdir,
         values.output,
         values.direction,
-        step=evaluation.choose_step(values.workdir, values.step),
+        step=choose_step(values.workdir, values.step),
         average=values.average,
     )
     print(said)

@@ -14,7 +14,7 @@ from jax import export as jax_export
 from cyclegan_jax import files
 from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SUFFIXES = (".stablehlo", ".onnx")
@@ -96,7 +96,7 @@ def export(
         )
     if output.suffix == ".onnx" and importlib.util.find_spec("onnx") is None:
         raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
-    run = restore.load(workdir, step, average=average)
+    run = Run.load(workdir, step, average=average)
     name = run.generator(direction)
     module = run.method.modules[name]
     variables = jax.device_get(run.variables[name])

@@ -90,6 +90,22 @@ class Devices:
         sharding = NamedSharding(self._mesh, _spec(by_slot))
         return jax.tree.map(functools.partial(_view, sharding, len(self._local)), tree)
 
+    def place(self, state: Any, pools: Any) -> tuple[Any, Any]:
+        """Puts a state on every local device, and the pools of the slots on theirs."""
+        return self.replicate(state), self.split(pools)
+
+    def place_batch(self, batch: Any) -> Any:
+        """Spreads a batch [local slots, ...] over the devices, with its slots."""
+        slots = np.array(self.local_slots, np.int32)
+        return self.split({**batch, "slot": slots})
+
+    def whole(self, state: Any, pools: Any) -> dict[str, Any]:
+        """Returns the placed state and pools as global arrays, for a checkpoint."""
+        return {
+            "state": self.to_global(state, by_slot=False),
+            "pools": self.to_global(self.merge(pools), by_slot=True),
+        }
+
     @functools.cached_property
     def _merge(self):
         sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))

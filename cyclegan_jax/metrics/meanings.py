@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+TEST = "test/"  # Metrics of the test split are called test/<direction>/<metric>.
 _ERROR = "_standard_error"
 # Endings of limits between which a metric lies, and what they mean.
 _LIMITS = {

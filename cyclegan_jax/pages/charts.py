@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax.metrics import meanings
+from cyclegan_jax.metrics.meanings import TEST
 
 MAX_POINTS = 800  # Of a curve: more cannot be seen, and would make the page slow.
-TEST = "test/"  # Metrics of the test split are called test/<direction>/<metric>.
 # Title of a chart, what its vertical axis shows, and the metrics that go there.
 _CHARTS = (
     ("Adversarial, generators", "weighted loss", ("g_ab", "g_ba", "g")),

@@ -8,11 +8,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from cyclegan_jax.core.state import create_pools, create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
-from cyclegan_jax.runs import experiment
-from cyclegan_jax.training import trainer
+from cyclegan_jax.runs.experiment import Experiment
 
 # Any number: the length of an epoch is a constant in the learning rate's rule, and the
 # data set need not be there.
@@ -37,24 +35,15 @@ def lower(
     Raises:
       UserError: as in the training; or the images' size depends on the data.
     """
-    method = experiment.build_method(config)
-    size = _image_size(config, method)
-    trainer.check_accumulate(config.accumulate, per_device)
-    trainer.check_image_size(method, size)
-    schedule = experiment.build_schedule(config, steps_per_epoch)
-    optimizer = experiment.build_optimizer(config, schedule)
-    step = devices.pmap(experiment.build_step(config, method, optimizer), where)
-
-    state = functools.partial(
-        create_state,
-        method,
-        optimizer,
-        size,
-        config.seed,
-        ema=config.ema_decay > 0,
-    )
+    experiment = Experiment.of(config)
+    size = _image_size(experiment.preprocess)
+    experiment.check_accumulate(per_device)
+    experiment.check_image_size(size)
+    optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch))
+    step = devices.pmap(experiment.step(optimizer), where)
     slots = per_device * len(where)
-    pools = functools.partial(create_pools, method, slots, config.pool_size, size)
+    create = functools.partial(experiment.create, optimizer, size, slots=slots)
+    state, pools = jax.eval_shape(create)
     channels = {"a": config.data.channels_a, "b": config.data.channels_b}
     batch = {
         domain: jax.ShapeDtypeStruct((slots, *size, count), jnp.uint8)
@@ -67,15 +56,14 @@ def lower(
         return jax.ShapeDtypeStruct(shape, x.dtype)
 
     return step.lower(
-        jax.eval_shape(state),
-        jax.tree.map(split, jax.eval_shape(pools)),
+        state,
+        jax.tree.map(split, pools),
         jax.tree.map(split, batch),
         jax.ShapeDtypeStruct((), jnp.uint32),
     )
 
 
-def _image_size(config, method):
-    preprocess = experiment.build_preprocess(config, method)
+def _image_size(preprocess):
     if not preprocess.mode.endswith("crop"):
         raise UserError(
             f"data.preprocess is {preprocess.mode!r}, where the size of the images"

@@ -16,8 +16,8 @@ import jax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import checksums
 from cyclegan_jax.runs.integrity import (
     UNREADABLE,
     DamagedCheckpoint,
@@ -26,6 +26,8 @@ from cyclegan_jax.runs.integrity import (
     cannot_write,
     check_bits,
     check_shapes,
+    checksums_of,
+    digest_of,
 )
 
 # What fails in Orbax's threads is raised here as well, without a page of tracebacks.
@@ -68,11 +70,11 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             kept.append(best)
-        self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+        self._folder = files.absolute(folder)  # As Orbax wants it.
         if broken := broken_scores(self._folder):
             raise DamagedCheckpoint(
-                f"the score of a checkpoint, {broken[0]}, is no JSON: delete the folder"
-                " that it is in, or go on with the run, which sets it aside."
+                f"the score of a checkpoint, {broken[0]}, is not valid JSON: delete the"
+                " folder that it is in, or resume the run, which sets it aside."
             )
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
@@ -86,14 +88,14 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Lists the steps of the complete checkpoints, in order."""
-        return sorted(found.step for found in self._checkpointer.checkpoints)
+        return sorted(saved.step for saved in self._checkpointer.checkpoints)
 
     def best_score(self) -> float | None:
         """Returns the best score of the checkpoints, if one of them has a score."""
         scores = [
-            found.metrics["score"]
-            for found in self._checkpointer.checkpoints
-            if found.metrics
+            saved.metrics["score"]
+            for saved in self._checkpointer.checkpoints
+            if saved.metrics
         ]
         return self._better(scores) if scores else None
 
@@ -117,8 +119,8 @@ class Checkpoints:
           UserError: this or the previous checkpoint could not be written.
         """
         self.wait()
-        described = {"extra": extra, "checksums": checksums.of_arrays(tree)}
-        described["digest"] = checksums.of_json(extra, described["checksums"])
+        described = {"extra": extra, "checksums": checksums_of(tree)}
+        described["digest"] = digest_of(extra, described["checksums"])
         try:
             self._response = self._checkpointer.save_async(
                 step,
@@ -154,13 +156,12 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint holds other networks, or cannot be read.
         """
-        try:
-            metadata = self._checkpointer.metadata(step)
-            check_shapes(self._folder / str(step), metadata.metadata, abstract)
-            tree = self._checkpointer.load(step, abstract)
-            return tree, check_bits(tree, metadata.custom_metadata)
-        except UNREADABLE as error:
-            raise cannot_read(self._folder / str(step), error) from error
+
+        def describe(saved):
+            check_shapes(self._folder / str(step), saved, abstract)
+            return abstract
+
+        return self._load(step, describe)
 
     def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
         """Loads only what translating images needs, as the checkpoint describes it.
@@ -175,22 +176,17 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint cannot be read.
         """
-        try:
-            metadata = self._checkpointer.metadata(step)
-            saved = metadata.metadata["state"]
-            abstract = {
-                key: _abstract(saved[key], sharding)
+
+        def describe(saved):
+            weights = {
+                key: _abstract(saved["state"][key], sharding)
                 for key in ("params", "ema_params", "norm_stats")
-                if saved.get(key)
+                if saved["state"].get(key)
             }
-            context = ocp.Context()
-            context.pytree.loading.partial_load = True
-            with context:
-                loaded = self._checkpointer.load(step, {"state": abstract})
-            check_bits(loaded, metadata.custom_metadata)
-        except UNREADABLE as error:
-            raise cannot_read(self._folder / str(step), error) from error
-        return {"ema_params": {}, "norm_stats": {}, **loaded["state"]}
+            return {"state": weights}
+
+        tree, _ = self._load(step, describe, partial=True)
+        return {"ema_params": {}, "norm_stats": {}, **tree["state"]}
 
     def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Loads everything as NumPy arrays, whatever devices it was saved from.
@@ -205,14 +201,21 @@ class Checkpoints:
           UserError: the checkpoint cannot be read.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        tree, extra = self._load(step, lambda saved: _abstract(saved, device))
+        return jax.device_get(tree), extra
+
+    def _load(self, step, describe, *, partial=False):
+        """Loads what `describe` asks for, given a description of what was saved."""
+        context = ocp.Context()
+        context.pytree.loading.partial_load = partial
         try:
             metadata = self._checkpointer.metadata(step)
-            abstract = _abstract(metadata.metadata, device)
-            tree = self._checkpointer.load(step, abstract)
-            extra = check_bits(tree, metadata.custom_metadata)
+            abstract = describe(metadata.metadata)
+            with context:
+                tree = self._checkpointer.load(step, abstract)
+            return tree, check_bits(tree, metadata.custom_metadata)
         except UNREADABLE as error:
             raise cannot_read(self._folder / str(step), error) from error
-        return jax.device_get(tree), extra
 
     def close(self) -> None:
         """Finishes the last save and closes the folder.
@@ -236,6 +239,15 @@ class Checkpoints:
             return self.close()
         with contextlib.suppress(UserError):  # The first error counts.
             self.close()
+
+
+def complete_steps(workdir: epath.PathLike) -> list[int]:
+    """Lists the steps of the complete checkpoints in a folder; there may be none."""
+    path = epath.Path(workdir) / "checkpoints"
+    if not path.exists():
+        return []
+    with Checkpoints(path, read_only=True) as checkpoints:
+        return checkpoints.steps()
 
 
 def _abstract(tree, sharding):

@@ -21,17 +21,17 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
       config: nested, such as {"data": {"path": ""}}.
     """
-    flat = flatten(config)
-    whole: dict[str, Any] = {}
-    for name in [*SETTINGS, *(name for name in flat if name not in SETTINGS)]:
-        *groups, last = name.split(".")
-        part = whole
-        for group in groups:
-            part = part.setdefault(group, {})
-            if not isinstance(part, dict):
-                raise UserError(f"{group} is {part!r}; it must be a group of settings.")
-        part[last] = flat[name] if name in flat else SETTINGS[name].default
-    return whole
+    absent = {name: setting.default for name, setting in SETTINGS.items()}
+    return nest(absent | flatten(config))
+
+
+def free(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings, by flat name, that do not change what a run computes."""
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if name in SETTINGS and SETTINGS[name].change is Change.FREE
+    }
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -45,13 +45,36 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`.
+
+    Raises:
+      UserError: a name is that of a setting and of a group of settings.
+    """
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, last = name.split(".")
+        part = nested
+        for group in groups:
+            part = part.setdefault(group, {})
+            if not isinstance(part, dict):
+                raise UserError(f"{group} is {part!r}; it must be a group of settings.")
+        part[last] = value
+    return nested
+
+
 def check(config: ml_collections.ConfigDict) -> None:
     """Checks every setting by itself.
 
     Raises:
-      UserError: one is missing, of another type, or not one that it can be.
+      UserError: one is missing or unknown, of another type, or not one that it can be.
     """
     flat = flatten(config.to_dict())
+    if unknown := sorted(set(flat) - set(SETTINGS)):
+        raise UserError(
+            f"there is no setting {unknown[0]}; cyclegan_jax/runs/settings.py has them"
+            " all. (A run of a newer version needs that version.)"
+        )
     for name, setting in SETTINGS.items():
         if name not in flat:
             raise UserError(f"the config lacks {name}; configs/default.py has it.")

@@ -1,27 +1,202 @@
-"""From a config to the things it describes; trainer.py is the other reader of it."""
+"""What a config describes, built and checked in one place."""
 
+import dataclasses
 import functools
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ml_collections
 import optax
-from etils import epath
 
 from cyclegan_jax import data, torch_files
-from cyclegan_jax.core import losses, schedules, steps
-from cyclegan_jax.core.methods import pix2pix
-from cyclegan_jax.core.methods import registry as builders
+from cyclegan_jax.core import schedules, steps
+from cyclegan_jax.core.methods import registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.state import TrainState, create_pools, create_state
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics import meanings
+from cyclegan_jax.runs import configuration
 from cyclegan_jax.torch_files.download import file_sha256
 
-DTYPES = ("float32", "bfloat16")
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config and all that follows from it alone; no state, no folder, no device.
+
+    Attributes:
+      config: the settings.
+      method: the networks, the losses and the order of the updates.
+      preprocess: how images become training images of the size the networks need.
+      better: `min` or `max`, by which `best_metric` is the best; None without one.
+    """
+
+    config: ml_collections.ConfigDict
+    method: Method
+    preprocess: data.Preprocess
+    better: Callable | None
+
+    @classmethod
+    def of(cls, config: ml_collections.ConfigDict) -> "Experiment":
+        """Builds what a config describes.
+
+        Raises:
+          UserError: a setting is not one that it can be, or does not suit another.
+        """
+        method = build_method(config)
+        better = None
+        if config.best_metric:
+            better = check_metric("best_metric", config.best_metric)
+            _check_direction(config, method)
+        preprocess = data.Preprocess(
+            mode=config.data.preprocess,
+            load_size=config.data.load_size,
+            crop_size=config.data.crop_size,
+            flip=config.data.flip,
+            multiple=method.size_multiple,
+        )
+        return cls(config, method, preprocess, better)
+
+    def dataset(
+        self, path: str = "", splits: Collection[str] = data.SPLITS
+    ) -> data.Dataset:
+        """Opens the data set; see `data.open_dataset` for the errors.
+
+        Args:
+          path: where the data are, if not where the config says.
+          splits: those that are needed.
+        """
+        return load_dataset(self.config, path, splits)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Returns how many steps a run has.
+
+        Raises:
+          UserError: none.
+        """
+        o = self.config.optimizer
+        total = (o.constant_epochs + o.decay_epochs) * steps_per_epoch
+        if not total:
+            raise UserError(
+                "optimizer.constant_epochs and optimizer.decay_epochs are both 0: there"
+                " is nothing to train."
+            )
+        return min(total, self.config.max_steps or total)
+
+    def schedule(self, steps_per_epoch: int) -> optax.Schedule:
+        """Returns the learning rate as a function of the number of finished steps."""
+        o = self.config.optimizer
+        return schedules.learning_rate(
+            o.policy,
+            initial=o.learning_rate,
+            steps_per_epoch=steps_per_epoch,
+            constant_epochs=o.constant_epochs,
+            decay_epochs=o.decay_epochs,
+            step_epochs=o.step_epochs,
+        )
+
+    def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """Returns Adam, to be applied to each network by itself."""
+        o = self.config.optimizer
+        adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
+        if not o.weight_decay:
+            return adam
+        return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
+
+    def step(self, optimizer: optax.GradientTransformation) -> Callable:
+        """Returns what a device does per step: (state, pools, batch, seed) -> ..."""
+        return functools.partial(
+            steps.train_step,
+            method=self.method,
+            optimizer=optimizer,
+            axis_name=AXIS,
+            accumulate=self.config.accumulate,
+            ema_decay=self.config.ema_decay,
+        )
+
+    def create(
+        self,
+        optimizer: optax.GradientTransformation,
+        image_size: tuple[int, int],
+        *,
+        slots: int,
+        local_slots: int | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """Returns a fresh training state and empty pools.
+
+        Args:
+          optimizer: see `optimizer`.
+          image_size: height and width of the training images.
+          slots: of the global batch.
+          local_slots: those whose pools are made; by default all.
+          given: network name -> parameters that it starts from.
+        """
+        state = create_state(
+            self.method,
+            optimizer,
+            image_size,
+            self.config.seed,
+            ema=self.config.ema_decay > 0,
+            given=given,
+        )
+        pools = create_pools(
+            self.method,
+            slots,
+            self.config.pool_size,
+            image_size,
+            local_slots=local_slots,
+        )
+        return state, pools
+
+    def check_accumulate(self, per_device: int) -> None:
+        """Checks that a device's share of a batch can be split as `accumulate` says.
+
+        Raises:
+          UserError: it cannot.
+        """
+        parts = self.config.accumulate
+        if per_device % parts:
+            raise UserError(
+                f"accumulate is {parts}, but each device has {per_device} images of a"
+                " batch; use a divisor of that."
+            )
+
+    def check_image_size(self, image_size: tuple[int, int]) -> None:
+        """Checks that images of this height and width are large enough.
+
+        Raises:
+          UserError: they are not.
+        """
+        smallest = self.method.smallest_size
+        if min(image_size) < smallest:
+            raise UserError(
+                f"the images have {image_size[1]}x{image_size[0]} pixels, but these"
+                f" networks need at least {smallest} pixels a side; use fewer"
+                " layers or larger images."
+            )
+
+    def pretrained_parameters(self) -> dict[str, Any]:
+        """Reads network name -> parameters, of networks that the method takes as given.
+
+        Raises:
+          UserError: the file is missing, damaged, or another one than it should be.
+        """
+        loss = self.config.loss
+        if self.config.method != "feature_gan" or loss.vgg == "random":
+            return {}
+        path = as_path(loss.vgg)
+        state_dict = torch_files.read(path)
+        sha256 = file_sha256(path)
+        if not sha256.startswith(loss.vgg_sha256.lower()):
+            raise UserError(
+                f"{loss.vgg} has the SHA-256 {sha256}, which does not begin with"
+                f" {loss.vgg_sha256} (config.loss.vgg_sha256)."
+            )
+        return {"vgg": vgg.from_torch(state_dict, loss.vgg)}
 
 
 def load_dataset(
@@ -33,35 +208,20 @@ def load_dataset(
 
     Args:
       config: of a run.
-      path: where the data lie, if not where the config says.
+      path: where the data are, if not where the config says.
       splits: those that are needed.
     """
-    settings = data.DataSettings.of(config.data, path)
-    return data.open_dataset(settings, splits=splits)
-
-
-def build_preprocess(
-    config: ml_collections.ConfigDict, method: Method
-) -> data.Preprocess:
-    """Returns how images become training images of the size the networks need."""
-    d = config.data
-    return data.Preprocess(
-        mode=d.preprocess,
-        load_size=d.load_size,
-        crop_size=d.crop_size,
-        flip=d.flip,
-        multiple=method.size_multiple,
-    )
+    return data.open_dataset(data.DataSettings.of(config.data, path), splits=splits)
 
 
 def build_method(config: ml_collections.ConfigDict) -> Method:
     """Builds the networks and losses of a config.
 
     Raises:
-      UserError: a name or a number is not one that the method knows.
+      UserError: a setting is not one that it can be, or does not suit another.
     """
-    _check_choices(config)
-    method = builders.METHODS[config.method](config, AXIS)
+    configuration.check(config)
+    method = registry.METHODS[config.method](config, AXIS)
     if method.paired and not config.data.paired:
         raise UserError(
             f"method {config.method} learns from pairs: set config.data.paired=True,"
@@ -73,85 +233,6 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " config.data.paired=False, or another config.method."
         )
     return method
-
-
-def pretrained_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns network name -> parameters, of networks that a method takes as they are.
-
-    Raises:
-      UserError: the file is missing, damaged, or another one than it should be.
-    """
-    loss = config.loss
-    if config.method != "feature_gan" or loss.vgg == "random":
-        return {}
-    path = epath.Path(loss.vgg).expanduser()
-    state_dict = torch_files.read(path)
-    found = file_sha256(path)
-    if not found.startswith(loss.vgg_sha256.lower()):
-        raise UserError(
-            f"{loss.vgg} has the SHA-256 {found}, which does not begin with"
-            f" {loss.vgg_sha256} (config.loss.vgg_sha256)."
-        )
-    return {"vgg": vgg.from_torch(state_dict, loss.vgg)}
-
-
-def build_saved_method(
-    config: ml_collections.ConfigDict, workdir: epath.PathLike
-) -> Method:
-    """Builds the networks of a run's config.json, which may come from a stranger.
-
-    Raises:
-      UserError: settings are missing, of another kind, or out of range.
-    """
-    try:
-        return build_method(config)
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as e:
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
-        raise UserError(
-            f"{workdir}/config.json describes no networks that can be built ({reason})."
-        ) from e
-
-
-def build_schedule(
-    config: ml_collections.ConfigDict, steps_per_epoch: int
-) -> optax.Schedule:
-    """Returns the learning rate as a function of the number of finished steps."""
-    o = config.optimizer
-    return schedules.learning_rate(
-        o.policy,
-        initial=o.learning_rate,
-        steps_per_epoch=steps_per_epoch,
-        constant_epochs=o.constant_epochs,
-        decay_epochs=o.decay_epochs,
-        step_epochs=o.step_epochs,
-    )
-
-
-def build_optimizer(
-    config: ml_collections.ConfigDict, schedule: optax.Schedule
-) -> optax.GradientTransformation:
-    """Returns the Adam of a config, to be applied to each network by itself."""
-    o = config.optimizer
-    adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
-    if not o.weight_decay:
-        return adam
-    return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
-
-
-def build_step(
-    config: ml_collections.ConfigDict,
-    method: Method,
-    optimizer: optax.GradientTransformation,
-) -> Callable:
-    """Returns what one device does in a step: (state, pools, batch, seed) -> ..."""
-    return functools.partial(
-        steps.train_step,
-        method=method,
-        optimizer=optimizer,
-        axis_name=AXIS,
-        accumulate=config.accumulate,
-        ema_decay=config.ema_decay,
-    )
 
 
 def check_metric(setting: str, metric: str) -> Callable:
@@ -177,76 +258,10 @@ def check_metric(setting: str, metric: str) -> Callable:
     return better
 
 
-def total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:
-    """Returns how many steps a run has."""
-    o = config.optimizer
-    steps = (o.constant_epochs + o.decay_epochs) * steps_per_epoch
-    if not steps:
+def _check_direction(config, method):
+    known = method.translations
+    if config.best_metric.partition("/")[0] not in known:
         raise UserError(
-            "optimizer.constant_epochs and optimizer.decay_epochs are both 0: there is"
-            " nothing to train."
+            f"best_metric is {config.best_metric}, but this {config.method} translates"
+            f" {', '.join(known)} only."
         )
-    return min(steps, config.max_steps) if config.max_steps else steps
-
-
-def _check_choices(config):
-    for setting, value, known in (
-        ("method", config.method, builders.METHODS),
-        ("compute_dtype", config.compute_dtype, DTYPES),
-        ("loss.gan_mode", config.loss.gan_mode, losses.GAN_MODES),
-        ("optimizer.policy", config.optimizer.policy, schedules.POLICIES),
-        ("data.sample_b", config.data.sample_b, ("random", "shuffle")),
-        ("direction", config.direction, DIRECTIONS),
-        ("test_statistics", config.test_statistics, pix2pix.STATISTICS),
-    ):
-        if value not in known:
-            raise UserError(f"{setting} is {value!r}; it can be {', '.join(known)}.")
-    _check_ranges(config)
-
-
-# Lowest and highest values; what is not here is checked where it is used.
-_RANGES = {
-    "seed": (0, 2**32 - 1),
-    "pool_size": (0, math.inf),
-    "ema_decay": (0, 1),
-    "data.max_images": (0, math.inf),
-    "data.cache_gib": (0, math.inf),
-    "generator.width": (1, math.inf),
-    "generator.init_gain": (0, math.inf),
-    "discriminator.width": (1, math.inf),
-    "discriminator.init_gain": (0, math.inf),
-    "loss.gan": (0, math.inf),
-    "loss.cycle_a": (0, math.inf),
-    "loss.cycle_b": (0, math.inf),
-    "loss.identity": (0, math.inf),
-    "loss.gradient_penalty": (0, math.inf),
-    "loss.l1": (0, math.inf),
-    "loss.content": (0, math.inf),
-    "loss.vgg_size": (8, math.inf),
-    "cogan.latent_size": (1, math.inf),
-    "cogan.inversion_steps": (0, math.inf),
-    "cogan.inversion_rate": (0, math.inf),
-    "optimizer.learning_rate": (0, math.inf),
-    "optimizer.beta1": (0, 1),
-    "optimizer.beta2": (0, 1),
-    "optimizer.weight_decay": (0, math.inf),
-    "optimizer.constant_epochs": (0, math.inf),
-    "optimizer.decay_epochs": (0, math.inf),
-    "optimizer.step_epochs": (1, math.inf),
-    "max_steps": (0, math.inf),
-    "log_every_steps": (1, math.inf),
-    "sample_every_steps": (0, math.inf),
-    "evaluate_every_steps": (0, math.inf),
-    "num_samples": (1, math.inf),
-    "checkpoint_every_steps": (0, math.inf),
-    "keep_checkpoints": (1, math.inf),
-    "keep_every_steps": (0, math.inf),
-}
-
-
-def _check_ranges(config):
-    for name, (low, high) in _RANGES.items():
-        value = functools.reduce(lambda part, key: part[key], name.split("."), config)
-        if not low <= value <= high:
-            limit = f" to {high}" if high < math.inf else " or more"
-            raise UserError(f"{name} is {value}; it must be {low}{limit}.")

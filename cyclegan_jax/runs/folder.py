@@ -14,52 +14,13 @@ from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, runtime
-
-# Settings that change what a run writes or when it ends, not what it computes.
-REPORTING = (
-    "max_steps",
-    "log_every_steps",
-    "sample_every_steps",
-    "evaluate_every_steps",
-    "num_samples",
-    "checkpoint_every_steps",
-    "keep_checkpoints",
-    "keep_every_steps",
-    "data.path",
-    "data.data_dir",
-    "data.train_a",
-    "data.train_b",
-    "data.test_a",
-    "data.test_b",
-    "data.cache_gib",
-    "data.fingerprint",
-)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns {"data": {"path": ""}} into {"data.path": ""}."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lists `setting: old -> new` for all settings that change what a run computes."""
-    old, new = flatten(old), flatten(new)
-    missing = "(not set)"
-    return [
-        f"{key}: {old.get(key, missing)!r} -> {new.get(key, missing)!r}"
-        for key in sorted(set(old) | set(new))
-        if key not in REPORTING and old.get(key, missing) != new.get(key, missing)
-    ]
+from cyclegan_jax.runs import configuration
+from cyclegan_jax.runs.checkpoints import complete_steps
+from cyclegan_jax.runs.setting import Change
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
-    """Reads the config of a run.
+    """Reads the config of a run; a setting that it lacks has its default.
 
     Raises:
       UserError: the folder holds no run, or its config cannot be read.
@@ -69,7 +30,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
         config = json.loads(path.read_text())
         if not isinstance(config, dict):
             raise ValueError("it holds no settings")
-        return config
+        return configuration.complete(config)
     except FileNotFoundError:
         raise UserError(
             f"{workdir} holds no run (there is no config.json in it);"
@@ -97,32 +58,71 @@ def prepare(workdir: epath.PathLike) -> None:
     runtime.compute_in(read_config(workdir).get("compute_dtype", ""))
 
 
-def check(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
-    """Checks that a folder is free, or holds a run of the same config.
+def check(
+    workdir: epath.PathLike,
+    config: Mapping[str, Any],
+    *,
+    allow_changes: bool = False,
+) -> dict[str, tuple[Any, Any]]:
+    """Checks that a folder is free, or holds a run that this config can resume.
+
+    A run without a checkpoint has nothing to lose: it starts from the new config.
+
+    Args:
+      workdir: the folder.
+      config: of the training that is about to start.
+      allow_changes: whether settings can change that change the results.
+
+    Returns:
+      The settings that change: name -> (old, new).
 
     Raises:
       UserError: it holds another run; shows the difference.
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
-        return
+        return {}
     _refuse_imported(workdir)
-    if changed := differences(read_config(workdir), config):
-        raise UserError(
-            f"{workdir} holds a run with another configuration:\n  "
-            + "\n  ".join(changed)
-            + "\nUse the same settings to resume it, or another --workdir."
+    if not complete_steps(workdir):
+        return {}
+    changed = configuration.differences(read_config(workdir), config)
+    kinds = {change for _, _, change in changed.values()}
+    if Change.NEVER in kinds:
+        advice = (
+            "The checkpoints of this run do not fit the new settings. Use the same"
+            " settings to resume it, or another --workdir for another run, which can"
+            f" start from this one's networks (--config.init_from={workdir})."
         )
+    elif Change.NOTED in kinds and not allow_changes:
+        advice = (
+            "Use the same settings to resume it; or add --allow_changes to resume it"
+            " with the new ones, which run.json will record; or use another --workdir."
+        )
+    else:
+        return {name: (old, new) for name, (old, new, _) in changed.items()}
+    lines = [
+        f"\n  {name}: {old!r} -> {new!r}" for name, (old, new, _) in changed.items()
+    ]
+    raise UserError(
+        f"{workdir} holds a run with another configuration:{''.join(lines)}\n{advice}"
+    )
 
 
-def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> None:
+def create(
+    workdir: epath.PathLike,
+    config: Mapping[str, Any],
+    *,
+    resumes: bool = False,
+    **about: Any,
+) -> None:
     """Writes config.json and, the first time, run.json into the folder of a run.
 
     Args:
       workdir: the folder; made if needed.
       config: of the run.
+      resumes: whether there is a checkpoint; without one run.json is written anew.
       **about: what else run.json is to say, besides the config and the environment;
-        `data` (their fingerprint) must be the same in a run that goes on.
+        `data` (their fingerprint) must be the same in a run that is resumed.
 
     Raises:
       UserError: the folder cannot be written to, or its run had other data.
@@ -130,7 +130,7 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
     workdir = epath.Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if (workdir / "run.json").exists():
+        if resumes and (workdir / "run.json").exists():
             _check_data(workdir, about.get("data"))
         else:
             about = {"config": dict(config), "seed": config.get("seed")} | about
@@ -140,28 +140,33 @@ def create(workdir: epath.PathLike, config: Mapping[str, Any], **about: Any) -> 
         raise _cannot_write(workdir, error) from error
 
 
-def went_on(workdir: epath.PathLike, step: int) -> None:
-    """Notes in run.json where a run goes on elsewhere, or with other versions.
+def record_resume(
+    workdir: epath.PathLike, step: int, settings: Mapping[str, tuple[Any, Any]]
+) -> None:
+    """Records in run.json that a run was resumed with anything changed.
 
     Args:
       workdir: the run's folder.
       step: finished steps.
+      settings: those that changed, see `check`.
     """
     about = read_about(workdir)
-    before = notes(about)
+    before = resumptions(about)
     changed = environment.differences(about) if about else []
-    if changed != (before[-1]["changed"] if before else []):
+    if settings or changed != (before[-1]["changed"] if before else []):
         note = {"after_step": step, "changed": changed}
+        if settings:
+            note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
         files.write_json(epath.Path(workdir) / "run.json", about)
 
 
-def notes(about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns what `went_on` has noted in a run.json; leaves out what it has not."""
-    found = about.get("went_on")
+def resumptions(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns what `record_resume` recorded in a run.json; skips what it did not."""
+    notes = about.get("went_on")
     return [
         note
-        for note in (found if isinstance(found, list) else [])
+        for note in (notes if isinstance(notes, list) else [])
         if isinstance(note, dict) and isinstance(note.get("changed"), list)
     ]
 

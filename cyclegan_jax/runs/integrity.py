@@ -1,15 +1,17 @@
-"""Whether a checkpoint is what was saved, and what is said where it is not."""
+"""Integrity checks for checkpoints, and their error messages."""
 
 import errno
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import checksums
 
 # What Orbax and TensorStore raise on files with holes or flipped bits.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
@@ -102,10 +104,10 @@ def check_bits(tree: Any, saved: dict[str, Any] | None) -> dict[str, Any]:
       ValueError: they are not.
     """
     saved = saved or {}
-    whole = checksums.of_json(saved.get("extra"), saved.get("checksums"))
+    whole = digest_of(saved.get("extra"), saved.get("checksums"))
     if saved.get("digest") != whole:
         raise ValueError("its description is damaged or missing")
-    for name, found in checksums.of_arrays(tree).items():
+    for name, found in checksums_of(tree).items():
         if saved["checksums"].get(name) != found:
             raise ValueError(f"{name} has other bits than were saved")
     return saved["extra"]
@@ -126,7 +128,7 @@ def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
 
     def shapes(tree):
         flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-        return {checksums.path_name(place): tuple(leaf.shape) for place, leaf in flat}
+        return {path_name(place): tuple(leaf.shape) for place, leaf in flat}
 
     saved, expected = shapes(saved), shapes(abstract)
     if missing := sorted(set(expected) - set(saved)):  # The config is the same.
@@ -138,3 +140,50 @@ def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
                 f" {saved.get(name, 'missing')} there and"
                 f" {expected.get(name, 'missing')} by the configuration."
             )
+
+
+def checksums_of(tree: Any) -> dict[str, int]:
+    """Returns path -> sum of an array's bits, which any single change changes.
+
+    The same for any number of devices and processes that the arrays are spread over.
+    """
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = [path_name(path) for path, _ in flat]
+    sums = jax.device_get(_sums([leaf for _, leaf in flat]))
+    return {name: int(value) for name, value in zip(names, sums, strict=True)}
+
+
+def digest_of(*values: Any) -> str:
+    """Returns a digest of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+@jax.jit
+def _sums(leaves):
+    return [_sum(leaf) for leaf in leaves]
+
+
+def _sum(array):
+    """The sum, modulo 2^32, of every value's bits, mixed with its place.
+
+    The mixing is a bijection of the bits (MurmurHash3's finaliser; Appleby 2011), so
+    that one changed value always changes the sum; and it is not linear, so that
+    several changes do not cancel, as flipped signs would.
+    """
+    width = array.dtype.itemsize * 8
+    bits = jax.lax.bitcast_convert_type(array, f"uint{width}").astype(jnp.uint32)
+    index, stride = jnp.uint32(0), 1
+    for axis in reversed(range(array.ndim)):  # No reshaping: it would move data.
+        place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
+        index += place * jnp.uint32(stride % 2**32)
+        stride *= array.shape[axis]
+    mixed = bits + index * jnp.uint32(0x9E3779B1)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
+    return jnp.sum(mixed ^ (mixed >> 16), dtype=jnp.uint32)  # Also in 64-bit mode.
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """Returns a leaf's place in a tree, as a/b/c."""
+    keys = (getattr(p, "key", getattr(p, "name", getattr(p, "idx", p))) for p in path)
+    return "/".join(str(key) for key in keys)

@@ -1,21 +1,22 @@
-"""Opens a finished, running or imported run to use its networks."""
+"""A finished, running or imported run, opened to use its networks."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 from etils import epath
-from flax import traverse_util
 
+from cyclegan_jax import data
 from cyclegan_jax.core.methods.interface import Method, Translation
-from cyclegan_jax.core.state import TrainState, variables_of
+from cyclegan_jax.core.state import variables_of
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.choosing import list_steps
+from cyclegan_jax.runs.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +25,55 @@ class Run:
 
     Attributes:
       workdir: the run's folder.
-      config: its settings.
-      method: its networks and losses.
+      experiment: what its config describes.
       step: of the checkpoint.
       variables: network name -> what `module.apply` takes.
     """
 
     workdir: epath.Path
-    config: ml_collections.ConfigDict
-    method: Method
+    experiment: Experiment
     step: int
     variables: dict[str, dict[str, Any]]
+
+    @classmethod
+    def load(
+        cls, workdir: epath.PathLike, step: int | None = None, *, average: bool = True
+    ) -> "Run":
+        """Loads the networks of a run.
+
+        Args:
+          workdir: the run's folder.
+          step: of a checkpoint; None for the newest.
+          average: use the moving averages of the generators where they exist.
+
+        Raises:
+          UserError: there is no run, no such checkpoint, or it cannot be read.
+        """
+        steps = list_steps(workdir)
+        step = steps[-1] if step is None else step
+        if step not in steps:
+            known = ", ".join(map(str, steps))
+            raise UserError(
+                f"{workdir} has no checkpoint of step {step}, but of {known}."
+            )
+        workdir = epath.Path(workdir)
+        experiment = open_experiment(workdir)
+        with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            weights = checkpoints.load_weights(step, device)
+        averages = weights["ema_params"] if average else {}
+        variables = variables_of(weights["params"], averages, weights["norm_stats"])
+        return cls(workdir, experiment, step, variables)
+
+    @property
+    def config(self) -> ml_collections.ConfigDict:
+        """The run's settings."""
+        return self.experiment.config
+
+    @property
+    def method(self) -> Method:
+        """The run's networks and losses."""
+        return self.experiment.method
 
     @property
     def translations(self) -> dict[str, Translation]:
@@ -74,99 +113,24 @@ class Run:
             )
         return translation.networks[0]
 
-
-def steps(workdir: epath.PathLike) -> list[int]:
-    """Lists the steps of a run's checkpoints, in order.
-
-    Raises:
-      UserError: the folder holds no run, or no checkpoint.
-    """
-    run_folder.read_config(workdir)  # Says so where there is no run.
-    folder, found = epath.Path(workdir) / "checkpoints", []
-    if folder.exists():
-        checkpoints = Checkpoints(folder, read_only=True)
-        found = checkpoints.steps()
-        checkpoints.close()
-    if not found:
-        raise UserError(f"{workdir} has no checkpoint yet.")
-    return found
+    def dataset(
+        self, path: str = "", splits: Collection[str] = data.SPLITS
+    ) -> data.Dataset:
+        """Opens the run's data; see `Experiment.dataset`."""
+        return self.experiment.dataset(path, splits)
 
 
-def check_start(run: Run, params: dict[str, Any]) -> None:
-    """Checks that a training can start from another run's networks.
-
-    Args:
-      run: the other run.
-      params: the training's parameters by network name; their shapes count.
+def open_experiment(workdir: epath.PathLike) -> Experiment:
+    """Builds what a run's config.json describes; it may come from a stranger.
 
     Raises:
-      UserError: a network has other shapes there, or none of them is there.
+      UserError: there is no run, or settings are of another kind or out of range.
     """
-    if not set(run.variables) & set(params):
-        raise UserError(f"init_from: {run.workdir} has none of {', '.join(params)}.")
-    for name in sorted(set(run.variables) & set(params)):
-        theirs, ours = _shapes(run.variables[name]["params"]), _shapes(params[name])
-        for path in sorted(set(theirs) | set(ours)):
-            if theirs.get(path) != ours.get(path):
-                raise UserError(
-                    f"init_from: {name}/{path} is {theirs.get(path, 'missing')} in"
-                    f" {run.workdir} and {ours.get(path, 'missing')} here; use the"
-                    " generator.*, discriminator.* and channels of its config.json."
-                )
-
-
-def _shapes(tree):
-    return {k: v.shape for k, v in traverse_util.flatten_dict(tree, sep="/").items()}
-
-
-def start_from(run: Run, state: TrainState) -> TrainState:
-    """Puts the networks of another run into a fresh training state.
-
-    Networks that the other run lacks stay as they are; it says which ones.
-
-    Args:
-      run: the other run, checked by `check_start`.
-      state: the fresh state.
-    """
-    params, stats = dict(state.params), dict(state.norm_stats)
-    for name in params:
-        if name not in run.variables:
-            print(f"init_from: {run.workdir} has no {name}; it starts from scratch.")
-            continue
-        params[name] = run.variables[name]["params"]
-        if name in stats:
-            stats[name] = run.variables[name]["batch_stats"]
-    average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
-    return state.replace(params=params, norm_stats=stats, ema_params=average)
-
-
-def load(
-    workdir: epath.PathLike, step: int | None = None, *, average: bool = True
-) -> Run:
-    """Loads the networks of a run.
-
-    Args:
-      workdir: the run's folder.
-      step: of a checkpoint; None for the newest.
-      average: use the moving averages of the generators where they exist.
-
-    Raises:
-      UserError: there is no run, no such checkpoint, or it cannot be read.
-    """
-    found = steps(workdir)
-    step = found[-1] if step is None else step
-    if step not in found:
-        known = ", ".join(map(str, found))
-        raise UserError(f"{workdir} has no checkpoint of step {step}, but of {known}.")
-    workdir = epath.Path(workdir)
-    config = run_folder.load_config(workdir)
-    method = experiment.build_saved_method(config, workdir)
-    checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
+    config = folder.load_config(workdir)
     try:
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        weights = checkpoints.load_weights(step, device)
-    finally:
-        checkpoints.close()
-    averages = weights["ema_params"] if average else {}
-    variables = variables_of(weights["params"], averages, weights["norm_stats"])
-    return Run(workdir, config, method, step, variables)
+        return Experiment.of(config)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as e:
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise UserError(
+            f"{workdir}/config.json describes no networks that can be built ({reason})."
+        ) from e

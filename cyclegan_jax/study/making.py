@@ -6,11 +6,11 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from cyclegan_jax import data, evaluation, files
+from cyclegan_jax import data, files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.pages import report
-from cyclegan_jax.runs import experiment
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.choosing import choose_step
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.study.protocol import (
     FAKE,
     SPOILT,
@@ -59,8 +59,8 @@ def make(
     _check_free(output, key_path)
     methods, about, test_names = [], [], None
     for workdir in workdirs:
-        number = evaluation.choose_step(workdir, step)
-        run = restore.load(workdir, number, average=average)
+        number = choose_step(workdir, step)
+        run = Run.load(workdir, number, average=average)
         dataset, transform = _load_data(run, data_path)
         source, target = _splits(dataset, direction)
         if test_names not in (None, (source.names, target.names)):
@@ -95,9 +95,9 @@ def _check_free(output, key_path):
 
 
 def _load_data(run, data_path):
-    preprocess = experiment.build_preprocess(run.config, run.method)
-    dataset = experiment.load_dataset(run.config, data_path, data.SPLITS[2:])
-    return dataset, data.test_transform(preprocess)
+    return run.dataset(data_path, data.SPLITS[2:]), data.test_transform(
+        run.experiment.preprocess
+    )
 
 
 def _splits(dataset, direction):

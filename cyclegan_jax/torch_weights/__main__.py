@@ -21,7 +21,7 @@ import ml_collections
 from cyclegan_jax import cli
 from cyclegan_jax.arguments import Parser, read_config
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256
 from cyclegan_jax.torch_weights import published
 from cyclegan_jax.torch_weights.runs import THEIR_NAMES, export_weights, import_weights
@@ -74,7 +74,7 @@ def parser() -> Parser:
 def main(values: argparse.Namespace) -> int:
     """Runs one of the two commands."""
     if values.command == "export":
-        run = restore.load(values.workdir, values.step, average=values.average)
+        run = Run.load(values.workdir, values.step, average=values.average)
         for path in export_weights(run, values.output):
             print(f"wrote {path}")
         return 0

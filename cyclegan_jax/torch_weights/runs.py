@@ -11,8 +11,8 @@ from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import run as restore
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import Recognised, recognise
@@ -120,7 +120,7 @@ def _differences(one, two):
     return ", ".join(f"{key} {a} and {b}" for key, a, b in pairs)
 
 
-def export_weights(run: restore.Run, output: epath.PathLike) -> list[epath.Path]:
+def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
     """Writes a run's networks as `latest_net_G_A.pth` and so on.
 
     Args:

@@ -11,21 +11,28 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
 from cyclegan_jax.machine import environment, hosts, runtime
 from cyclegan_jax.machine.interrupts import Interrupts
+from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.pages import report
-from cyclegan_jax.pages.charts import TEST
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import MetricsWriter
 from cyclegan_jax.training import samples
 from cyclegan_jax.training.summary import Clock, summary
 from cyclegan_jax.training.trainer import Trainer
 
 
-def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
-    """Trains, or goes on training, the run in a folder.
+def train(
+    config: ml_collections.ConfigDict,
+    workdir: epath.PathLike,
+    *,
+    allow_changes: bool = False,
+) -> int:
+    """Trains, or resumes, the run in a folder.
 
     Args:
-      config: see configs/default.py.
+      config: see runs/settings.py.
       workdir: the run's folder; created, or resumed if it holds the same run.
+      allow_changes: whether a run can be resumed with settings that change results.
 
     Returns:
       0 at the end of the run, or 128 + the number of the signal that stopped it early;
@@ -36,7 +43,8 @@ def train(config: ml_collections.ConfigDict, workdir: epath.PathLike) -> int:
     """
     environment.make_deterministic(config.deterministic)
     runtime.compute_in(config.compute_dtype)
-    trainer = Trainer(config, workdir)  # Writes nothing yet.
+    experiment = Experiment.of(config)
+    trainer = Trainer(experiment, workdir, allow_changes=allow_changes)
     own = run_folder.lock(workdir) if hosts.is_main() else contextlib.nullcontext()
     with own, Interrupts() as interrupts:
         trainer.open()
@@ -55,6 +63,7 @@ class Loop:
     def __init__(self, trainer: Trainer):
         """Starts with an opened trainer."""
         self._trainer, self._scores = trainer, {}
+        self._sampler = samples.Sampler(trainer.experiment, trainer.dataset)
 
     def run(self, interrupts: Interrupts) -> int:
         """Trains until the end or an interrupt; returns the exit status."""
@@ -62,8 +71,8 @@ class Loop:
         if run.step >= run.total_steps:
             self._say(f"Already finished: {run.workdir} is at step {run.step}.")
             return 0
-        told = summary(run) | {"programs": runtime.describe_cache()}
-        self._say("\n".join(f"{k:9s} {text}" for k, text in told.items()))
+        lines = summary(run) | {"programs": runtime.describe_cache()}
+        self._say("\n".join(f"{k:9s} {text}" for k, text in lines.items()))
         resumed_at = run.step
         with (
             self._open_writer() as writer,
@@ -152,13 +161,11 @@ class Loop:
     @functools.cached_property
     def _measure(self):
         run = self._trainer
-        return LiveEvaluation(
-            run.config, run.workdir, run.method, run.dataset, run.transform
-        )
+        return LiveEvaluation(run.experiment, run.workdir, run.dataset)
 
     def _is_best(self, score):
         run, before = self._trainer, self._trainer.checkpoints.best_score()
-        return before is None or run.better(score, before) != before
+        return before is None or run.experiment.better(score, before) != before
 
     def _show(self, writer):
         """Writes a sample grid and the run's page."""
@@ -168,7 +175,7 @@ class Loop:
             return
         try:
             if run.config.sample_every_steps:
-                grid = run.sampler.grid(run.state)
+                grid = self._sampler.grid(run.state)
                 samples.save(run.workdir, run.step, grid)
                 writer.write_image(run.step, "samples", grid)
             report.write_training_page(

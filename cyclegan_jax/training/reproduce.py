@@ -8,8 +8,9 @@ from etils import epath
 from cyclegan_jax.data.fingerprint import fingerprint, same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts, runtime
-from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.experiment import Experiment, load_dataset
 from cyclegan_jax.training import loop
 
 
@@ -28,48 +29,57 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
     """
     try:
         about = json.loads(path.read_text())
-        config = ml_collections.ConfigDict(about["config"])
-        _check_settings(config)
-        config.update_from_flattened_dict(_as_it_ended(path.parent, about["config"]))
-        environment.make_deterministic(config.deterministic)
-        runtime.compute_in(config.compute_dtype)
-        experiment.build_method(config)
+        stages = _stages(path.parent, about)
+        for config in stages:
+            Experiment.of(config)
+        environment.make_deterministic(stages[0].deterministic)
+        runtime.compute_in(stages[0].compute_dtype)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error
     if hosts.is_main():
-        found = environment.differences(about) + environment.uncommitted()
-        print(_say(path, found + _other_data(about, config)))
-        for note in run_folder.notes(about):
+        changed = environment.differences(about) + environment.uncommitted()
+        print(_describe(path, changed + _other_data(about, stages[-1])))
+        for note in run_folder.resumptions(about):
             changed = "; ".join(map(str, note["changed"])) or "all as at the start"
-            print(f"That run went on after step {note.get('after_step')}: {changed}.")
-    status = loop.train(config, workdir)
-    if hosts.is_main() and not status:
+            print(
+                f"That run was resumed after step {note.get('after_step')}: {changed}."
+            )
+    for number, config in enumerate(stages):
+        if status := loop.train(config, workdir, allow_changes=number > 0):
+            return status
+    if hosts.is_main():
         print(
             f"Compare: python -m cyclegan_jax.fingerprint {path.parent} {workdir}",
         )
-    return status
+    return 0
 
 
-def _check_settings(config):
-    """A stranger's or an older config may lack some: better now than in an hour."""
-    from configs import default
+def _stages(workdir, about):
+    """Returns the configs that a run had one after the other; all but one end early.
 
-    known = run_folder.flatten(default.get_config().to_dict())
-    if missing := sorted(set(known) - set(run_folder.flatten(config.to_dict()))):
-        raise KeyError(f"its config has no {missing[0]}")
-
-
-def _as_it_ended(workdir, config):
-    """Returns how long the run was in the end, where its data are now, and the like."""
-    if not (workdir / "config.json").exists():
-        return {}
-    now = run_folder.read_config(workdir)
-    if run_folder.differences(config, now):
-        return {}  # Of another run.
-    flat = run_folder.flatten(now)
-    return {name: flat[name] for name in run_folder.REPORTING if name in flat}
+    How long the run was in the end, where its data are now, and the like come from its
+    config.json.
+    """
+    flat, ends = configuration.flatten(configuration.complete(about["config"])), []
+    stages = []
+    for note in run_folder.resumptions(about):
+        if settings := note.get("settings"):
+            stages.append(flat)
+            ends.append({"max_steps": note["after_step"]})
+            flat = flat | {name: new for name, (_, new) in settings.items()}
+    stages.append(flat)
+    ends.append({})
+    free = {}
+    if (workdir / "config.json").exists():
+        now = run_folder.read_config(workdir)
+        if not configuration.differences(configuration.nest(flat), now):
+            free = configuration.free(now)
+    return [
+        ml_collections.ConfigDict(configuration.nest(stage | free | end))
+        for stage, end in zip(stages, ends, strict=True)
+    ]
 
 
 def _other_data(about, config):
@@ -77,16 +87,16 @@ def _other_data(about, config):
     then = about.get("data")
     if not isinstance(then, dict) or not config.data.fingerprint:
         return []
-    now = fingerprint(experiment.load_dataset(config))
+    now = fingerprint(load_dataset(config))
     changed = [s for s in now if not same_images(then.get(s), now[s])]
     return [f"data.{split}: {then.get(split)} -> {now[split]}" for split in changed]
 
 
-def _say(path, found):
-    if not found:
+def _describe(path, changed):
+    if not changed:
         return f"Everything is as {path} says."
-    lines = "\n  ".join(found)
+    lines = "\n  ".join(changed)
     return (
-        f"{len(found)} things are not as {path} says; results may differ by rounding,"
+        f"{len(changed)} things are not as {path} says; results may differ by rounding,"
         f" or more:\n  {lines}"
     )

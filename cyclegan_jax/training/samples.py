@@ -4,26 +4,21 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax import data, files, images
-from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, translate
+from cyclegan_jax.runs.experiment import Experiment
 
 
 class Sampler:
     """Translates the same few images at every call."""
 
-    def __init__(
-        self,
-        method: Method,
-        dataset: data.Dataset,
-        transform: data.Preprocess,
-        count: int,
-    ):
-        """Loads the first `count` test images of each domain.
+    def __init__(self, experiment: Experiment, dataset: data.Dataset):
+        """Loads the first `num_samples` test images of each domain.
 
         Where a domain has no test images, training images stand in.
         """
-        prepare = data.test_transform(transform)
-        self._method = method
+        prepare = data.test_transform(experiment.preprocess)
+        count = experiment.config.num_samples
+        self._method = experiment.method
         self._photos = {}
         for domain in "ab":
             test = getattr(dataset, f"test_{domain}")

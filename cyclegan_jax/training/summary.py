@@ -26,7 +26,8 @@ class Clock:
 
 def summary(trainer: "Trainer") -> dict[str, str]:
     """Says what a run does: a few words to each of a few headings."""
-    config, method, dataset = trainer.config, trainer.method, trainer.dataset
+    config, dataset = trainer.config, trainer.dataset
+    method = trainer.experiment.method
     devices = trainer.devices
 
     def parameters(name):
@@ -45,4 +46,12 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         "losses": method.description,
         "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
         f" {trainer.total_steps:,} in all",
-    }
+    } | _changes(trainer.changes)
+
+
+def _changes(settings):
+    """What this resumption changes; the learning rate follows the new values."""
+    if not settings:
+        return {}
+    pairs = (f"{name} {old!r} -> {new!r}" for name, (old, new) in settings.items())
+    return {"changes": ", ".join(pairs)}

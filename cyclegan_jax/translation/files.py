@@ -17,7 +17,7 @@ from cyclegan_jax.data.formats import IMAGE_SUFFIXES, is_hidden
 from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import video
 from cyclegan_jax.translation.photos import Photo, open_photo
 from cyclegan_jax.translation.translator import Size, Translator
@@ -65,7 +65,7 @@ def translate(
     _check_overwriting(plan, output, cycle=cycle, grid=grid)
     if any(source.suffix.lower() in video.SUFFIXES for source, _ in plan):
         video.check_installed()
-    run = restore.load(workdir, step, average=average)
+    run = Run.load(workdir, step, average=average)
     forth = Translator(run, direction, size=size, tile_size=tile_size)
     back = None
     if cycle:

@@ -14,7 +14,7 @@ from cyclegan_jax.data.decode import convert_channels
 from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import Spread
-from cyclegan_jax.runs import run as restore
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import tiling
 
 Size = Literal["keep", "resize", "tile"]
@@ -36,7 +36,7 @@ class Translator:
 
     def __init__(
         self,
-        run: restore.Run,
+        run: Run,
         direction: str = "AtoB",
         *,
         size: Size = "keep",
@@ -46,7 +46,7 @@ class Translator:
         """Prepares a generator.
 
         Args:
-          run: from `restore.load`.
+          run: from `Run.load`.
           direction: AtoB or BtoA.
           size: what becomes of pictures whose size the network cannot take. `keep`:
             mirrored at the right and the bottom up to a multiple of what it needs, and
@@ -103,7 +103,7 @@ class Translator:
         Raises:
           UserError: there is no such run, checkpoint or generator.
         """
-        run = restore.load(workdir, step, average=average)
+        run = Run.load(workdir, step, average=average)
         return cls(run, direction, size=size, tile_size=tile_size)
 
     def use(self, variables: Variables) -> None:

@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from cyclegan_jax import cli
 from cyclegan_jax.machine import hosts
-from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training.trainer import Trainer
 
 RATE = 1e-5
@@ -69,9 +69,9 @@ def main() -> int:
     """Writes `kept.npz`, and every process its `order_<process>`."""
     # Not Adam, which turns the rounding noise of gradients that are zero (those of
     # biases before an instance norm) into full steps. As momentum, it keeps gradients.
-    experiment.build_optimizer = lambda *_: optax.sgd(RATE, momentum=0.0)
+    Experiment.optimizer = lambda *_: optax.sgd(RATE, momentum=0.0)
     folder = pathlib.Path(_OUTPUT.value)
-    run = Trainer(_CONFIG.value, folder / "run")
+    run = Trainer(Experiment.of(_CONFIG.value), folder / "run")
     run.open()
     start = jax.tree.map(jnp.copy, (run.state, run.pools))
     shakes = []

@@ -1,0 +1,71 @@
+"""Starting a training from another run's networks."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import traverse_util
+
+from cyclegan_jax.core.state import TrainState, create_state
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
+from cyclegan_jax.runs.experiment import Experiment
+from cyclegan_jax.runs.run import Run
+
+
+def load_initial(experiment: Experiment) -> Run | None:
+    """Loads the run that `init_from` names, if any, and checks that its networks fit.
+
+    Raises:
+      UserError: there is no such run, or its networks do not fit.
+    """
+    if not experiment.config.init_from:
+        return None
+    run = Run.load(as_path(experiment.config.init_from), average=False)
+    method = experiment.method
+    multiple = method.size_multiple
+    size = (-(-method.smallest_size // multiple) * multiple,) * 2
+    fresh = functools.partial(create_state, method, optax.identity(), size, seed=0)
+    _check_fits(run, jax.eval_shape(fresh).params)
+    return run
+
+
+def start_from(run: Run, state: TrainState) -> TrainState:
+    """Puts the networks of another run into a fresh training state.
+
+    Networks that the other run lacks stay as they are; their names are printed.
+
+    Args:
+      run: the other run, from `load_initial`.
+      state: the fresh state.
+    """
+    params, stats = dict(state.params), dict(state.norm_stats)
+    for name in params:
+        if name not in run.variables:
+            print(f"init_from: {run.workdir} has no {name}; it starts from scratch.")
+            continue
+        params[name] = run.variables[name]["params"]
+        if name in stats:
+            stats[name] = run.variables[name]["batch_stats"]
+    average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
+    return state.replace(params=params, norm_stats=stats, ema_params=average)
+
+
+def _check_fits(run: Run, params: dict[str, Any]) -> None:
+    if not set(run.variables) & set(params):
+        raise UserError(f"init_from: {run.workdir} has none of {', '.join(params)}.")
+    for name in sorted(set(run.variables) & set(params)):
+        theirs, ours = _shapes(run.variables[name]["params"]), _shapes(params[name])
+        for path in sorted(set(theirs) | set(ours)):
+            if theirs.get(path) != ours.get(path):
+                raise UserError(
+                    f"init_from: {name}/{path} is {theirs.get(path, 'missing')} in"
+                    f" {run.workdir} and {ours.get(path, 'missing')} here; use the"
+                    " generator.*, discriminator.* and channels of its config.json."
+                )
+
+
+def _shapes(tree):
+    return {k: v.shape for k, v in traverse_util.flatten_dict(tree, sep="/").items()}
