@@ -37,6 +37,9 @@ _ALLOW_CHANGES = flags.DEFINE_bool(
     "Resume a run with other settings than it began with, such as a learning rate or"
     " more epochs; run.json records them.",
 )
+_DEVICES = flags.DEFINE_integer(
+    "devices", 0, "Use only so many of this machine's devices; 0: all.", lower_bound=0
+)
 
 
 def main() -> int:
@@ -50,7 +53,8 @@ def main() -> int:
     path, _, variant = flags.FLAGS["config"].config_filename.partition(":")
     name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
     workdir = files.as_path(_WORKDIR.value or f"runs/{name}")
-    return loop.train(_CONFIG.value, workdir, allow_changes=_ALLOW_CHANGES.value)
+    options = {"allow_changes": _ALLOW_CHANGES.value, "devices": _DEVICES.value}
+    return loop.train(_CONFIG.value, workdir, **options)
 
 
 def _reproduce(path: epath.Path) -> int:

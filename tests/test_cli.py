@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cyclegan_jax import arguments
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def test_mistakes(arguments, message):
 def test_what_goes_wrong_at_run_time(error, status, message):
     """Bugs keep their tracebacks; what a user can mend gets a sentence."""
     program = f"""
-from cyclegan_jax import arguments, cli
+from cyclegan_jax.cli import arguments, cli
 def main(values):
     raise {error}
 cli.run_argparse(arguments.Parser(prog="x"), main)

@@ -16,9 +16,9 @@ import numpy as np
 import optax
 import pytest
 
-from cyclegan_jax import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
+from cyclegan_jax.runs import comparing
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.experiment import Experiment
@@ -47,7 +47,7 @@ def undisturbed(tmp_path_factory):
 
 
 def assert_same_end(one, two):
-    first, second = (fingerprint.of_checkpoint(x, STEPS) for x in (one, two))
+    first, second = (comparing.of_checkpoint(x, STEPS) for x in (one, two))
     assert first == second
     lines = (one / "metrics.jsonl").read_bytes()
     assert lines == (two / "metrics.jsonl").read_bytes()
@@ -197,7 +197,7 @@ def damage(folder, kind, rng):
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_newest_checkpoint(short, tmp_path, kind, capsys):
     """Found, named and set aside; or what was hit does not matter to any bit."""
-    saved, found, harmless = fingerprint.of_checkpoint(short, 8), 0, []
+    saved, found, harmless = comparing.of_checkpoint(short, 8), 0, []
     for seed in range(10):
         workdir = tmp_path / str(seed)
         shutil.copytree(short, workdir)
@@ -212,7 +212,7 @@ def test_damaged_newest_checkpoint(short, tmp_path, kind, capsys):
         elif (workdir / "checkpoints" / "8").exists() and 8 in (
             Checkpoints(workdir / "checkpoints", read_only=True).steps()
         ):
-            assert fingerprint.of_checkpoint(workdir, 8) == saved
+            assert comparing.of_checkpoint(workdir, 8) == saved
             harmless.append(str(hit))
     assert found >= 3
     with capsys.disabled():
@@ -226,7 +226,7 @@ def test_run_goes_on_before_the_damage(short, tmp_path, capsys):
         path.write_bytes(path.read_bytes()[:-9])
     assert loop.train(run_folder.load_config(short), workdir) == 0
     assert "checkpoints/8 cannot be read" in capsys.readouterr().err
-    assert fingerprint.compare(short, workdir) == []
+    assert comparing.compare(short, workdir) == []
 
 
 def test_changed_bits_are_found_though_readable(short, tmp_path):
@@ -298,7 +298,7 @@ def test_data_go_bad_during_training(folder_config, tmp_path, fault, monkeypatch
     assert loop.train(folder_config, tmp_path / "whole") == 0
     steps = newest + 2
     first, second = (
-        fingerprint.of_checkpoint(tmp_path / name, steps) for name in ("run", "whole")
+        comparing.of_checkpoint(tmp_path / name, steps) for name in ("run", "whole")
     )
     assert first == second
 
@@ -330,7 +330,7 @@ def test_clock_going_backwards(short, tmp_path, monkeypatch):
     config.max_steps = 8
     assert loop.train(config, tmp_path / "run") == 0
     monkeypatch.undo()
-    assert fingerprint.compare(short, tmp_path / "run") == []
+    assert comparing.compare(short, tmp_path / "run") == []
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == (
         short / "metrics.jsonl"
     ).read_bytes()

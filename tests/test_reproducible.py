@@ -16,8 +16,8 @@ from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
 from cyclegan_jax.machine import environment, hosts
+from cyclegan_jax.runs import comparing, integrity
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import integrity
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.integrity import DamagedCheckpoint
 from cyclegan_jax.runs.recovery import set_damaged_aside
@@ -36,9 +36,13 @@ def twice(tmp_path_factory):
     return workdirs
 
 
+def told(runs):
+    return fingerprint.main(fingerprint.parser().parse_args(runs))
+
+
 def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
     first, second = twice
-    assert fingerprint.main([str(first), str(second)]) == 0
+    assert told([str(first), str(second)]) == 0
     assert "The two are the same, bit for bit." in capsys.readouterr().out
     for name in ("metrics.jsonl", "samples/step_00000004.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
@@ -47,12 +51,12 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
 def test_a_run_that_ends_earlier(twice, tmp_path, capsys):
     shutil.copytree(twice[0], tmp_path / "part")
     shutil.rmtree(tmp_path / "part" / "checkpoints" / "6")
-    assert fingerprint.main([str(twice[0]), str(tmp_path / "part")]) == 0
+    assert told([str(twice[0]), str(tmp_path / "part")]) == 0
     assert "up to step 4; one goes on to 6." in capsys.readouterr().out
 
 
 def test_every_part_has_digits(twice, capsys):
-    assert fingerprint.main([str(twice[0])]) == 0
+    assert told([str(twice[0])]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("step")] == ["step 4", "step 6"]
     parts = {line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
@@ -89,7 +93,7 @@ def change(workdir, other, part):
 )
 def test_one_bit_is_found(twice, tmp_path, part, name, capsys):
     change(twice[0], tmp_path / "other", part)
-    assert fingerprint.main([str(twice[0]), str(tmp_path / "other")]) == 1
+    assert told([str(twice[0]), str(tmp_path / "other")]) == 1
     out = capsys.readouterr().out
     assert out == f"checkpoints: first at step 6, in {name}\n"
 
@@ -98,7 +102,7 @@ def test_another_seed_differs_from_the_first_line_on(twice, tmp_path, capsys):
     config = run_folder.load_config(twice[0])
     config.seed = 1
     assert loop.train(config, tmp_path / "other") == 0
-    assert fingerprint.main([str(twice[0]), str(tmp_path / "other")]) == 1
+    assert told([str(twice[0]), str(tmp_path / "other")]) == 1
     out = capsys.readouterr().out
     assert "metrics.jsonl: first at step 2, cycle_a: " in out
     assert "checkpoints: first at step 4, in " in out
@@ -159,15 +163,31 @@ def test_what_is_reproduced_is_the_run_as_it_ended(twice, tmp_path):
     now = run_folder.read_config(twice[0])
     now["max_steps"], now["data"]["path"] = 9, "/elsewhere"
     (tmp_path / "config.json").write_text(json.dumps(now))
-    found = reproduce._as_it_ended(tmp_path, about["config"])
-    assert (found["max_steps"], found["data.path"]) == (9, "/elsewhere")
+    (stage,) = reproduce.stages(tmp_path, about)
+    assert (stage.max_steps, stage.data.path) == (9, "/elsewhere")
     now["seed"] = 5
     (tmp_path / "config.json").write_text(json.dumps(now))
-    assert reproduce._as_it_ended(tmp_path, about["config"]) == {}
-    del about["config"]["data"]["palette"]
-    (tmp_path / "run.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"its config has no data\.palette"):
-        reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
+    (stage,) = reproduce.stages(tmp_path, about)
+    assert stage.to_dict() == about["config"]
+    del about["config"]["data"]["palette"]  # From before there was that setting.
+    (stage,) = reproduce.stages(tmp_path, about)
+    assert stage.data.palette == ""
+
+
+def test_stages_of_a_run_whose_settings_changed(twice, tmp_path):
+    about = run_folder.read_about(twice[0])
+    rate, name = about["config"]["optimizer"]["learning_rate"], "learning_rate"
+    changes = {f"optimizer.{name}": [rate, 1e-5], "loss.cycle_a": [4.0, 3.0]}
+    notes = [
+        {"after_step": 2, "changed": [], "settings": changes},
+        {"after_step": 3, "changed": []},
+        {"after_step": 5, "changed": [], "settings": {"loss.cycle_a": [3.0, 2.0]}},
+    ]
+    stages = reproduce.stages(tmp_path, about | {"went_on": notes})
+    ends = [stage.max_steps for stage in stages]
+    assert ends == [2, 5, about["config"]["max_steps"]]
+    assert [stage.optimizer[name] for stage in stages] == [rate, 1e-5, 1e-5]
+    assert [stage.loss.cycle_a for stage in stages] == [4.0, 3.0, 2.0]
 
 
 def test_reproduce_by_flag(twice, tmp_path):
@@ -175,7 +195,7 @@ def test_reproduce_by_flag(twice, tmp_path):
     command = ("train.py", f"--reproduce={path}", f"--workdir={workdir}")
     (output,) = processes.run(command, devices=2)
     assert f"Everything is as {path} says" in output or "not committed" in output
-    assert fingerprint.compare(twice[0], workdir) == []
+    assert comparing.compare(twice[0], workdir) == []
     bad = (*command, "--config=configs/streets.py")
     job = processes.start(bad)
     (output,) = processes.finish(job)
@@ -266,11 +286,11 @@ def test_storage_that_fails_is_no_damage(tmp_path, monkeypatch, error, what, lef
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"config": 3}', '{"config": {"deterministic": true}}'],
+    ["", "[]", "{}", '{"config": 3}', '{"config": {"seed": "x"}}'],
 )
 def test_reproduce_nothing(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(UserError, match="does not describe a run"):
+    with pytest.raises(UserError, match=r"does not describe a run|seed"):
         reproduce.reproduce(tmp_path / "run.json", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 

@@ -11,7 +11,7 @@ shows how each is loaded. Both map float32 [B, H, W, C] in [-1, 1] to the same.
 import argparse
 
 from cyclegan_jax import cli
-from cyclegan_jax.arguments import Parser
+from cyclegan_jax.cli.arguments import Parser
 from cyclegan_jax.export.exporting import export
 from cyclegan_jax.runs.choosing import choose_step
 

@@ -32,28 +32,47 @@ class Devices:
       local_slots: slots of the global batch that this process feeds.
     """
 
-    def __init__(self, batch_size: int):
-        """Divides a global batch of `batch_size` images evenly over all devices.
+    def __init__(self, batch_size: int, limit: int = 0):
+        """Divides a global batch of `batch_size` images evenly over the devices.
+
+        Args:
+          batch_size: images of each domain in a step, at least 1.
+          limit: use only so many of this process's devices; 0: all of all processes.
 
         Raises:
-          UserError: the batch cannot be divided evenly, or the devices' compiler is
-            known to crash.
+          UserError: there are not so many, the batch cannot be divided evenly, or the
+            devices' compiler is known to crash.
         """
         runtime.check_compiler(jax.local_devices()[0].device_kind)
-        self.count = jax.device_count()
-        if batch_size < 1 or batch_size % self.count:
-            raise UserError(
-                f"batch_size is {batch_size}, which {self.count} device(s) cannot share"
-                f" evenly; use a multiple of {self.count}, such as"
-                f" --config.batch_size={self.count}."
-            )
         self._local = jax.local_devices()
+        self.count = jax.device_count()
+        if limit:
+            if jax.process_count() > 1 or not 0 < limit <= self.count:
+                raise UserError(
+                    f"--devices is {limit}; it can be 1 to {self.count}, and only in"
+                    " one process."
+                )
+            self.count, self._local = limit, self._local[:limit]
+        if batch_size % self.count:
+            fewer = max(n for n in range(1, self.count) if batch_size % n == 0)
+            raise UserError(
+                f"batch_size is {batch_size}, which {self.count} devices cannot share"
+                f" evenly; use a multiple of {self.count}, such as"
+                f" --config.batch_size={self.count}, or fewer devices, such as"
+                f" --devices={fewer}."
+            )
         self.per_device = batch_size // self.count
         local = len(self._local) * self.per_device
         first = jax.process_index() * local
         self.local_slots = range(first, first + local)
         self._mesh = Mesh(np.array(self._local), (AXIS,))
-        self._global_mesh = Mesh(_all_devices(), (AXIS,))
+        self._all = np.array(self._local) if limit else _all_devices()
+        self._global_mesh = Mesh(self._all, (AXIS,))
+
+    def pmap(self, step: Callable) -> Callable:
+        """Compiles a step for these devices; see `pmap`."""
+        few = self.count < jax.device_count()
+        return pmap(step, self._local if few else None)
 
     def replicate(self, tree: Any) -> Any:
         """Copies arrays to every local device.

@@ -11,7 +11,7 @@ this machine's (--topology=cpu or gpu). Costs are remembered in
 
 import argparse
 
-from cyclegan_jax import arguments, cli
+from cyclegan_jax.cli import arguments, cli
 from cyclegan_jax.errors import UserError
 
 

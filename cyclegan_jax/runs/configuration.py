@@ -59,6 +59,8 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             part = part.setdefault(group, {})
             if not isinstance(part, dict):
                 raise UserError(f"{group} is {part!r}; it must be a group of settings.")
+        if isinstance(part.get(last), dict):
+            raise UserError(f"{name} is {value!r}; it must be a group of settings.")
         part[last] = value
     return nested
 

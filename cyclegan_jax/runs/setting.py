@@ -51,11 +51,11 @@ class Setting:
             raise UserError(f"{name} is {value!r}; it must be {_KINDS[kind]}.")
         choices = self.choices() if callable(self.choices) else self.choices
         if choices is not None and value not in choices:
-            known = ", ".join(map(repr, choices))
+            known = ", ".join(map(str, choices))
             raise UserError(f"{name} is {value!r}; it can be {known}.")
         if kind in (int, float) and not self.least <= value <= self.most:
-            limit = f" to {self.most:g}" if self.most < math.inf else " or more"
-            raise UserError(f"{name} is {value}; it must be {self.least:g}{limit}.")
+            limit = f" to {self.most}" if self.most < math.inf else " or more"
+            raise UserError(f"{name} is {value}; it must be {self.least}{limit}.")
 
 
 _KINDS = {

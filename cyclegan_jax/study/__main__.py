@@ -12,7 +12,7 @@ import argparse
 import pathlib
 
 from cyclegan_jax import cli, files
-from cyclegan_jax.arguments import Parser
+from cyclegan_jax.cli.arguments import Parser
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.study import scoring as study_scoring
 from cyclegan_jax.study.protocol import Protocol

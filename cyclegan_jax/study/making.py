@@ -95,9 +95,8 @@ def _check_free(output, key_path):
 
 
 def _load_data(run, data_path):
-    return run.dataset(data_path, data.SPLITS[2:]), data.test_transform(
-        run.experiment.preprocess
-    )
+    dataset = run.dataset(data_path, data.SPLITS[2:])
+    return dataset, data.test_transform(run.experiment.preprocess)
 
 
 def _splits(dataset, direction):

@@ -17,7 +17,7 @@ import sys
 
 from etils import epath
 
-from cyclegan_jax import arguments, cli
+from cyclegan_jax.cli import arguments, cli
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import ROWS, SECONDS
 

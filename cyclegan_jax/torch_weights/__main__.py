@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from cyclegan_jax import cli
-from cyclegan_jax.arguments import Parser, read_config
+from cyclegan_jax.cli.arguments import Parser, read_config
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256

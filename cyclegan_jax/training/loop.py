@@ -26,6 +26,7 @@ def train(
     workdir: epath.PathLike,
     *,
     allow_changes: bool = False,
+    devices: int = 0,
 ) -> int:
     """Trains, or resumes, the run in a folder.
 
@@ -33,6 +34,7 @@ def train(
       config: see runs/settings.py.
       workdir: the run's folder; created, or resumed if it holds the same run.
       allow_changes: whether a run can be resumed with settings that change results.
+      devices: use only so many of this process's devices; 0: all of all processes.
 
     Returns:
       0 at the end of the run, or 128 + the number of the signal that stopped it early;
@@ -44,12 +46,13 @@ def train(
     environment.make_deterministic(config.deterministic)
     runtime.compute_in(config.compute_dtype)
     experiment = Experiment.of(config)
-    trainer = Trainer(experiment, workdir, allow_changes=allow_changes)
+    trainer = Trainer(experiment, workdir, allow_changes=allow_changes, devices=devices)
+    loop = Loop(trainer)
     own = run_folder.lock(workdir) if hosts.is_main() else contextlib.nullcontext()
     with own, Interrupts() as interrupts:
         trainer.open()
         with trainer.checkpoints:
-            return Loop(trainer).run(interrupts)
+            return loop.run(interrupts)
 
 
 def due(step: int, every: int) -> bool:
@@ -61,7 +64,7 @@ class Loop:
     """Advances a run and writes what people look at."""
 
     def __init__(self, trainer: Trainer):
-        """Starts with an opened trainer."""
+        """Loads the sample images; the trainer is opened before `run`."""
         self._trainer, self._scores = trainer, {}
         self._sampler = samples.Sampler(trainer.experiment, trainer.dataset)
 

@@ -1,6 +1,8 @@
 """Does a run again from its run.json, and says what is different now."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 from etils import epath
@@ -29,24 +31,24 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
     """
     try:
         about = json.loads(path.read_text())
-        stages = _stages(path.parent, about)
-        for config in stages:
+        configs = stages(path.parent, about)
+        for config in configs:
             Experiment.of(config)
-        environment.make_deterministic(stages[0].deterministic)
-        runtime.compute_in(stages[0].compute_dtype)
+        environment.make_deterministic(configs[0].deterministic)
+        runtime.compute_in(configs[0].compute_dtype)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error
     if hosts.is_main():
         changed = environment.differences(about) + environment.uncommitted()
-        print(_describe(path, changed + _other_data(about, stages[-1])))
+        print(_describe(path, changed + _other_data(about, configs[-1])))
         for note in run_folder.resumptions(about):
             changed = "; ".join(map(str, note["changed"])) or "all as at the start"
             print(
                 f"That run was resumed after step {note.get('after_step')}: {changed}."
             )
-    for number, config in enumerate(stages):
+    for number, config in enumerate(configs):
         if status := loop.train(config, workdir, allow_changes=number > 0):
             return status
     if hosts.is_main():
@@ -56,20 +58,22 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
     return 0
 
 
-def _stages(workdir, about):
+def stages(
+    workdir: epath.Path, about: Mapping[str, Any]
+) -> list[ml_collections.ConfigDict]:
     """Returns the configs that a run had one after the other; all but one end early.
 
     How long the run was in the end, where its data are now, and the like come from its
     config.json.
     """
     flat, ends = configuration.flatten(configuration.complete(about["config"])), []
-    stages = []
+    configs = []
     for note in run_folder.resumptions(about):
         if settings := note.get("settings"):
-            stages.append(flat)
+            configs.append(flat)
             ends.append({"max_steps": note["after_step"]})
             flat = flat | {name: new for name, (_, new) in settings.items()}
-    stages.append(flat)
+    configs.append(flat)
     ends.append({})
     free = {}
     if (workdir / "config.json").exists():
@@ -78,7 +82,7 @@ def _stages(workdir, about):
             free = configuration.free(now)
     return [
         ml_collections.ConfigDict(configuration.nest(stage | free | end))
-        for stage, end in zip(stages, ends, strict=True)
+        for stage, end in zip(configs, ends, strict=True)
     ]
 
 

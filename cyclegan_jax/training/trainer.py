@@ -10,7 +10,7 @@ from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
-from cyclegan_jax.machine.devices import Devices, compile_early, pmap
+from cyclegan_jax.machine.devices import Devices, compile_early
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.experiment import Experiment
@@ -42,6 +42,7 @@ class Trainer:
         workdir: epath.PathLike,
         *,
         allow_changes: bool = False,
+        devices: int = 0,
     ):
         """Checks and opens all that a run needs, cheapest first.
 
@@ -51,13 +52,14 @@ class Trainer:
           experiment: from the config.
           workdir: the run's folder.
           allow_changes: see `runs.folder.check`.
+          devices: use only so many; 0: all.
 
         Raises:
           UserError: a setting does not suit the devices, the data or the folder.
         """
         self.experiment, self.config = experiment, experiment.config
         self.workdir = files.absolute(workdir)
-        self.devices = Devices(self.config.batch_size)
+        self.devices = Devices(self.config.batch_size, devices)
         experiment.check_accumulate(self.devices.per_device)
         self.changes = run_folder.check(
             workdir, self.config.to_dict(), allow_changes=allow_changes
@@ -78,7 +80,7 @@ class Trainer:
         self._example = self.batches[0]
         self.image_size = self._example["a"].shape[1:3]
         experiment.check_image_size(self.image_size)
-        self.step_fn = pmap(experiment.step(self.optimizer))
+        self.step_fn = self.devices.pmap(experiment.step(self.optimizer))
         self._step = self.step_fn
 
     def open(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from cyclegan_jax import arguments
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import runtime
 
