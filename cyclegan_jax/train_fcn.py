@@ -9,7 +9,8 @@ several runs, give all of them the same file with evaluate.py's --fcn.
 
 import argparse
 
-from cyclegan_jax.cli import arguments, cli
+from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 

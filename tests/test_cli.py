@@ -59,7 +59,8 @@ def test_mistakes(arguments, message):
 def test_what_goes_wrong_at_run_time(error, status, message):
     """Bugs keep their tracebacks; what a user can mend gets a sentence."""
     program = f"""
-from cyclegan_jax.cli import arguments, cli
+from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 def main(values):
     raise {error}
 cli.run_argparse(arguments.Parser(prog="x"), main)

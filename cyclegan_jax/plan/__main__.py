@@ -11,7 +11,8 @@ this machine's (--topology=cpu or gpu). Costs are remembered in
 
 import argparse
 
-from cyclegan_jax.cli import arguments, cli
+from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 

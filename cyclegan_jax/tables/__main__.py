@@ -17,7 +17,8 @@ import sys
 
 from etils import epath
 
-from cyclegan_jax.cli import arguments, cli
+from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import ROWS, SECONDS
 
