@@ -1,8 +1,8 @@
-"""How good a run's generators are on the test split: pictures, numbers and pages."""
+"""How good a run's generators are on the test split: images, metrics and pages."""
 
-from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
-from cyclegan_jax.evaluation.evaluator import Direction, TestSplit
-from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.evaluation.checkpoint import evaluate, open_evaluator
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
 from cyclegan_jax.evaluation.history import (
     best_step,
     choose_step,
@@ -11,13 +11,12 @@ from cyclegan_jax.evaluation.history import (
 )
 
 __all__ = [
-    "Direction",
-    "Judges",
-    "TestSplit",
+    "Evaluator",
+    "FeatureNetworks",
     "best_step",
     "choose_step",
     "describe",
     "evaluate",
     "evaluate_all",
-    "open_test_split",
+    "open_evaluator",
 ]

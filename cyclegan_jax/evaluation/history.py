@@ -12,16 +12,16 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.checkpoint import evaluate
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.metrics import meanings
-from cyclegan_jax.pages import charts, report
-from cyclegan_jax.runs import (
-    experiment,
-    writer,
-)
+from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.pages import report
 from cyclegan_jax.runs import (
     folder as run_folder,
 )
 from cyclegan_jax.runs import (
     run as restore,
+)
+from cyclegan_jax.runs import (
+    writer,
 )
 
 
@@ -38,7 +38,7 @@ def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]
     folder, lines = epath.Path(workdir) / "evaluation", []
     for result in results:
         values = _flat(result).items()
-        lines.append({"step": result["step"]} | {charts.TEST + k: v for k, v in values})
+        lines.append({"step": result["step"]} | {TEST + k: v for k, v in values})
     report.write_history_page(
         folder,
         title=f"{epath.Path(workdir).name}: {len(results)} checkpoints",
@@ -53,18 +53,18 @@ def _best_and_last(results):
     last = _flat(results[-1])
     rows = []
     for name, value in last.items():
-        better = meanings.better(name.partition("/")[2])
-        if better is None:
+        metric = meanings.describe(name.partition("/")[2])
+        if metric.better is None:
             continue
-        found = {r["step"]: _flat(r)[name] for r in results if name in _flat(r)}
-        best = better(found, key=found.get)
+        values = {r["step"]: _flat(r)[name] for r in results if name in _flat(r)}
+        best = metric.better(values, key=values.get)
         rows.append(
             {
                 "name": name,
-                "best": found[best],
+                "best": values[best],
                 "step": best,
                 "last": value,
-                "meaning": meanings.meaning(name.partition("/")[2]),
+                "meaning": metric.description,
             }
         )
     return rows
@@ -124,7 +124,7 @@ def best_step(workdir: epath.PathLike, metric: str = "") -> int:
             "which checkpoint is the best depends on what is to be good: name a metric,"
             " such as --metric=BtoA/fid_clean_test."
         )
-    better = experiment.check_metric("metric", metric)
+    better = meanings.check_metric("metric", metric)
     found = {step: v[metric] for step, v in _measured(workdir).items() if metric in v}
     unknown = [step for step in steps if step not in found]
     if unknown:
@@ -140,9 +140,9 @@ def _measured(workdir):
     workdir, found = epath.Path(workdir), {}
     for line in writer.read_metrics(workdir):
         values = {
-            name.removeprefix(charts.TEST): value
+            name.removeprefix(TEST): value
             for name, value in line.items()
-            if name.startswith(charts.TEST)
+            if name.startswith(TEST)
         }
         found.setdefault(line["step"], {}).update(values)
     for path in sorted((workdir / "evaluation").glob("*/metrics.json")):

@@ -6,15 +6,16 @@ from etils import epath
 from cyclegan_jax import data
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, variables_of
-from cyclegan_jax.evaluation.evaluator import TestSplit
-from cyclegan_jax.evaluation.feature_networks import Judges
-from cyclegan_jax.pages.charts import TEST
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import NETWORKS, FeatureNetworks
+from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.metrics.realism import check_references
 from cyclegan_jax.runs import run as restore
 from cyclegan_jax.translation.translator import Translator
 
 
 class LiveEvaluation:
-    """Measures the test split with a training state, without writing pictures."""
+    """Evaluates a training state on the test split, without writing images."""
 
     def __init__(
         self,
@@ -27,26 +28,27 @@ class LiveEvaluation:
         """Prepares the test split.
 
         Args:
-          config: of the run; `evaluation` says which networks judge.
+          config: of the run; `evaluation` names the weights of networks.
           workdir: the run's folder.
           method: its networks.
           dataset: its data.
           preprocess: how they become training images.
 
         Raises:
-          UserError: there are no test images, or a judge's weights cannot be used.
+          UserError: there are no test images, or weights cannot be used.
         """
         settings = config.evaluation
-        judges = Judges.load(
+        references = settings.fid_reference.split(",")
+        check_references(references)
+        networks = FeatureNetworks.load(
+            {name: settings[name] for name in NETWORKS if name in settings},
             workdir=workdir,
             palette=dataset.palette,
-            inception=settings.inception,
-            references=settings.fid_reference.split(","),
-            fcn_file=settings.fcn,
-            lpips_files=[file for file in settings.lpips.split(",") if file],
         )
         self._config, self._workdir, self._method = config, workdir, method
-        self._test_split = TestSplit(dataset, preprocess, judges, quiet=True)
+        self._evaluator = Evaluator(
+            dataset, preprocess, networks, references=references, quiet=True
+        )
         self._translators: dict[str, Translator] = {}
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
@@ -68,7 +70,7 @@ class LiveEvaluation:
         for translator in self._translators.values():
             translator.use(variables)
         for direction in self._translators:
-            side = self._test_split.measure(self._translators, direction)
-            found = side.metrics.items()
-            result |= {f"{TEST}{direction}/{name}": value for name, value in found}
+            side = self._evaluator.evaluate(self._translators, direction)
+            for key, value in side.metrics.items():
+                result[f"{TEST}{direction}/{key}"] = value
         return result

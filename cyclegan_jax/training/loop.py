@@ -11,8 +11,8 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
 from cyclegan_jax.machine import environment, hosts, runtime
 from cyclegan_jax.machine.interrupts import Interrupts
+from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.pages import report
-from cyclegan_jax.pages.charts import TEST
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.writer import MetricsWriter
 from cyclegan_jax.training import samples

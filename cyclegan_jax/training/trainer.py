@@ -16,6 +16,7 @@ from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.machine.devices import Devices, compile_early, pmap
+from cyclegan_jax.metrics.meanings import check_metric
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import run as restore
@@ -46,7 +47,7 @@ class Trainer:
         self.method = experiment.build_method(config)
         self.better = None
         if config.best_metric:
-            self.better = experiment.check_metric("best_metric", config.best_metric)
+            self.better = check_metric("best_metric", config.best_metric)
             _check_direction(config, self.method)
         transform = experiment.build_preprocess(config, self.method)
         self.devices = Devices(config.batch_size)
