@@ -20,23 +20,39 @@ _AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.
 _DATA_PATH = flags.DEFINE_string(
     "data_path", "", "Where the data lie, if not where the run's config says."
 )
-_INCEPTION = flags.DEFINE_string(
-    "inception",
-    "auto",
-    "Weights for FID and KID: a file, auto (the cache, or their release), or none.",
-)
 _REFERENCE = flags.DEFINE_list(
     "fid_reference", "test", "Real images to compare with: test, train+test, or both."
 )
-_FCN = flags.DEFINE_string(
-    "fcn",
-    "auto",
-    "Network that sees classes in photographs: a file of cyclegan_jax.train_fcn, auto"
-    " (the run's own), or none.",
-)
-_LPIPS = flags.DEFINE_list(
-    "lpips", "", "Weights of LPIPS: torchvision's AlexNet and lpips' alex.pth."
-)
+# By name in evaluation.feature_networks.NETWORKS.
+_NETWORKS = {
+    name: flags.DEFINE_string(name, default, help_)
+    for name, default, help_ in (
+        (
+            "inception",
+            "auto",
+            "Weights for FID and KID: a file, auto (the cache, or the public release),"
+            " or none.",
+        ),
+        (
+            "vgg16",
+            "none",
+            "Weights for KID by VGG-16: torchvision's file, auto (the cache, or the"
+            " public release), or none.",
+        ),
+        (
+            "fcn",
+            "auto",
+            "Segmentation network for photographs: a file of cyclegan_jax.train_fcn,"
+            " auto (the run's own), or none.",
+        ),
+        (
+            "lpips",
+            "",
+            "Weights of LPIPS: torchvision's AlexNet and lpips' alex.pth, with a comma"
+            " between them.",
+        ),
+    )
+}
 
 
 def main() -> int:
@@ -52,16 +68,17 @@ def main() -> int:
     list_steps(workdir)  # Whether there is anything to evaluate.
     if not every:
         step = choose_step(workdir, _STEP.value, _METRIC.value)
-    test_split = evaluation.open_test_split(
+    evaluator = evaluation.open_evaluator(
         workdir,
-        data_path=_DATA_PATH.value,
-        inception=_INCEPTION.value,
+        {name: flag.value for name, flag in _NETWORKS.items()},
         references=_REFERENCE.value,
-        fcn_file=_FCN.value,
-        lpips_files=_LPIPS.value,
+        data_path=_DATA_PATH.value,
     )
-    options = {"average": _AVERAGE.value, "data_path": _DATA_PATH.value}
-    options["test_split"] = test_split
+    options = {
+        "average": _AVERAGE.value,
+        "data_path": _DATA_PATH.value,
+        "evaluator": evaluator,
+    }
     if every:
         results = evaluation.evaluate_all(workdir, **options)
     else:

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from cyclegan_jax.data import decode, formats, load_dataset
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.decode import UnreadableImage, decode_image
-from cyclegan_jax.data.fingerprint import read
+from cyclegan_jax.data.fingerprint import describe, read
 from cyclegan_jax.data.sources import folder_source
 
 RNG = np.random.default_rng(0)
@@ -209,3 +209,8 @@ def test_what_is_special_about_images_is_counted(tmp_path):
     found = read(load_dataset("folder", path=tmp_path)).traits
     assert found == {"animated": 2, "turned": 1, "profile": 1, "alpha": 1, "16 bits": 1}
     assert set(found) == set(decode.TRAITS)
+    told = describe(found)
+    assert told.startswith("2 animated")
+    assert told.count(";") == len(found) - 1
+    assert "not turned" in describe(found, as_stored=True)
+    assert describe({}) == ""

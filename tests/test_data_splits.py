@@ -134,6 +134,10 @@ def test_names_of_every_kind(tmp_path, form, monkeypatch):
     dataset = load_dataset("folder", path=asked, on_corrupt="skip", quiet=True)
     assert len(dataset.train_a) == 3
     assert sorted(int(i[0, 0, 0]) for i in dataset.train_a) == [0, 0, 7]
+    (root / "trainA" / os.fsdecode(b"\xff\xfe \xe9.png")).write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"trainA/.xff.xfe .xe9.png") as refused:
+        list(load_dataset("folder", path=asked).train_a)
+    str(refused.value).encode()
     monkeypatch.setenv("SETS", str(tmp_path))
     assert len(load_dataset("folder", path=f"$SETS/{asked.name}").train_a) == 3
     monkeypatch.setenv("HOME", str(root))

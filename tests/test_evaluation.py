@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -15,8 +16,11 @@ from PIL import Image
 from configs import folder, streets
 from cyclegan_jax import evaluation, torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation import accumulators as instruments
 from cyclegan_jax.metrics import fcn, meanings, pictures
+from cyclegan_jax.metrics.appearance import Appearance
+from cyclegan_jax.metrics.measure import Batch, Measure, Task
+from cyclegan_jax.metrics.metric import Metric
+from cyclegan_jax.pages import charts
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.choosing import best_step, list_steps
 from cyclegan_jax.runs.experiment import load_dataset
@@ -128,21 +132,30 @@ def test_negatives_and_copies_are_noticed():
     assert pictures.diversity(small) == pytest.approx(np.std(small, axis=0).mean())
 
 
-def looks(outputs, inputs, target):
+def warnings(outputs, inputs, target):
     """The warnings for such outputs."""
-    varied = pictures.diversity(pictures.thumbnails(target))
-    instrument = instruments.Looks("AtoB", varied)
-    instrument.add(instruments.Batch([], inputs, outputs))
-    instrument.metrics()
-    return instrument.warnings
+    task = Task("AtoB", types.SimpleNamespace(test_b=Images(target)), identity)
+    measure = Appearance.create(task)
+    measure.update(Batch([], inputs, outputs))
+    return list(measure.warnings(measure.compute()))
+
+
+def identity(pixels, name):
+    return pixels
+
+
+class Images(list):
+    """A data set's images of one split."""
+
+    names = property(lambda self: [str(index) for index in range(len(self))])
 
 
 def test_warnings_in_words():
     a, _ = pair(shape=(5, 32, 32, 3))
     b, _ = pair(seed=1, shape=(5, 32, 32, 3))
-    assert looks(a, a, b) == []
-    assert "light and dark look inverted" in looks(255 - a, a, b)[0]
-    assert "outputs look alike" in looks(np.repeat(b[:1], 5, axis=0), a, b)[0]
+    assert warnings(a, a, b) == []
+    assert "outputs look like negatives" in warnings(255 - a, a, b)[0]
+    assert "outputs look alike" in warnings(np.repeat(b[:1], 5, axis=0), a, b)[0]
 
 
 def command(*arguments):
@@ -156,7 +169,7 @@ def command(*arguments):
 
 
 def test_command_with_everything(made, tmp_path):
-    """Random LPIPS weights and an untrained FCN: what matters is that they judge."""
+    """Random LPIPS weights and an untrained FCN: what matters is that they are used."""
     run, result = made
     tensors = oracle_lpips.tensors()
     torch_files.write(tmp_path / "lpips.pth", tensors)
@@ -203,18 +216,70 @@ def test_best_step(made, tmp_path):
         best_step(copy, "AtoB/cycle_l1")
 
 
-def test_every_metric_is_explained(made):
+def test_every_metric_is_described(made):
     _, result = made
-    for name in (*result["AtoB"], "fid_clean_test", "fcn_per_class", "paired_lpips"):
-        assert meanings.meaning(name)
-        assert meanings.unit(name) != "value"
-    assert meanings.better("fcn_per_pixel") is meanings.better("cycle_psnr") is max
-    assert meanings.better("kid_clean_test") is meanings.better("paired_l1") is min
-    for name in ("kid_standard_error_clean_test", "per_pixel_of_real", "diversity"):
-        assert meanings.better(name) is None
-    assert "resized as legacy_pytorch, against the real train+test" in meanings.meaning(
-        "kid_standard_error_legacy_pytorch_train+test"
+    written = {*result["AtoB"], *result["BtoA"]}
+    known = {metric.key: metric for metric in meanings.evaluated()}
+    assert written <= set(known)
+    assert len(known) == len(meanings.evaluated())  # No key twice.
+    for metric in known.values():
+        assert metric.meaning
+        assert metric.unit != "value"
+    assert known["fcn_per_pixel"].better is known["cycle_psnr"].better is max
+    assert known["kid_clean_test"].better is known["paired_l1"].better is min
+    for key in ("kid_standard_error_clean_test", "per_pixel_of_real", "diversity"):
+        assert known[key].better is None
+    text = known["kid_legacy_pytorch_train+test"].description
+    assert "resized as legacy_pytorch, against the real train+test" in text
+    assert text.endswith("lower is better")
+    assert meanings.table() in (ROOT / "docs/metrics.md").read_text(), (
+        "the table in docs/metrics.md has to be that of `meanings.table()`"
     )
+
+
+class Saturation(Measure):
+    """A metric of somebody's own: how colourful the translations are."""
+
+    METRIC = Metric("saturation", "level", "mean range of the channels", max)
+    metrics = (METRIC,)
+
+    def __init__(self):
+        self.reset()
+
+    @classmethod
+    def create(cls, task):
+        return cls()
+
+    def reset(self):
+        self._ranges = []
+
+    def update(self, batch):
+        self._ranges.append(np.ptp(batch.fake, axis=-1).mean())
+
+    def compute(self):
+        return {self.METRIC: float(np.mean(self._ranges))}
+
+
+def test_a_metric_of_ones_own(made, tmp_path, monkeypatch):
+    """A class, and a line in `meanings.MEASURES`: all else follows from these."""
+    run, _ = made
+    monkeypatch.setattr(meanings, "MEASURES", (*meanings.MEASURES, Saturation))
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (result,) = evaluation.evaluate_all(copy)
+    images = [read(p) for p in (copy / "evaluation/0/AtoB/output").iterdir()]
+    expected = 255 * np.mean([np.ptp(image, axis=-1).mean() for image in images])
+    assert result["AtoB"]["saturation"] == pytest.approx(expected, rel=1e-5)
+    for page in ("index.html", "0/index.html"):
+        text = (copy / "evaluation" / page).read_text()
+        assert "mean range of the channels; higher is better" in text
+    (chart,) = charts.charts([{"step": 1, "test/AtoB/saturation": 2.0}])
+    assert (chart["title"], chart["unit"]) == ("Test: saturation", "level")
+    assert meanings.check_metric("best_metric", "AtoB/saturation") is max
+    assert "| `saturation` | mean range of the channels | higher |" in meanings.table()
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="best_metric"):
+        meanings.check_metric("best_metric", "AtoB/saturation")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cyclegan_jax.data import cycle_gan_tfds, decode
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import checkpoint
-from cyclegan_jax.evaluation.accumulators import Batch
+from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.runs import (
     configuration,
     writer,

@@ -11,12 +11,21 @@ from flax import traverse_util
 from PIL import Image
 
 from configs import streets
+from cyclegan_jax import torch_files
 from cyclegan_jax.data import test_transform as prepared
 from cyclegan_jax.data.palettes import VOID
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation import Judges, TestSplit
-from cyclegan_jax.evaluation.realism import Realism
-from cyclegan_jax.metrics import distances, features, inception
+from cyclegan_jax.evaluation import Evaluator, FeatureNetworks, feature_networks
+from cyclegan_jax.metrics import (
+    distances,
+    features,
+    fid_inception,
+    inception,
+    vgg_features,
+)
+from cyclegan_jax.metrics.extractors import EXTRACTORS
+from cyclegan_jax.metrics.measure import Batch, Task
+from cyclegan_jax.metrics.realism import Realism
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_files.download import file_sha256
 from tests.oracle import inception as oracle
@@ -70,17 +79,18 @@ def test_weights_that_are_something_else(tensors):
 
 
 def test_weights_from_elsewhere_are_named(tensors, tmp_path, monkeypatch):
-    np.savez(tmp_path / "weights.npz", **tensors)
+    file = tmp_path / "weights.npz"
+    np.savez(file, **tensors)
+    settings = {"inception": str(file)}
     load = functools.partial(
-        Judges.load,
-        workdir=tmp_path,
-        palette=None,
-        inception=str(tmp_path / "weights.npz"),
+        FeatureNetworks.load, settings, workdir=tmp_path, palette=None
     )
     (note,) = load().notes
-    assert "not the file that papers use (6726825d0af5f729" in note
-    digest = file_sha256(tmp_path / "weights.npz")
-    monkeypatch.setattr(features, "SHA256", digest)
+    assert "not the published file (6726825d0af5f729" in note
+    same = dataclasses.replace(fid_inception.EXTRACTOR, sha256=file_sha256(file))
+    monkeypatch.setitem(
+        feature_networks.NETWORKS, "inception", lambda r: same.load(r.setting)
+    )
     assert load().notes == ()
 
 
@@ -88,7 +98,7 @@ def test_weights_as_npz(tensors, tmp_path):
     np.savez(tmp_path / "weights.npz", **tensors)
     jax.tree.map(
         np.testing.assert_array_equal,
-        features.load_weights(tmp_path / "weights.npz"),
+        fid_inception.EXTRACTOR.load_weights(tmp_path / "weights.npz"),
         inception.from_torch(tensors, "test"),
     )
     pickled = np.array([{"a": 1}], dtype=object)
@@ -96,16 +106,18 @@ def test_weights_as_npz(tensors, tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     for name in ("pickled.npz", "text.npz", "none.npz"):
         with pytest.raises(UserError, match=f"{name} cannot be read as .npz"):
-            features.load_weights(tmp_path / name)
+            fid_inception.EXTRACTOR.load_weights(tmp_path / name)
 
 
 def test_checksum_of_the_release(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "cyclegan_jax").mkdir()
-    name = features.URL.removeprefix("https://").replace("/", "_")
+    name = fid_inception.EXTRACTOR.url.removeprefix("https://").replace("/", "_")
     (tmp_path / "cyclegan_jax" / name).write_bytes(b"something else")
-    with pytest.raises(UserError, match=f"not {features.SHA256}; delete it"):
-        features.load_weights()
+    with pytest.raises(
+        UserError, match=f"not {fid_inception.EXTRACTOR.sha256}; delete it"
+    ):
+        fid_inception.EXTRACTOR.load_weights()
     assert len(file_sha256(tmp_path / "cyclegan_jax" / name)) == 64
 
 
@@ -172,19 +184,17 @@ def test_standard_error_is_one():
 def test_resizing():
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
-    clean = features.resize(photo, "clean")
+    clean = features.resize(photo, 299)
     assert clean.shape == (2, 299, 299, 3)
     plane = Image.fromarray(photo[1, ..., 2].astype(np.float32))
     plane = np.asarray(plane.resize((299, 299), Image.BICUBIC)).clip(0, 255)
     np.testing.assert_allclose(clean[1, ..., 2], (plane - 128) / 128, atol=1e-6)
-    gray = features.resize(photo[..., :1], "clean")
+    gray = features.resize(photo[..., :1], 299)
     np.testing.assert_array_equal(gray[..., 0], clean[..., 0])
     np.testing.assert_array_equal(gray[..., 0], gray[..., 2])
     same = rng.integers(0, 256, (1, 299, 299, 3), dtype=np.uint8)
-    legacy = features.resize(same, "legacy_pytorch")
+    legacy = fid_inception.legacy_pytorch(same)
     np.testing.assert_allclose(legacy, same / 127.5 - 1, atol=1e-5)
-    with pytest.raises(ValueError, match="nearest"):
-        features.resize(photo, "nearest")
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (500, 420)])
@@ -196,50 +206,116 @@ def test_legacy_resizing_is_pytorchs(shape):
         planes, size=(299, 299), mode="bilinear", align_corners=False
     )
     expected = 2 * expected.numpy().transpose(0, 2, 3, 1) - 1
-    actual = features.resize(photo, "legacy_pytorch")
+    actual = fid_inception.legacy_pytorch(photo)
     np.testing.assert_allclose(actual, expected, atol=2e-5)
 
 
 class Averages:
-    """Stands in for the network: mean colours as features."""
+    """A stand-in for a network: mean colours as features."""
+
+    def __init__(self, extractor):
+        self.extractor = extractor
 
     def __call__(self, batches, convention):
         means = [batch.mean(axis=(1, 2)) / 255 for batch in batches]
         return np.concatenate(means) + (convention == "clean")
 
 
-def test_conventions_and_references():
+INCEPTION = {"inception": Averages(EXTRACTORS["inception"])}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """A data set, its preprocessing, and its test images of B as they are prepared."""
     config = streets.get_config("smoke")
     experiment = Experiment.of(config)
-    dataset = experiment.dataset()
-    transform = prepared(experiment.preprocess)
-    real = [transform(dataset.test_b[i], "") for i in range(4)]
-    realism = Realism(Averages(), references=("test", "train+test"))
-    metrics = realism.measure([np.stack(real)], dataset, transform, "b")
+    dataset, preprocess = experiment.dataset(), experiment.preprocess
+    transform = prepared(preprocess)
+    real = np.stack([transform(dataset.test_b[i], "") for i in range(4)])
+    return dataset, preprocess, real
+
+
+def measured(data, networks, references):
+    dataset, preprocess, real = data
+    task = Task("AtoB", dataset, prepared(preprocess), networks, references)
+    realism = Realism.create(task)
+    values = {}
+    for images in (255 - real, real):  # As for two checkpoints.
+        realism.reset()
+        realism.update(Batch([], real, images))
+        values = realism.compute()
+    return {metric.key: value for metric, value in values.items()}
+
+
+def test_conventions_and_references(data):
+    metrics = measured(data, INCEPTION, ("test", "train+test"))
     assert len(metrics) == 12
     assert metrics["fid_clean_test"] == pytest.approx(0, abs=1e-9)
     assert metrics["fid_legacy_pytorch_test"] == pytest.approx(0, abs=1e-9)
     assert metrics["fid_clean_train+test"] > 1e-6
-    with pytest.raises(UserError, match="'train' is not one of test, train"):
-        Realism(Averages(), references=("train",))
+    with pytest.raises(UserError, match="fid_reference is 'train'; it can be test, "):
+        measured(data, INCEPTION, ("train",))
 
 
-def test_notes():
-    config = streets.get_config("smoke")
-    experiment = Experiment.of(config)
-    dataset, preprocess = experiment.dataset(), experiment.preprocess
-    judges = Judges(realism=Realism(Averages()))
-    note = TestSplit(dataset, preprocess, judges).notes[0]
-    assert "FID is biased upwards for so few pictures (4 and 4, fewer" in note
-    both = Judges(realism=Realism(Averages(), references=("test", "train+test")))
-    note = TestSplit(dataset, preprocess, both).notes[0]
-    assert "4 translations to B with 12 real pictures, 4 to A with 12" in note
-    judges = Judges(notes=("FID is missing.",))
-    assert TestSplit(dataset, preprocess, judges).notes == ["FID is missing."]
-    few = dataclasses.replace(dataset, test_class_maps=None)
+def test_only_inceptions_distance_is_called_fid(data):
+    metrics = measured(data, {"vgg16": Averages(EXTRACTORS["vgg16"])}, ("test",))
+    assert set(metrics) == {"kid_vgg16_test", "kid_standard_error_vgg16_test"}
+
+
+def test_features_of_vgg(tmp_path):
+    """The file's tensors, in the network that training compares features with."""
+    small = vgg_features.PooledVGG16(width=2)
+    shapes = jax.eval_shape(small.init, jax.random.key(0), np.zeros((1, 224, 224, 3)))
+    rng = np.random.default_rng(0)
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19)
+    tensors = {}
+    layers = shapes["params"]["vgg"].values()
+    for number, layer in zip(numbers, layers, strict=True):
+        shape = layer["kernel"].shape
+        weight = rng.normal(size=shape) / np.sqrt(np.prod(shape[:3]))
+        weight = weight.transpose(3, 2, 0, 1).astype(np.float32)
+        tensors[f"features.{number}.weight"] = weight
+        tensors[f"features.{number}.bias"] = np.zeros(len(weight), np.float32)
+    torch_files.write(tmp_path / "vgg16.pth", tensors)
+    extractor = dataclasses.replace(
+        EXTRACTORS["vgg16"],
+        module=small,
+        features=16,
+        from_torch=functools.partial(vgg_features.from_torch, width=2),
+    )
+    network, note = extractor.load(str(tmp_path / "vgg16.pth"))
+    assert "not the published file (397923af" in note
+    images = rng.integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
+    actual = network([images[:2], images[2:]], "vgg16")
+    assert actual.shape == (3, 16)
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(features.resize(images, 224).transpose(0, 3, 1, 2))
+    mean = torch.tensor((0.485, 0.456, 0.406)).reshape(1, 3, 1, 1)
+    x = ((x + 1) / 2 - mean) / torch.tensor((0.229, 0.224, 0.225)).reshape(1, 3, 1, 1)
+    for number in numbers:
+        if number in (5, 10, 17):
+            x = torch.nn.functional.max_pool2d(x, 2)
+        weight = torch.from_numpy(tensors[f"features.{number}.weight"])
+        x = torch.relu(torch.nn.functional.conv2d(x, weight, padding=1))
+    np.testing.assert_allclose(actual, x.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_notes(data):
+    dataset, preprocess, _ = data
+
+    def notes(networks, dataset=dataset, **options):
+        return Evaluator(dataset, preprocess, networks, **options).notes
+
+    (note,) = notes(FeatureNetworks(INCEPTION))
+    assert "FID is biased upwards for so few images (4 and 4, fewer" in note
+    note, _ = notes(FeatureNetworks(INCEPTION), references=("test", "train+test"))
+    assert "4 translations to B with 12 real images, 4 to A with 12" in note
+    missing = FeatureNetworks(notes=("FID is missing.",))
+    assert notes(missing) == ["FID is missing."]
+    plain = dataclasses.replace(dataset, test_class_maps=None)
+    assert notes(FeatureNetworks(), plain) == []
     blank = np.full((64, 64), VOID, np.uint8)
     blank[:16] = 0
     unknown = dataclasses.replace(dataset, test_class_maps=[blank] * 4)
-    assert TestSplit(few, preprocess, Judges()).notes == []
-    note = TestSplit(unknown, preprocess, Judges()).notes[0]
+    (note,) = notes(FeatureNetworks(), unknown)
     assert note.startswith("75.00% of the pixels of the test label maps have colours")

@@ -72,7 +72,7 @@ def test_means_and_deviations(tmp_path):
     for scores in (row["AtoB"] for row in found.values()):
         for name in [name for name in scores[0] if name.endswith("_of_input")]:
             del scores[0][name]
-    assert "*inputs as they are*" not in pages._table(found, *rows.TABLES[3])
+    assert "*unmodified inputs*" not in pages._table(found, *rows.TABLES[3])
 
 
 def test_a_failed_process_says_where_and_why(tmp_path):

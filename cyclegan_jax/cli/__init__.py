@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.errors import UserError, is_out_of_memory
 from cyclegan_jax.machine import runtime
 
 _COMPILATION_CACHE = flags.DEFINE_string(
@@ -86,7 +86,7 @@ def _status(program):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError.
-        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)):
+        if not is_out_of_memory(error):
             raise
         print(f"error: {_OUT_OF_MEMORY}", file=sys.stderr)
         return 2

@@ -30,7 +30,7 @@ MAX_PIXELS = 89_478_485
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow's decoders raise on broken bytes (found by flipping bytes of every
 # format); its UnidentifiedImageError is an OSError.
-_BROKEN = (
+BROKEN = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError),
     *(OverflowError, struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -106,7 +106,7 @@ def decode_image(
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
             )
-    except _BROKEN as error:
+    except BROKEN as error:
         raise UnreadableImage(
             f"image {name} cannot be decoded ({_reason(error, data)}): replace or "
             "remove it (training can leave such images out: "
@@ -150,14 +150,14 @@ def traits(data: bytes) -> list[str]:
     try:
         with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
             return [trait for trait, has in TRAITS.items() if has(image)]
-    except _BROKEN:
+    except BROKEN:
         return []
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(0x0112, 1)
-    except _BROKEN:  # Damaged EXIF data.
+    except BROKEN:  # Damaged EXIF data.
         return 1
 
 
@@ -176,7 +176,7 @@ TRAITS = {
 
 
 def _turn_upright(image: Image.Image) -> None:
-    with contextlib.suppress(*_BROKEN):  # Damaged EXIF data: as it is stored.
+    with contextlib.suppress(*BROKEN):  # Damaged EXIF data: as it is stored.
         ImageOps.exif_transpose(image, in_place=True)
 
 

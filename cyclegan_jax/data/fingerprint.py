@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -25,13 +25,35 @@ class Contents(NamedTuple):
     traits: Counter[str]
 
 
-def read(dataset: Dataset) -> Contents:
-    """Reads every image once."""
+def read(dataset: Dataset, splits: Sequence[str] = SPLITS) -> Contents:
+    """Reads every image of some splits once."""
     found = Contents({}, Counter())
-    for split in SPLITS:
+    for split in splits:
         source = getattr(dataset, split)
         found.splits[split] = _of_split(source, found.traits)
     return found
+
+
+def describe(traits: Mapping[str, int], *, as_stored: bool = False) -> str:
+    """Returns a line on what is special about images, and what becomes of it.
+
+    Args:
+      traits: see `Contents.traits`.
+      as_stored: how they are decoded, see `decode_image`.
+    """
+    changed = not as_stored
+    told = {
+        "animated": "animated or of several pages, of which the first is used",
+        "turned": "turned upright, as their EXIF data ask"
+        if changed
+        else "not turned as their EXIF data ask",
+        "profile": "converted to sRGB from another colour profile"
+        if changed
+        else "with a colour profile that is ignored",
+        "alpha": "with transparency, which only 4 channels keep",
+        "16 bits": "of 16 bits, read as 8",
+    }
+    return "; ".join(f"{traits[t]:,} {told[t]}" for t in told if traits.get(t))
 
 
 def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cyclegan_jax.data import decode
 from cyclegan_jax.data.decode import Decoder
-from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut
+from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut, printable
 from cyclegan_jax.data.listing import list_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
@@ -79,7 +79,7 @@ class EncodedSource:
         return decode.read_file(encoded, self._name(index))
 
     def _name(self, index):
-        return f"{self.names[index]} in {self._where}"
+        return printable(f"{self.names[index]} in {self._where}")
 
 
 class SubsetSource:

@@ -1,16 +1,15 @@
-"""How good a run's generators are on the test split: pictures, numbers and pages."""
+"""How good a run's generators are on the test split: images, metrics and pages."""
 
-from cyclegan_jax.evaluation.checkpoint import evaluate, open_test_split
-from cyclegan_jax.evaluation.evaluator import Direction, TestSplit
-from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.evaluation.checkpoint import evaluate, open_evaluator
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
 from cyclegan_jax.evaluation.history import describe, evaluate_all
 
 __all__ = [
-    "Direction",
-    "Judges",
-    "TestSplit",
+    "Evaluator",
+    "FeatureNetworks",
     "describe",
     "evaluate",
     "evaluate_all",
-    "open_test_split",
+    "open_evaluator",
 ]

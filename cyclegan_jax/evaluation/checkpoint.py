@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -10,10 +10,11 @@ from etils import epath
 from cyclegan_jax import data, files
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation.accumulators import Batch
-from cyclegan_jax.evaluation.evaluator import TestSplit
-from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
 from cyclegan_jax.machine import hosts
+from cyclegan_jax.metrics.measure import Batch
+from cyclegan_jax.metrics.realism import REFERENCES, check_references
 from cyclegan_jax.pages import report
 from cyclegan_jax.runs.run import Run, open_experiment
 from cyclegan_jax.translation.translator import Translator
@@ -25,9 +26,9 @@ def evaluate(
     *,
     average: bool = True,
     data_path: str = "",
-    test_split: TestSplit | None = None,
+    evaluator: Evaluator | None = None,
 ) -> dict[str, Any]:
-    """Translates the test splits both ways and measures what comes out.
+    """Translates the test splits in both directions and computes all metrics.
 
     Writes `evaluation/<step>/` into the run's folder: the pictures, metrics.json and
     index.html.
@@ -37,10 +38,10 @@ def evaluate(
       step: of a checkpoint; None for the newest.
       average: use the moving averages of the parameters where they exist.
       data_path: where the data lie, if not where the run's config says.
-      test_split: from `open_test_split`; None: without FID, KID, FCN and LPIPS.
+      evaluator: from `open_evaluator`; None: without FID, KID, FCN and LPIPS.
 
     Returns:
-      What metrics.json holds: {"step", "method", "average", "data", "data_path",
+      The content of metrics.json: {"step", "method", "average", "data", "data_path",
       "images", "rounding", "notes", "AtoB": {...}, "BtoA": {...}, "warnings"}.
 
     Raises:
@@ -48,9 +49,8 @@ def evaluate(
         written to.
     """
     run = Run.load(workdir, step, average=average)
-    test_split = test_split or open_test_split(
-        workdir, data_path=data_path, inception="none", fcn_file="none"
-    )
+    none = {"inception": "none", "fcn": "none"}
+    evaluator = evaluator or open_evaluator(workdir, none, data_path=data_path)
     translators = {
         name: Translator(run, name, all_processes=True) for name in run.translations
     }
@@ -60,12 +60,12 @@ def evaluate(
         for name in DIRECTIONS:
             # All processes compute; the main one writes.
             if hosts.is_main() and (folder / name).exists():
-                (folder / name).rmtree()  # Pictures of an evaluation before.
+                (folder / name).rmtree()  # Images of an earlier evaluation.
             if name in translators:
                 gallery = _Gallery(folder, name)
-                sides.append(test_split.measure(translators, name, gallery.save))
+                sides.append(evaluator.evaluate(translators, name, gallery.save))
                 galleries[name] = gallery.entries
-        dataset = test_split.dataset
+        dataset = evaluator.dataset
         result = {
             "step": run.step,
             "method": run.config.method,
@@ -74,8 +74,8 @@ def evaluate(
             "data_path": data_path,
             "images": {"A": len(dataset.test_a), "B": len(dataset.test_b)},
             "rounding": "to the nearest of 256 levels, before anything is measured",
-            "notes": test_split.notes,
-            **{side.name: side.metrics for side in sides},
+            "notes": evaluator.notes,
+            **{side.direction: side.metrics for side in sides},
             "warnings": [text for side in sides for text in side.warnings],
         }
         if not hosts.is_main():
@@ -92,33 +92,39 @@ def evaluate(
     return result
 
 
-def open_test_split(
-    workdir: epath.PathLike, *, data_path: str = "", **judges: Any
-) -> TestSplit:
-    """Opens the test pictures of a run, and the networks that judge.
+def open_evaluator(
+    workdir: epath.PathLike,
+    networks: Mapping[str, str],
+    *,
+    references: Sequence[str] = ("test",),
+    data_path: str = "",
+) -> Evaluator:
+    """Opens the test images of a run, and the networks that metrics need.
 
     Args:
       workdir: the run's folder.
+      networks: see `FeatureNetworks.load`.
+      references: the real images of FID and KID: `test`, `train+test`.
       data_path: where the data lie, if not where the run's config says.
-      **judges: see `Judges.load`.
 
     Raises:
       UserError: there is no run or no test image, or weights cannot be used.
     """
+    check_references(references)
     experiment = open_experiment(workdir)
-    splits = _needed(judges.get("references", ()))
-    dataset = experiment.dataset(data_path, splits)
-    found = Judges.load(workdir=workdir, palette=dataset.palette, **judges)
-    return TestSplit(dataset, experiment.preprocess, found)
+    dataset = experiment.dataset(data_path, _needed(references))
+    loaded = FeatureNetworks.load(networks, workdir=workdir, palette=dataset.palette)
+    return Evaluator(dataset, experiment.preprocess, loaded, references=references)
 
 
 def _needed(references: Sequence[str]) -> tuple[str, ...]:
     """The splits that an evaluation reads: training images for FID against them."""
-    return data.SPLITS if "train+test" in references else data.SPLITS[2:]
+    kinds = {"test"}.union(*(REFERENCES[reference] for reference in references))
+    return tuple(split for split in data.SPLITS if split.partition("_")[0] in kinds)
 
 
 class _Gallery:
-    """Writes pictures as PNG, named after their sources.
+    """Writes images as PNG, named after their sources.
 
     Attributes:
       entries: {"name", "input", "output", "cycle"}, paths relative to the folder.

@@ -42,20 +42,20 @@ def _best_and_last(results):
     last = by_direction(results[-1])
     rows = []
     for name, value in last.items():
-        better = meanings.better(name.partition("/")[2])
-        if better is None:
+        metric = meanings.describe(name.partition("/")[2])
+        if metric.better is None:
             continue
-        found = {
+        values = {
             r["step"]: by_direction(r)[name] for r in results if name in by_direction(r)
         }
-        best = better(found, key=found.get)
+        best = metric.better(values, key=values.get)
         rows.append(
             {
                 "name": name,
-                "best": found[best],
+                "best": values[best],
                 "step": best,
                 "last": value,
-                "meaning": meanings.meaning(name.partition("/")[2]),
+                "meaning": metric.description,
             }
         )
     return rows

@@ -4,16 +4,17 @@ from etils import epath
 
 from cyclegan_jax import data
 from cyclegan_jax.core.state import TrainState, variables_of
-from cyclegan_jax.evaluation.evaluator import TestSplit
-from cyclegan_jax.evaluation.feature_networks import Judges
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import NETWORKS, FeatureNetworks
 from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.metrics.realism import check_references
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation.translator import Translator
 
 
 class LiveEvaluation:
-    """Measures the test split with a training state, without writing pictures."""
+    """Evaluates a training state on the test split, without writing images."""
 
     def __init__(
         self,
@@ -24,25 +25,25 @@ class LiveEvaluation:
         """Prepares the test split.
 
         Args:
-          experiment: of the run; its setting `evaluation` names the networks that
-            the metrics need.
+          experiment: of the run; its setting `evaluation` names weights.
           workdir: the run's folder.
           dataset: its data.
 
         Raises:
-          UserError: there are no test images, or a judge's weights cannot be used.
+          UserError: there are no test images, or weights cannot be used.
         """
         settings = experiment.config.evaluation
-        judges = Judges.load(
+        references = settings.fid_reference.split(",")
+        check_references(references)
+        networks = FeatureNetworks.load(
+            {name: settings[name] for name in NETWORKS if name in settings},
             workdir=workdir,
             palette=dataset.palette,
-            inception=settings.inception,
-            references=settings.fid_reference.split(","),
-            fcn_file=settings.fcn,
-            lpips_files=[file for file in settings.lpips.split(",") if file],
         )
         self._experiment, self._workdir = experiment, workdir
-        self._test_split = TestSplit(dataset, experiment.preprocess, judges, quiet=True)
+        self._evaluator = Evaluator(
+            dataset, experiment.preprocess, networks, references=references, quiet=True
+        )
         self._translators: dict[str, Translator] = {}
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
@@ -62,7 +63,7 @@ class LiveEvaluation:
         for translator in self._translators.values():
             translator.use(variables)
         for direction in self._translators:
-            side = self._test_split.measure(self._translators, direction)
-            found = side.metrics.items()
-            result |= {f"{TEST}{direction}/{name}": value for name, value in found}
+            side = self._evaluator.evaluate(self._translators, direction)
+            for key, value in side.metrics.items():
+                result[f"{TEST}{direction}/{key}"] = value
         return result

@@ -23,6 +23,8 @@ from cyclegan_jax.machine import runtime
 
 AXIS = "batch"
 
+_KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
+
 
 class Devices:
     """All devices of a run, of which this process drives the local ones.
@@ -205,6 +207,30 @@ def _view(sharding, devices, array):
     return jax.make_array_from_single_device_arrays(shape, sharding, shards)
 
 
+class Programs:
+    """A function compiled for each of many shapes, of which the newest are kept.
+
+    `jax.jit` by itself keeps all, and a long-lived process that sees ever more shapes
+    would grow for ever.
+    """
+
+    def __init__(self, function: Callable, **options: Any):
+        """Takes what to compile, and options of `jax.jit`."""
+        self._function, self._options = function, options
+        self._programs: dict[Any, Callable] = {}  # The newest comes last.
+
+    def __call__(self, shape: tuple[int, ...], *arguments: Any) -> Any:
+        """Calls the function with arguments that `shape` tells apart from others."""
+        program = self._programs.pop(shape, None)
+        if program is None:
+            # A function of its own: JAX keeps programs by function.
+            program = jax.jit(functools.partial(self._function), **self._options)
+        self._programs[shape] = program
+        if len(self._programs) > _KEPT:
+            self._programs.pop(next(iter(self._programs))).clear_cache()
+        return program(*arguments)
+
+
 class Spread:
     """Applies a function to batches whose images are spread over devices.
 
@@ -226,7 +252,7 @@ class Spread:
         self.count = devices.size
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
         self._everywhere = NamedSharding(mesh, PartitionSpec())
-        self._function = jax.jit(function, out_shardings=self._everywhere)
+        self._programs = Programs(function, out_shardings=self._everywhere)
 
     def place(self, variables: Any) -> Any:
         """Copies variables to all devices, as the call wants them."""
@@ -239,7 +265,7 @@ class Spread:
         """
         missing = -len(batch) % self.count
         full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        result = self._function(variables, _put(self._split, full))
+        result = self._programs(full.shape, variables, _put(self._split, full))
         return np.asarray(result)[: len(batch)]
 
 

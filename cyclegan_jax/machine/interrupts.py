@@ -4,8 +4,10 @@ With several processes, such a request on any host stops all of them after one a
 same step.
 """
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from cyclegan_jax.machine import hosts
@@ -65,3 +67,30 @@ class Interrupts:
     def _restore(self):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """While active, SIGTERM and SIGHUP end the program as Ctrl-C does.
+
+    What is half done is cleared away (`finally` and `with` see `SystemExit`); a second
+    signal acts as usual. Signals that are ignored, as under nohup, stay so.
+    """
+    previous = {}
+
+    def restore():
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def end(number, frame):
+        del frame
+        restore()
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            previous[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        restore()

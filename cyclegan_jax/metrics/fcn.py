@@ -136,6 +136,37 @@ class Segmenter:
         return cls(_checked(tensors, len(theirs), path), theirs, side)
 
 
+def load(
+    setting: str, workdir: epath.PathLike, names: Sequence[str] | None
+) -> tuple[Segmenter | None, str]:
+    """Loads what a setting or flag asks for.
+
+    Args:
+      setting: a file that `train_fcn` wrote; `auto`: the run's own; or `none`.
+      workdir: the run's folder.
+      names: the classes of the data; None where there are none.
+
+    Returns:
+      The network, if there is one, and what to tell about it.
+
+    Raises:
+      UserError: the file cannot be used.
+    """
+    if names is None:
+        if setting not in ("auto", "none"):
+            raise UserError(f"--fcn={setting}: the data have no classes to recognise.")
+        return None, ""
+    if setting == "none":
+        return None, "FCN scores were not asked for."
+    own = epath.Path(workdir) / FILE_NAME
+    if setting == "auto" and not own.exists():
+        return None, (
+            "FCN scores of generated photographs are missing: python -m"
+            f" cyclegan_jax.train_fcn --workdir={workdir} trains the network for them."
+        )
+    return Segmenter.load(own if setting == "auto" else setting, tuple(names)), ""
+
+
 def score_photos(
     segmenter: Segmenter, photos: Sequence[np.ndarray], truth: labels.Truth
 ) -> dict[str, float]:

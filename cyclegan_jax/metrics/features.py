@@ -1,45 +1,150 @@
-"""Inception features of pictures, by either of the two conventions in use."""
+"""Features of images by published networks, as FID and KID compare them."""
 
+import dataclasses
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-import jax
 import numpy as np
 from etils import epath
+from flax import linen as nn
 from PIL import Image
 
 from cyclegan_jax import images, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import Spread
-from cyclegan_jax.metrics import inception
-from cyclegan_jax.torch_files.download import download
-
-# The weights' public release; torch-fidelity and pytorch-fid publish the same file.
-URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    "pt_inception-2015-12-05-6726825d.pth"
-)
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-# How pictures become 299x299. clean: Pillow's bicubic filter, as clean-fid does since
-# Parmar et al. 2022; legacy_pytorch: bilinear without a low-pass, as pytorch-fid.
-CONVENTIONS = ("clean", "legacy_pytorch")
+from cyclegan_jax.torch_files.download import download, file_sha256
 
 
-def load_weights(path: epath.PathLike | None = None) -> dict:
-    """Loads the FID network's weights.
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """A published network that maps images to features.
+
+    Attributes:
+      name: of its weights' setting and flag.
+      title: for people.
+      module: maps what `prepare` returns to features float32 [B, features].
+      features: how many there are.
+      prepare: part of the metrics' keys -> function from uint8 [B, H, W, C] to the
+        input of the module; one for each convention.
+      from_torch: maps tensors by PyTorch's names, and the file's name for messages, to
+        the module's variables.
+      url: of the weights' public release.
+      sha256: of that file.
+      fid: the Frechet distance of these features is the published FID.
+    """
+
+    name: str
+    title: str
+    module: nn.Module
+    features: int
+    prepare: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+    from_torch: Callable[[Mapping[str, np.ndarray], str], dict[str, Any]]
+    url: str
+    sha256: str
+    fid: bool = False
+
+    @property
+    def measured(self) -> str:
+        """The distances that are taken between its features."""
+        return "FID and KID" if self.fid else f"KID by {self.title}"
+
+    def load_weights(self, path: epath.PathLike | None = None) -> dict[str, Any]:
+        """Loads the module's variables.
+
+        Args:
+          path: of the published file, or of an .npz with the same tensors by the same
+            names; None for the cache folder, or the public release, whose SHA-256 must
+            be the known one.
+
+        Raises:
+          UserError: they are missing and cannot be downloaded, or do not fit.
+        """
+        path = epath.Path(path or download(self.url, sha256=self.sha256))
+        read = _read_npz if path.suffix == ".npz" else torch_files.read
+        return self.from_torch(read(path), str(path))
+
+    def load(self, setting: str) -> "tuple[Features | None, str]":
+        """Loads what a setting or flag asks for.
+
+        Args:
+          setting: a file; `auto`: the cache or the public release; or `none`.
+
+        Returns:
+          The network, if there is one, and what to tell about it.
+
+        Raises:
+          UserError: the file cannot be used.
+        """
+        if setting == "none":
+            return None, f"{self.measured} were not asked for." if self.fid else ""
+        try:
+            variables = self.load_weights(None if setting == "auto" else setting)
+        except UserError as error:
+            if setting != "auto":
+                raise
+            return None, f"{self.measured} are missing: {error}"
+        note = "" if setting == "auto" else self._provenance(setting)
+        return Features(self, variables), note
+
+    def _provenance(self, file):
+        digest = file_sha256(file)
+        if digest == self.sha256:
+            return ""
+        return (
+            f"{self.measured} use the weights in {file} (SHA-256 {digest[:16]}...),"
+            f" which is not the published file ({self.sha256[:16]}...): unless it was"
+            " converted from that one, these values are not comparable with others'."
+        )
+
+
+class Features:
+    """Computes features on the devices of all processes, which call it alike.
+
+    Attributes:
+      extractor: the network.
+    """
+
+    def __init__(self, extractor: Extractor, variables: dict[str, Any]):
+        """Places the variables; see `Extractor.load_weights`."""
+        self.extractor = extractor
+        self._spread = Spread(extractor.module.apply, all_processes=True)
+        self._variables = self._spread.place(variables)
+
+    def __call__(self, batches: Iterable[np.ndarray], convention: str) -> np.ndarray:
+        """Returns features of images, float64 [N, features].
+
+        Args:
+          batches: uint8 [B, H, W, C] of any sizes.
+          convention: a key of `Extractor.prepare`.
+        """
+        prepare = self.extractor.prepare[convention]
+        features = [
+            self._spread(self._variables, prepare(batch)).astype(np.float64)
+            for batch in batches
+        ]
+        return np.concatenate([np.zeros((0, self.extractor.features)), *features])
+
+
+def resize(pictures: np.ndarray, side: int) -> np.ndarray:
+    """Resizes by Pillow's bicubic filter, as clean-fid (Parmar et al. 2022).
 
     Args:
-      path: of `pt_inception-2015-12-05-6726825d.pth`, or of an .npz with the same
-        tensors by the same names; None for the cache folder, or their public release,
-        whose SHA-256 must be the known one.
+      pictures: uint8 [B, H, W, C].
+      side: of the result, in pixels.
 
-    Raises:
-      UserError: they are not there and cannot be fetched, or are something else.
+    Returns:
+      float32 [B, side, side, 3] in [-1, 1].
     """
-    path = epath.Path(path or download(URL, sha256=SHA256))
-    read = _read_npz if path.suffix == ".npz" else torch_files.read
-    return inception.from_torch(read(path), str(path))
+    pictures = images.as_rgb(pictures)
+    result = np.empty((len(pictures), side, side, 3), np.float32)
+    for index, picture in enumerate(pictures):
+        for channel in range(3):
+            plane = Image.fromarray(picture[..., channel].astype(np.float32))
+            plane = plane.resize((side, side), Image.Resampling.BICUBIC)
+            result[index, ..., channel] = np.clip(np.asarray(plane), 0.0, 255.0)
+    return (result - 128.0) / 128.0
 
 
 def _read_npz(path):
@@ -49,40 +154,3 @@ def _read_npz(path):
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise UserError(f"{path} cannot be read as .npz ({reason}).") from error
-
-
-def resize(pictures: np.ndarray, convention: str) -> np.ndarray:
-    """Brings uint8 [B, H, W, C] to float32 [B, 299, 299, 3] for the network."""
-    pictures = images.as_rgb(pictures)
-    size = (inception.SIZE, inception.SIZE)
-    if convention == "legacy_pytorch":
-        shape = (len(pictures), *size, 3)
-        values = pictures.astype(np.float32) / np.float32(255.0)
-        resized = jax.image.resize(values, shape, "bilinear", antialias=False)
-        return 2.0 * np.asarray(resized) - 1.0
-    if convention != "clean":
-        raise ValueError(f"unknown convention {convention!r}")
-    result = np.empty((len(pictures), *size, 3), np.float32)
-    for index, picture in enumerate(pictures):
-        for channel in range(3):
-            plane = Image.fromarray(picture[..., channel].astype(np.float32))
-            plane = plane.resize(size, Image.Resampling.BICUBIC)
-            result[index, ..., channel] = np.clip(np.asarray(plane), 0.0, 255.0)
-    return (result - 128.0) / 128.0
-
-
-class Extractor:
-    """Computes features on the devices of all processes, which call it alike."""
-
-    def __init__(self, variables: dict):
-        """Places the weights; see `load_weights`."""
-        self._spread = Spread(inception.Inception().apply, all_processes=True)
-        self._variables = self._spread.place(variables)
-
-    def __call__(self, batches: Iterable[np.ndarray], convention: str) -> np.ndarray:
-        """Returns float64 [N, 2048] of uint8 [B, H, W, C] batches of any sizes."""
-        found = []
-        for pictures in batches:
-            values = self._spread(self._variables, resize(pictures, convention))
-            found.append(values.astype(np.float64))
-        return np.concatenate(found)

@@ -1,6 +1,6 @@
-"""LPIPS: how different two pictures look to a network (Zhang et al. 2018).
+"""LPIPS, a perceptual distance between two images (Zhang et al. 2018).
 
-Version 0.1 on AlexNet, the variant its authors recommend for comparing pictures. Two
+Version 0.1 on AlexNet, the variant its authors recommend for comparing images. Two
 public files hold the weights: torchvision's AlexNet and LPIPS's own linear layers.
 """
 
@@ -28,12 +28,12 @@ _LAYERS = (
     ("features.8", 256, 3, 1, 1, False),
     ("features.10", 256, 3, 1, 1, False),
 )
-SMALLEST = 35  # Pixels a side: below, nothing is left for the last layers.
+_MINIMUM = 35  # Pixels per side: below, nothing is left for the last layers.
 
 
 def _features(params, x):
-    """Returns the activations after each ReLU, each pixel's of length one."""
-    found = []
+    """Returns the activations after each ReLU, normalised over channels."""
+    levels = []
     for name, _, _, stride, padding, pool in _LAYERS:
         if pool:
             x = nn.max_pool(x, (3, 3), strides=(2, 2))
@@ -46,8 +46,8 @@ def _features(params, x):
         )
         x = nn.relu(x + params[f"{name}.bias"].reshape(1, 1, 1, -1))
         norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
-        found.append(x / (norm + 1e-10))
-    return found
+        levels.append(x / (norm + 1e-10))
+    return levels
 
 
 @jax.jit
@@ -63,7 +63,13 @@ def _distance(params, a, b):
 
 
 class LPIPS:
-    """The distance, as a function of pictures."""
+    """The distance, as a function of images.
+
+    Attributes:
+      minimum: pixels per side that images need.
+    """
+
+    minimum = _MINIMUM
 
     def __init__(self, params: dict[str, Any]):
         """Takes what `from_torch` returns."""
@@ -86,7 +92,7 @@ class LPIPS:
         return cls(from_torch(tensors, " and ".join(map(str, paths))))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Returns float64 [B] distances of pictures, uint8 [B, H, W, C]."""
+        """Returns float64 [B] distances of images, uint8 [B, H, W, C]."""
         a, b = images.as_rgb(a), images.as_rgb(b)
         return np.asarray(_distance(self._params, a, b), np.float64)
 
@@ -103,11 +109,11 @@ def from_torch(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]
     """
 
     def take(name, shape):
-        found = tensors.get(name)
-        if found is None or tuple(found.shape) != shape:
-            what = "lacks" if found is None else f"has {list(found.shape)} for"
+        tensor = tensors.get(name)
+        if tensor is None or tuple(tensor.shape) != shape:
+            what = "lacks" if tensor is None else f"has {list(tensor.shape)} for"
             raise UserError(f"{source} {what} the tensor {name!r} of LPIPS (AlexNet).")
-        return np.asarray(found, np.float32)
+        return np.asarray(tensor, np.float32)
 
     params, channels = {}, 3
     for index, (name, width, kernel, *_) in enumerate(_LAYERS):

@@ -1,39 +1,41 @@
-"""How close pictures are to each other, and how varied a set of them is.
+"""How close images are to each other, and how diverse a set of them is.
 
-All take uint8 [B, H, W, C] and give one number a picture, unless they say otherwise.
+All take uint8 [B, H, W, C] and return one number per image, unless stated otherwise.
 """
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-_THUMBNAIL = 8  # Pixels: enough for the layout and the colours of a picture.
+# Height, width and channels: enough for the layout and the colours of an image.
+THUMBNAIL = (8, 8, 3)
 
 
 @jax.jit
 def _compare(a, b):
     a, b = (x.astype(jnp.float32) / 255.0 for x in (a, b))
     l1 = jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
-    # Equal pictures would have an infinite PSNR; half a level of error caps it.
+    # Equal images would have an infinite PSNR; half a level of error caps it.
     mse = jnp.maximum(jnp.mean(jnp.square(a - b), axis=(1, 2, 3)), (0.5 / 255.0) ** 2)
     return {"l1": l1, "psnr": -10.0 * jnp.log10(mse)}
 
 
 @jax.jit
 def _ssim(a, b):
+    import dm_pix  # Late: it imports several libraries, for one function.
+
     return dm_pix.ssim(a.astype(jnp.float32) / 255.0, b.astype(jnp.float32) / 255.0)
 
 
 def compare(a: np.ndarray, b: np.ndarray, *, ssim: bool = False) -> dict:
-    """Compares pictures one by one.
+    """Compares images one by one.
 
     Args:
-      a: pictures.
+      a: images.
       b: as many, of the same size.
       ssim: also the structural similarity (Wang et al. 2004; Gaussian window of 11
-        pixels), for which pictures need 11 pixels a side.
+        pixels), for which images need 11 pixels per side.
 
     Returns:
       {"l1": [B] mean absolute difference, white being 1; "psnr": [B] decibels, at most
@@ -46,24 +48,24 @@ def compare(a: np.ndarray, b: np.ndarray, *, ssim: bool = False) -> dict:
 
 
 def thumbnails(pictures: np.ndarray) -> np.ndarray:
-    """Shrinks pictures to float64 [B, 8, 8, 3] in [0, 1]."""
+    """Shrinks images to float64 [B, 8, 8, 3] in [0, 1]."""
     small = []
     for picture in pictures:
         image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-        image = image.convert("RGB").resize((_THUMBNAIL,) * 2, Image.Resampling.BOX)
+        image = image.convert("RGB").resize(THUMBNAIL[:2], Image.Resampling.BOX)
         small.append(np.asarray(image, np.float64) / 255.0)
     return np.stack(small)
 
 
 def diversity(small: np.ndarray) -> float:
-    """How much pictures differ: the mean deviation over them, from `thumbnails`."""
+    """Mean standard deviation over images, given as `thumbnails`."""
     return float(np.mean(np.std(small, axis=0)))
 
 
 def luminance_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of light and dark between two sets of `thumbnails`, pair by pair.
+    """Correlation of luminance between two sets of `thumbnails`, pair by pair.
 
-    1: light stays light; -1: a negative; 0 where a set has no contrast at all.
+    1: light stays light; -1: a negative; 0 where a set has no contrast.
     """
     a, b = (x.mean(axis=-1).reshape(len(x), -1) for x in (a, b))
     a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))

@@ -1,12 +1,14 @@
-"""Values that others have published, to be read beside ours.
+"""Published values, to be read beside ours.
 
-None of them was measured exactly as ours are: each says what differs.
+None of them was measured exactly as ours are: each comes with the difference.
 """
 
+from cyclegan_jax.metrics import class_scores, fid_inception, realism
+
 _ZHU = "Zhu et al. 2017, table {}; 500 test pairs at 128x128, "
-_JUDGED = {
+_DIFFERENCE = {
     "AtoB": "other resizing than here",
-    "BtoA": "judged by an FCN-8s on VGG-16: another network than here",
+    "BtoA": "by an FCN-8s on VGG-16: another network than here",
 }
 _MMGEN = (
     "the authors' PyTorch weights, by the README of mmgeneration: its own Inception"
@@ -29,22 +31,26 @@ SCORES = {
     "gan_backward": {"BtoA": (0.39, 0.14, 0.06), "AtoB": (0.01, 0.06, 0.01)},
 }
 
-_NAMES = ("per_pixel", "per_class", "class_iou")
 _SUMMER, _HORSE = "cycle_gan/summer2winter_yosemite", "cycle_gan/horse2zebra"
 # Method -> (data set, direction, metric) -> (value, source and what differs).
 VALUES = {
     method: {
-        ("cityscapes", way, prefix + name): (value, _ZHU.format(table) + _JUDGED[way])
-        for way, prefix, table in (("AtoB", "", 3), ("BtoA", "fcn_", 2))
-        for name, value in zip(_NAMES, SCORES[method][way], strict=True)
+        ("cityscapes", way, metric.key): (value, _ZHU.format(table) + _DIFFERENCE[way])
+        for way, table in (("AtoB", 3), ("BtoA", 2))
+        for metric, value in zip(
+            class_scores.METRICS[way].scores.values(), SCORES[method][way], strict=True
+        )
     }
     for method in ("cyclegan", "cogan", "bigan", "simgan", "feature_gan", "pix2pix")
 }
-for _resizing in ("clean", "legacy_pytorch"):
+for _convention in fid_inception.EXTRACTOR.prepare:
+    _test, _all = (
+        realism.fid(_convention, reference).key for reference in realism.REFERENCES
+    )
     VALUES["cyclegan"] |= {
-        (_SUMMER, "AtoB", f"fid_{_resizing}_test"): (77.342, _MMGEN),
-        (_SUMMER, "BtoA", f"fid_{_resizing}_test"): (72.631, _MMGEN),
-        (_HORSE, "AtoB", f"fid_{_resizing}_test"): (62.111, _MMGEN),
-        (_HORSE, "BtoA", f"fid_{_resizing}_test"): (138.646, _MMGEN),
-        (_HORSE, "AtoB", f"fid_{_resizing}_train+test"): (65.75, _COMPRESSION),
+        (_SUMMER, "AtoB", _test): (77.342, _MMGEN),
+        (_SUMMER, "BtoA", _test): (72.631, _MMGEN),
+        (_HORSE, "AtoB", _test): (62.111, _MMGEN),
+        (_HORSE, "BtoA", _test): (138.646, _MMGEN),
+        (_HORSE, "AtoB", _all): (65.75, _COMPRESSION),
     }

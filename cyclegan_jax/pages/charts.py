@@ -5,19 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan_jax.metrics import meanings
-from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.metrics import losses, meanings
 
 MAX_POINTS = 800  # Of a curve: more cannot be seen, and would make the page slow.
-# Title of a chart, what its vertical axis shows, and the metrics that go there.
-_CHARTS = (
-    ("Adversarial, generators", "weighted loss", ("g_ab", "g_ba", "g")),
-    ("Adversarial, discriminators", "loss", ("d_a", "d_b", "d_ab", "d")),
-    ("Cycle", "weighted loss", ("cycle_a", "cycle_b")),
-    ("Identity", "weighted loss", ("identity_a", "identity_b")),
-    ("Distance", "weighted loss", ("l1", "content")),
-    ("Learning rate", "learning rate", ("learning_rate",)),
-)
 
 
 def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
@@ -27,45 +17,38 @@ def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
       lines: of `metrics.jsonl`.
 
     Returns:
-      A list of {title, unit, smooth, curves: {name: [[step, value], ...]}}.
+      A list of {title, unit, smooth, curves: {name: [[step, value], ...]}}: the losses
+      in the order of `losses.METRICS`, other metrics, and those of the test split.
     """
-    curves = {}
+    points: dict[str, list] = {}
     for line in lines:
         for name, value in line.items():
-            # JSON knows no NaN: one would leave the page empty.
+            # JSON has no NaN: one would leave the page empty.
             if name != "step" and np.isfinite(value):
-                curves.setdefault(name, []).append((line["step"], value))
-    known = {name for _, _, names in _CHARTS for name in names}
-    rest = tuple(n for n in curves if n not in known and not n.startswith(TEST))
-    result = []
-    for title, unit, names in (*_CHARTS, ("Other", "value", rest)):
-        found = {name: thin(curves[name]) for name in names if name in curves}
-        if found:
-            # Scores and learning rates are exact: only losses are noisy.
-            smooth = unit.endswith("loss")
-            entry = {"title": title, "unit": unit, "smooth": smooth, "curves": found}
-            result.append(entry)
-    return result + _test_charts(curves)
+                points.setdefault(name, []).append((line["step"], value))
+    order = {metric.key: index for index, metric in enumerate(losses.METRICS)}
+    result: dict[str, dict[str, Any]] = {}
+    for name in sorted(points, key=lambda n: (_is_test(n), order.get(n, len(order)))):
+        title, metric, curve = _place(name)
+        entry = {"title": title, "unit": metric.unit, "curves": {}}
+        # Scores and learning rates are exact: only losses are noisy.
+        entry["smooth"] = metric.unit.endswith("loss")
+        result.setdefault(title, entry)["curves"][curve] = thin(points[name])
+    return list(result.values())
 
 
-def _test_charts(curves):
-    """One chart a metric of the test split: both directions, and its limits."""
-    found = {}
-    for name, points in curves.items():
-        if name.startswith(TEST):
-            direction, _, metric = name.removeprefix(TEST).partition("/")
-            kind = meanings.kind(metric)
-            limit = metric.removeprefix(kind).replace("_", " ")
-            found.setdefault(kind, {})[direction + limit] = thin(points)
-    return [
-        {
-            "title": f"Test: {kind.replace('_', ' ')}",
-            "unit": meanings.unit(kind),
-            "smooth": False,
-            "curves": found[kind],
-        }
-        for kind in found
-    ]
+def _is_test(name):
+    return name.startswith(meanings.TEST)
+
+
+def _place(name):
+    """Returns the title of the chart, the metric, and the name of its curve."""
+    if not _is_test(name):
+        metric = meanings.loss(name)
+        return metric.chart, metric, metric.curve
+    direction, _, key = name.removeprefix(meanings.TEST).partition("/")
+    metric = meanings.describe(key)
+    return f"Test: {metric.chart}", metric, f"{direction} {metric.curve}".strip()
 
 
 def thin(curve: Sequence[tuple[float, float]]) -> list[list[float]]:

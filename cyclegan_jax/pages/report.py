@@ -1,4 +1,4 @@
-"""Pages that a person looks at: each one file that opens from disk."""
+"""HTML pages, each a file that opens from disk."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -133,16 +133,16 @@ def _number(value):
 
 
 def _table(known, dataset, direction, metrics):
-    """Rows of name, value, meaning, and what has been published for it."""
+    """Rows of name, value, meaning, and a published value."""
     rows = []
-    for name, value in metrics.items():
-        found = known.get((dataset, direction, name))
+    for key, value in metrics.items():
+        other = known.get((dataset, direction, key))
         rows.append(
             {
-                "name": name.replace("_", " "),
+                "name": key.replace("_", " "),
                 "value": _number(value),
-                "meaning": meanings.meaning(name),
-                "published": f"{found[0]} ({found[1]})" if found else "",
+                "meaning": meanings.describe(key).description,
+                "published": f"{other[0]} ({other[1]})" if other else "",
             }
         )
     return rows

@@ -8,10 +8,9 @@ from etils import epath
 
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.metrics.meanings import TEST, check_metric
 from cyclegan_jax.runs import folder, writer
 from cyclegan_jax.runs.checkpoints import complete_steps
-from cyclegan_jax.runs.experiment import check_metric
 
 
 def list_steps(workdir: epath.PathLike) -> list[int]:

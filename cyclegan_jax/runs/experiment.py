@@ -14,11 +14,10 @@ from cyclegan_jax.core.methods import registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
-from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
 from cyclegan_jax.machine.devices import AXIS
-from cyclegan_jax.metrics import meanings
+from cyclegan_jax.metrics.meanings import check_metric
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.torch_files.download import file_sha256
 
@@ -233,29 +232,6 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " config.data.paired=False, or another config.method."
         )
     return method
-
-
-def check_metric(setting: str, metric: str) -> Callable:
-    """Checks the name of a metric by which checkpoints are compared.
-
-    Args:
-      setting: what the user calls it.
-      metric: such as AtoB/per_pixel.
-
-    Returns:
-      `min` or `max`, whichever is better.
-
-    Raises:
-      UserError: there is no such metric, or neither more nor less of it is better.
-    """
-    direction, _, name = metric.partition("/")
-    better = meanings.better(name)
-    if direction not in DIRECTIONS or better is None:
-        raise UserError(
-            f"{setting} is {metric!r}; it can be a direction and a metric, such as"
-            " AtoB/per_pixel or BtoA/fid_clean_test (docs/metrics.md lists them)."
-        )
-    return better
 
 
 def _check_direction(config, method):

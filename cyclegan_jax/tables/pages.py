@@ -9,23 +9,31 @@ from etils import epath
 from PIL import Image
 
 from cyclegan_jax import files, images
+from cyclegan_jax.directions import DIRECTIONS, other
+from cyclegan_jax.metrics import class_scores
+from cyclegan_jax.metrics.metric import Metric
 from cyclegan_jax.tables.rows import COMPARISON, TABLES, Row
 from cyclegan_jax.tables.work import Job
 
-_SCORES = ("per_pixel", "per_class", "class_iou")
+_BASELINES = {
+    "of_real": "real images",
+    "of_input": "unmodified inputs",
+    "by_chance": "chance",
+}
 _EXAMPLES = 4  # Rows of the grid.
+_MISSING = "not measured"
 
 
 def collect(jobs: Sequence[Job]) -> dict[str, dict[str, list[dict[str, float]]]]:
     """Returns row key -> direction -> metrics of each seed, of all finished jobs."""
-    found: dict[str, dict[str, list]] = {}
+    results: dict[str, dict[str, list]] = {}
     for job in jobs:
         result = job.result() or {}
-        for direction in ("AtoB", "BtoA"):
+        for direction in DIRECTIONS:
             if direction in result:
-                row = found.setdefault(job.row.key, {})
+                row = results.setdefault(job.row.key, {})
                 row.setdefault(direction, []).append(result[direction])
-    return found
+    return results
 
 
 def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any]) -> str:
@@ -34,7 +42,7 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     Args:
       output: the folder.
       jobs: some of them finished.
-      about: what else tables.json is to say.
+      about: the settings, which tables.json holds, too.
     """
     output, results = epath.Path(output), collect(jobs)
     markdown = "\n".join(_table(results, *table) for table in TABLES)
@@ -42,7 +50,7 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
     files.write_json(output / "tables.json", {**about, "results": results})
-    for direction in ("AtoB", "BtoA"):
+    for direction in DIRECTIONS:
         grid = _grid(jobs, direction)
         if grid is not None:
             files.save_png(output / f"grid_{direction}.png", grid)
@@ -50,51 +58,52 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
 
 
 def _table(results, number, title, direction, rows: Sequence[Row]):
-    prefix = "fcn_" if direction == "BtoA" else ""
+    metrics = class_scores.METRICS[direction]
     lines = [
         f"Table {number}: {title}",
         "",
         "| | per-pixel | per-class | class IoU | the paper's, Cityscapes |",
         "|---|---|---|---|---|",
     ]
-    some = []
+    measured = []
     for row in rows:
-        found = results.get(row.key, {}).get(direction)
+        seeds = results.get(row.key, {}).get(direction)
         paper = " / ".join(f"{value:.2f}" for value in row.paper[direction])
-        cells = ["not run"] * 3
-        if found:
-            some = found
-            cells = [_cell([m.get(prefix + name) for m in found]) for name in _SCORES]
+        cells = ["not run"] * len(metrics.scores)
+        if seeds:
+            measured = seeds
+            cells = _cells(metrics.scores, seeds)
         lines.append(f"| {row.title} | {' | '.join(cells)} | {paper} |")
-    for ending, name in (
-        ("of_real", "real pictures"),
-        ("of_input", "inputs as they are"),
-        ("by_chance", "chance"),
-    ):
-        keys = [f"{prefix}{score}_{ending}" for score in _SCORES]
-        if some and keys[0] in some[0]:  # Labels of one channel are no photographs.
-            cells = [_cell([some[0].get(key)]) for key in keys]
-            lines.append(f"| *{name}* | {' | '.join(cells)} | |")
+    for baseline, title in _BASELINES.items():
+        cells = _cells(metrics.baselines[baseline], measured[:1])
+        # Label images of one channel are no photographs: no score of them as input.
+        if measured and cells[0] != _MISSING:
+            lines.append(f"| *{title}* | {' | '.join(cells)} | |")
     return "\n".join([*lines, ""])
 
 
-def _cell(values):
-    """Mean and, over seeds, the deviation of one of them."""
-    if None in values:
-        return "not measured"
-    mean = f"{np.mean(values):.3f}"
-    return f"{mean} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
+def _cells(metrics: Mapping[str, Metric], seeds):
+    """Mean and, over seeds, the standard deviation of each metric."""
+    cells = []
+    for metric in metrics.values():
+        values = [seed[metric.key] for seed in seeds if metric.key in seed]
+        if not values or len(values) < len(seeds):
+            cells.append(_MISSING)
+            continue
+        deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+        cells.append(f"{np.mean(values):.3f}{deviation}")
+    return cells
 
 
 def _grid(jobs, direction):
     """Input, each method of the comparison, and the truth, for a few test pairs."""
-    other = "BtoA" if direction == "AtoB" else "AtoB"
+    back = other(direction)
     done, others = {}, []
     for job in jobs:
         if job.seed == 0 and job.result():
             if job.direction in ("", direction):
                 done[job.row.key] = job
-            if job.direction in ("", other):
+            if job.direction in ("", back):
                 others.append(job)
     chosen = [done[row.key] for row in COMPARISON if row.key in done]
     chosen = [job for job in chosen if _pictures(job, direction, "input") is not None]
@@ -104,9 +113,8 @@ def _grid(jobs, direction):
     for job in chosen:
         columns[job.row.title] = _pictures(job, direction, "output")
     if others:  # The other direction's inputs are this one's truth.
-        columns["truth"] = _pictures(others[0], other, "input")
-    found = {title: column for title, column in columns.items() if column is not None}
-    return images.sample_grid(found)
+        columns["truth"] = _pictures(others[0], back, "input")
+    return images.sample_grid({t: c for t, c in columns.items() if c is not None})
 
 
 def _pictures(job, direction, kind):

@@ -1,43 +1,158 @@
-"""Pictures that people hand in, opened as they would expect to see them.
+"""Pictures that people hand in: upright, in sRGB, with transparency and EXIF data."""
 
-They are read as in training (see `decode`), but transparency is kept aside.
-"""
-
+import dataclasses
+import io
 import os
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from etils import epath
+from PIL import Image
 
-from cyclegan_jax.data import decode
+from cyclegan_jax.data import colour, decode, formats
+from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.files import is_remote
+
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Others hold pages, or depth maps.
+_EXIF, _GPS = 0x8769, 0x8825
+# What describes the picture, not its file: description, camera, resolution, program,
+# date, author, rights, and what Windows calls them.
+_KEPT = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
+_KEPT += tuple(range(0x9C9B, 0x9CA0))
+_SIDES, _MAKER_NOTE = (0xA002, 0xA003), 0x927C  # Wrong in another file.
 
 
-class Photo(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Photo:
     """An opened picture.
 
     Attributes:
       pixels: uint8 [H, W, C], C as asked for.
       alpha: uint8 [H, W], or None if the picture is not transparent anywhere, or if
         `pixels` has it.
+      exif: the EXIF data that still hold, encoded; b"" for none.
+      pages: pictures in the file, of which this is the first.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
+    exif: bytes = b""
+    pages: int = 1
 
 
-def open_photo(path: str | os.PathLike, channels: int) -> Photo:
-    """Opens a picture upright.
+class Animation:
+    """An opened GIF, WebP, PNG or AVIF of several frames; close it after use.
+
+    Attributes:
+      durations: milliseconds that each frame was shown, for those read so far.
+      loop: how often it plays, 0 for ever; None if the file leaves it open.
+      count: frames.
+      exif: see `Photo`.
+    """
+
+    def __init__(self, image: Image.Image, name: str, channels: int):
+        """Takes an image that Pillow has opened; see `open_photo`."""
+        self._image, self._name, self._channels = image, name, channels
+        self.durations: list[int] = []
+        self.loop: int | None = image.info.get("loop")
+        self.count = image.n_frames
+        self.exif = _exif(image)
+
+    def frames(self) -> Iterator[Photo]:
+        """Yields the frames as they are shown.
+
+        Raises:
+          UnreadableImage: one cannot be decoded.
+        """
+        profile = self._image.info.get("icc_profile")
+        for number in range(self.count):
+            try:
+                self._image.seek(number)
+                frame = self._image.convert("RGBA")
+            except decode.BROKEN as error:
+                raise _unreadable(self._name, f"frame {number}: {error}") from error
+            self.durations.append(round(self._image.info.get("duration") or 0))
+            rgba = np.asarray(colour.to_srgb(frame, profile))
+            yield _photo(rgba, self._channels)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._image.close()
+
+
+def open_photo(path: epath.PathLike, channels: int) -> Photo | Animation:
+    """Opens a picture.
 
     Args:
       path: of the file (gs:// paths too).
-      channels: 1 (grey), 3 (colour) or 4 (and alpha) that they are converted to.
+      channels: 1 (grey), 3 (colour) or 4 (and alpha) that it is converted to.
 
     Raises:
       UnreadableImage: it cannot be decoded, and why.
     """
-    rgba = decode.decode_image(path, channels=4)
-    alpha = rgba[..., 3]
-    pixels = rgba
+    name = str(path)
+    try:
+        data = decode.read_file(path, name)
+    except OSError as error:  # Which is not what cannot be written.
+        raise _unreadable(name, error.strerror or error) from error
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats.FORMATS)
+        pages = getattr(image, "n_frames", 1)
+        if pages > 1 and image.format in _ANIMATED:
+            if image.width * image.height > decode.MAX_PIXELS:
+                raise _unreadable(name, f"{image.width}x{image.height} is too large")
+            return Animation(image, name, channels)
+        exif = _exif(image)
+        image.close()
+        pages = 1 if image.format != "TIFF" else pages
+    except decode.BROKEN:  # `decode_image` says why.
+        pages, exif = 1, b""
+    rgba = decode.decode_image(data, channels=4, name=name)
+    return dataclasses.replace(_photo(rgba, channels), exif=exif, pages=pages)
+
+
+def stored_size(path: epath.Path) -> tuple[int, int]:
+    """Returns the width and height of a local picture, from its first bytes.
+
+    (0, 0) where that is not possible, or would take a request.
+    """
+    if is_remote(path):
+        return 0, 0
+    try:
+        with Image.open(os.fspath(path), formats=formats.FORMATS) as image:
+            return image.size
+    except decode.BROKEN:
+        return 0, 0
+
+
+def _unreadable(name, reason):
+    return UnreadableImage(f"image {name} cannot be decoded ({reason}): replace it")
+
+
+def _photo(rgba, channels):
+    alpha, pixels = rgba[..., 3], rgba
     if channels < 4:
         pixels = decode.convert_channels(np.ascontiguousarray(rgba[..., :3]), channels)
-    opaque = bool(np.all(alpha == 255))
-    return Photo(pixels, None if opaque or channels == 4 else alpha)
+    opaque = channels == 4 or bool(np.all(alpha == 255))
+    return Photo(pixels, None if opaque else alpha)
+
+
+def _exif(image: Image.Image) -> bytes:
+    """The EXIF data that hold for any upright copy of a picture."""
+    try:
+        original, kept = image.getexif(), Image.Exif()
+        for tag in _KEPT:
+            if tag in original:
+                kept[tag] = original[tag]
+        for tag in (_EXIF, _GPS):
+            part: dict[int, Any] = {
+                key: value
+                for key, value in original.get_ifd(tag).items()
+                if key not in (*_SIDES, _MAKER_NOTE) and not isinstance(value, dict)
+            }
+            if part:
+                kept[tag] = part
+        return kept.tobytes() if len(kept) else b""
+    except decode.BROKEN:  # Damaged EXIF data.
+        return b""

@@ -19,6 +19,7 @@ from jax import lax
 from cyclegan_jax import images
 from cyclegan_jax.core.networks import ResNetGenerator, layers
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine.devices import Programs
 
 
 class _Tile(NamedTuple):
@@ -99,13 +100,13 @@ class TiledGenerator:
             raise UserError(
                 f"tile_size is {tile_size}; it must be a multiple of 4 from {least} on."
             )
-        self._measure = jax.jit(lambda *args: self._run(*args)[1])
-        self._translate = jax.jit(lambda *args: self._run(*args)[0])
+        self._measure = Programs(lambda *args: self._run(*args)[1])
+        self._translate = Programs(lambda *args: self._run(*args)[0])
 
     def __call__(self, variables: Any, picture: np.ndarray) -> np.ndarray:
         """Translates uint8 [H, W, C], sides multiples of 4, to float32 [H, W, C']."""
         height, width = picture.shape[:2]
-        rows, columns = min(self._size, height), min(self._size, width)
+        shape = rows, columns = min(self._size, height), min(self._size, width)
         parts = list(tiles(height, width, self._size, self._margin))
 
         def crop(tile):
@@ -113,14 +114,18 @@ class TiledGenerator:
             return images.to_float(part)[None], jnp.array(tile.core, jnp.int32)
 
         def measure(stats):
-            return _combine([self._measure(variables, *crop(t), stats) for t in parts])
+            return _combine(
+                [self._measure(shape, variables, *crop(t), stats) for t in parts]
+            )
 
         stats = measure(None)  # With each tile's own: the first norm is exact.
         for _ in range(1, len(stats)):
             stats = measure(stats)
         result = np.empty((height, width, self._module.channels), np.float32)
         for tile in parts:
-            values = np.asarray(self._translate(variables, *crop(tile), stats)[0])
+            values = np.asarray(
+                self._translate(shape, variables, *crop(tile), stats)[0]
+            )
             y0, y1, x0, x1 = tile.core
             target = result[tile.top :, tile.left :]
             target[y0:y1, x0:x1] = values[y0:y1, x0:x1]

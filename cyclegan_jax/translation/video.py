@@ -1,51 +1,56 @@
-"""Videos, through the ffmpeg and ffprobe programs where they are installed.
+"""Videos, read through PyAV, whose wheels bring FFmpeg's libraries along.
 
-Frames travel through pipes as PPM images, which carry their own size: ffmpeg turns
-them upright first. The sound is copied; if its format does not fit into MP4, it is
-converted. Colours: what a video does not say is taken as players take it, BT.709 for
-high definition and BT.601 below, and what we write says which of the two it is.
+Every frame keeps its time, so that a varying rate stays one. Frames are turned upright
+and become RGB. A video that does not name its colour matrix is read as players read
+it: BT.709 for high definition, BT.601 below. Of HDR, what is as bright as white paper
+(203 cd/m², ITU-R BT.2408) becomes white, and what is brighter, too.
 """
 
+import contextlib
 import itertools
-import json
-import os
-import pathlib
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from fractions import Fraction
 
+import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+from etils import epath
 from tqdm import tqdm
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.translation.video_output import (
+    MATRICES,
+    Converter,
+    Writer,
+    matrix,
+    written_at_once,
+)
 
-SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv"),
+)
+# Not playlists, which name other files and addresses.
+_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"
 _FRAMES_AT_ONCE = 8
-_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
-_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_PPM = ("-f", "image2pipe", "-c:v", "ppm")
+_SHORT = 0.2  # Seconds, or 1.5 pictures: what ends so much early was cut off.
 
-
-class _Video(NamedTuple):
-    """What ffprobe knows of a video, in ffmpeg's words; `frames` is about right."""
-
-    rate: str
-    matrix: str
-    aspect: str
-    frames: int | None
+# Numbers of ITU-T H.273, as FFmpeg uses them.
+_UNSPECIFIED = (2, 3)
+_HDR = {16: "PQ", 18: "HLG"}
+_WIDE = (9, 11, 12)  # Primaries of BT.2020 and both kinds of P3.
 
 
 class UnreadableVideo(UserError):
-    """A video that ffmpeg cannot read."""
+    """A video that cannot be read, or not to its end."""
 
 
 def translate(
-    source: os.PathLike,
-    target: pathlib.Path,
+    source: epath.PathLike,
+    target: epath.PathLike,
     translator: Callable[[list[np.ndarray]], list[np.ndarray]],
-) -> None:
+) -> list[str]:
     """Translates a video frame by frame.
 
     Args:
@@ -53,145 +58,184 @@ def translate(
       target: the MP4 to write, all of it or nothing.
       translator: maps uint8 [H, W, 3] frames.
 
+    Returns:
+      What users should know of it: HDR, and tracks that were left out.
+
     Raises:
       UnreadableVideo: it cannot be read.
-      UserError: ffmpeg is not installed, or cannot write the result.
+      UserError: the result cannot be written.
     """
-    check_installed()
-    # Absolute: a name like 12:30.mp4 would be taken for a protocol.
-    source, target = pathlib.Path(source).absolute(), target.absolute()
-    about = _probe(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        silent = os.path.join(folder, "silent.mp4")
-        _translate_frames(source, silent, about, translator)
-        result = os.path.join(folder, target.name)
-        for codec in ("copy", "aac"):
-            command = ["ffmpeg", *_QUIET, "-y", "-i", silent, "-i", os.fspath(source)]
-            command += ["-map", "0:v", "-map", "1:a?", "-c:v", "copy", "-c:a", codec]
-            done = subprocess.run([*command, result], capture_output=True, text=True)
-            if done.returncode == 0:
-                os.replace(result, target)
-                return
-    raise UserError(f"{target} cannot be written ({_last_line(done.stderr)}).")
-
-
-def check_installed() -> None:
-    """Checks that ffmpeg is there.
-
-    Raises:
-      UserError: it is not; says how to get it.
-    """
-    if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
-        raise UserError(
-            "translating videos needs the ffmpeg program (on Debian and Ubuntu: sudo"
-            " apt install ffmpeg)."
-        )
-
-
-def _matrix(width: int, height: int) -> str:
-    """Returns the colour matrix that players take where nothing is said."""
-    high = max(width, height) >= 1280 or min(width, height) > 576
-    return "bt709" if high else "smpte170m"
-
-
-def _probe(source) -> _Video:
-    wanted = "r_frame_rate,avg_frame_rate,width,height,color_space,sample_aspect_ratio"
-    command = ["ffprobe", "-v", "error", "-select_streams", "V:0", "-of", "json"]
-    command += ["-show_entries", f"stream={wanted}:format=duration"]
-    done = subprocess.run([*command, os.fspath(source)], capture_output=True, text=True)
-    streams = json.loads(done.stdout or "{}").get("streams")
-    if done.returncode or not streams:
-        reason = _last_line(done.stderr) or "it has no pictures"
-        raise UnreadableVideo(f"video {source} cannot be read ({reason}): replace it")
-    # The average: the other one is a common multiple, 90,000 for phones' videos.
-    said = streams[0].get("color_space", "unknown")
-    unsaid = _matrix(streams[0].get("width", 0), streams[0].get("height", 0))
-    matrix = unsaid if said in ("unknown", "reserved") else "auto"
-    rates = [streams[0].get(f"{kind}_frame_rate", "0/0") for kind in ("avg", "r")]
-    rate = next((r for r in rates if not r.startswith("0/") and "/0" not in r), "25/1")
-    seconds = json.loads(done.stdout).get("format", {}).get("duration")
-    top, _, bottom = rate.partition("/")
-    count = round(float(seconds) * int(top) / int(bottom or 1)) if seconds else None
-    aspect = streams[0].get("sample_aspect_ratio", "1:1").replace(":", "/")
-    aspect = "1/1" if aspect.startswith("0/") or "/" not in aspect else aspect
-    return _Video(rate, matrix, aspect, count)
-
-
-def _writing(silent, about, shape) -> list[str]:
-    """The command that makes a video of frames of a shape."""
-    matrix = _matrix(shape[1], shape[0])
-    # Most players want even sides and 4:2:0.
-    change = f"pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix={matrix}"
-    command = ["ffmpeg", *_QUIET, "-y", *_PPM, "-framerate", about.rate, "-i", "-"]
-    change += f":out_range=tv:{_EXACT},setsar={about.aspect}"
-    command += ["-vf", change, "-pix_fmt", "yuv420p"]
-    command += ["-colorspace", matrix, "-color_range", "tv"]
-    return [*command, "-color_primaries", matrix, "-color_trc", matrix, silent]
-
-
-def _translate_frames(source, silent, about, translator):
-    colours = f"scale=in_color_matrix={about.matrix}:{_EXACT}"
-    read = ["ffmpeg", *_QUIET, "-i", os.fspath(source), "-map", "0:V:0"]
-    read += ["-r", about.rate, "-vf", colours, *_PPM, "-"]
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        tempfile.TemporaryFile("w+") as problems,
-        subprocess.Popen(read, stdout=-1, stderr=problems) as reader,
-        tqdm(total=about.frames, unit="frame", leave=False) as bar,
-    ):
-        frames = _read_ppm(reader.stdout)
-        writer = None
+    source, target = epath.Path(source), epath.Path(target)
+    with _file(source) as file, _open(file, source) as film:
+        reader = _Reader(source, film)
         try:
-            while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
-                translated = translator(some)
-                if writer is None:
-                    write = _writing(silent, about, translated[0].shape)
-                    writer = subprocess.Popen(write, stdin=-1, stderr=errors)
-                for frame in translated:
-                    writer.stdin.write(_ppm(frame))
-                bar.update(len(some))
-            reader.wait()
-        except BrokenPipeError:
-            pass  # The writer says why.
-        finally:
-            reader.kill()
-            if writer:
-                writer.stdin.close()
-                writer.wait()
-        errors.seek(0)
-        problems.seek(0)
-        problem = _last_line(problems.read())
-        if writer is None or (problem and not writer.returncode):  # Cut off, say.
-            reason = problem or "it has no pictures"
-            raise UnreadableVideo(
-                f"video {source} cannot be read ({reason}): replace it"
+            with (
+                written_at_once(target) as path,
+                av.open(path, "w", format="mp4") as out,
+            ):
+                writer = Writer(film, out, reader.stream, reader.start)
+                _translate_frames(reader, writer, translator)
+        except av.FFmpegError as error:
+            reason = _reason(error)
+            raise UserError(f"{target} cannot be written ({reason}).") from error
+    return [f"{source} {note}" for note in (*reader.notes, *writer.notes)]
+
+
+def _translate_frames(reader, writer, translator):
+    frames = reader.frames(writer)
+    with tqdm(total=reader.count, unit="frame", leave=False, disable=None) as bar:
+        while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
+            results = translator([pixels for pixels, _ in some])
+            for result, (_, time) in zip(results, some, strict=True):
+                writer.write(result, time, reader.aspect)
+            bar.update(len(some))
+    writer.finish()
+
+
+def _file(source):
+    try:
+        return source.open("rb")
+    except OSError as error:  # Which is not what cannot be written.
+        raise _unreadable(source, error.strerror or error) from error
+
+
+def _open(file, source):
+    options = {"format_whitelist": _FORMATS}
+    with _reading(source):
+        return av.open(file, options=options, metadata_errors="replace")
+
+
+@contextlib.contextmanager
+def _reading(source):
+    """Says which video it is that cannot be read."""
+    try:
+        yield
+    except (av.FFmpegError, OSError, UnicodeError) as error:
+        raise _unreadable(source, _reason(error)) from error
+
+
+def _unreadable(source, reason):
+    return UnreadableVideo(f"video {source} cannot be read ({reason}): replace it")
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)
+
+
+class _Reader:
+    """The pictures of a video.
+
+    Attributes:
+      stream: the stream that they are in.
+      start: when the video starts by its own clock, in seconds.
+      count: how many there are, about, or None.
+      aspect: width of a pixel, upright, by its height; known with the first frame.
+      notes: what users should know.
+    """
+
+    def __init__(self, source, film):
+        self._source, self._film = source, film
+        streams = [
+            stream
+            for stream in film.streams.video
+            if stream.codec_context
+            and not stream.disposition & Disposition.attached_pic
+        ]
+        if not streams:
+            raise _unreadable(source, "it has no pictures")
+        self.stream = streams[0]
+        self.start = Fraction(film.start_time or 0, av.time_base)
+        self._seconds = (film.duration or 0) / av.time_base
+        self._rate = self.stream.average_rate or self.stream.base_rate or Fraction(25)
+        self.count = round(self._seconds * self._rate) or None
+        self.aspect = Fraction(self.stream.sample_aspect_ratio or 1)
+        self.notes: list[str] = []
+        self._to_rgb = Converter("rgb24", _colours)
+        self._time = None
+
+    def frames(self, others) -> Iterator[tuple[np.ndarray, Fraction]]:
+        """Yields the pictures.
+
+        Args:
+          others: `others.streams` are read along, and its `add` gets their packets.
+
+        Yields:
+          uint8 [H, W, 3], and when it is shown, in seconds from the start.
+
+        Raises:
+          UnreadableVideo: it is damaged or ends too early.
+        """
+        end = self.start
+        packets = self._film.demux([self.stream, *others.streams])
+        while (packet := self._next(packets)) is not None:
+            if packet.pts is not None:
+                after = packet.pts + (packet.duration or 0)
+                end = max(end, after * packet.time_base)
+            if packet.stream is not self.stream:
+                others.add(packet)
+                continue
+            with _reading(self._source):
+                frames = packet.decode()
+            for frame in frames:
+                if frame.is_corrupt:
+                    raise _unreadable(self._source, "a picture in it is damaged")
+                yield self._upright(frame), self._when(frame)
+        length = float(end - self.start)
+        if self._time is None:
+            raise _unreadable(self._source, "it has no pictures")
+        if length < self._seconds - max(_SHORT, 1.5 / self._rate):
+            reason = f"it ends after {length:.1f} of {self._seconds:.1f} seconds"
+            raise _unreadable(self._source, reason)
+
+    def _next(self, packets):
+        with _reading(self._source):
+            return next(packets, None)
+
+    def _upright(self, frame):
+        first = self._time is None
+        if first and frame.color_trc in _HDR:
+            self.notes.append(
+                f"is HDR ({_HDR[frame.color_trc]}) and its translation is not: what is"
+                " brighter than white paper (203 cd/m²) became white"
             )
-        if writer.returncode:
-            raise UserError(
-                f"the translation of {source} cannot be written"
-                f" ({_last_line(errors.read())})."
-            )
+        pixels = self._to_rgb(frame).to_ndarray()
+        display = _display_matrix(frame)
+        if first and display[0, 1]:
+            self.aspect = 1 / self.aspect
+        return _turn(pixels, display)
+
+    def _when(self, frame):
+        if frame.pts is None:
+            time = 0 if self._time is None else self._time + 1 / self._rate
+        else:
+            time = frame.pts * frame.time_base - self.start
+        self._time = time
+        return time
 
 
-def _read_ppm(stream) -> Iterator[np.ndarray]:
-    """Yields uint8 [H, W, 3] until the stream ends or a frame is cut off."""
-    while stream.readline() == b"P6\n":
-        width, height = map(int, stream.readline().split())
-        stream.readline()  # 255
-        data = stream.read(width * height * 3)
-        if len(data) < width * height * 3:
-            return
-        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+def _display_matrix(frame) -> np.ndarray:
+    """Where x and y go: x' = m[0, 0] x + m[1, 0] y, y' = m[0, 1] x + m[1, 1] y."""
+    data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if data is None:
+        return np.eye(2)
+    numbers = np.frombuffer(bytes(data), "=i4").reshape(3, 3)[:2, :2] / 2**16
+    return np.rint(numbers / max(np.max(np.abs(numbers)), 2**-16))
 
 
-def _ppm(frame):
-    """The PPM file of a uint8 [H, W, 1 or 3] frame."""
-    frame = np.broadcast_to(frame, (*frame.shape[:2], 3))
-    header = f"P6\n{frame.shape[1]} {frame.shape[0]}\n255\n".encode()
-    return header + frame.tobytes()
+def _turn(pixels, display):
+    """Turns and mirrors [H, W, C] by multiples of a right angle."""
+    (x_by_x, y_by_x), (x_by_y, y_by_y) = display
+    if y_by_x and x_by_y:
+        pixels, x_by_x, y_by_y = pixels.swapaxes(0, 1), x_by_y, y_by_x
+    return np.ascontiguousarray(
+        pixels[:: -1 if y_by_y < 0 else 1, :: -1 if x_by_x < 0 else 1]
+    )
 
 
-def _last_line(text):
-    lines = text.strip().splitlines()
-    return lines[-1][-200:] if lines else ""
+def _colours(frame) -> str:
+    """The arguments of FFmpeg's scale filter that make a frame ordinary RGB."""
+    if frame.color_trc in _HDR or frame.color_primaries in _WIDE:
+        return "out_primaries=bt709:out_transfer=bt709"
+    if frame.colorspace in _UNSPECIFIED:
+        return f"in_color_matrix={MATRICES[matrix(frame.width, frame.height)]}"
+    return "in_color_matrix=auto"

@@ -1,5 +1,6 @@
-"""The networks that judge pictures: the FCN and LPIPS."""
+"""The networks with weights that metrics need: the FCN, LPIPS, feature extractors."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from cyclegan_jax import torch_files
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation import Judges
+from cyclegan_jax.evaluation import FeatureNetworks
 from cyclegan_jax.metrics import fcn, fcn_training, labels, lpips
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
@@ -118,9 +119,10 @@ def test_fcn_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Real test photographs: per_pixel 0." in done.stdout
     palette = experiment.load_dataset(config).palette
-    found = Judges.load(workdir=tmp_path, palette=palette, inception="none")
-    assert found.segmenter.side == 32
-    assert found.notes == ("FID and KID were not asked for.",)
+    settings = {"inception": "none", "fcn": "auto"}
+    networks = FeatureNetworks.load(settings, workdir=tmp_path, palette=palette)
+    assert networks.by_name["fcn"].side == 32
+    assert networks.notes == ("FID and KID were not asked for.",)
 
 
 def test_mistakes(tmp_path, dataset):
@@ -128,10 +130,11 @@ def test_mistakes(tmp_path, dataset):
     object.__setattr__(unknown, "train_class_maps", None)
     with pytest.raises(UserError, match="no training photographs with label maps"):
         fcn_training.fit(unknown, 32, steps=1, batch_size=1, seed=0)
-    options = {"workdir": tmp_path, "inception": "none"}
     with pytest.raises(UserError, match="the data have no classes to recognise"):
-        Judges.load(palette=None, fcn_file="x", **options)
+        FeatureNetworks.load({"fcn": "x"}, workdir=tmp_path, palette=None)
+    load = functools.partial(FeatureNetworks.load, workdir=tmp_path, palette=CITYSCAPES)
     with pytest.raises(UserError, match="x cannot be read"):
-        Judges.load(palette=CITYSCAPES, fcn_file="x", **options)
-    notes = Judges.load(palette=CITYSCAPES, **options).notes
-    assert "python -m cyclegan_jax.train_fcn" in notes[1]
+        load({"fcn": "x"})
+    (note,) = load({"fcn": "auto"}).notes
+    assert "python -m cyclegan_jax.train_fcn" in note
+    assert load({"fcn": "none"}).by_name == {}

@@ -1,0 +1,8 @@
+"""The networks whose features FID and KID compare, by name."""
+
+from cyclegan_jax.metrics import fid_inception, vgg_features
+
+EXTRACTORS = {
+    extractor.name: extractor
+    for extractor in (fid_inception.EXTRACTOR, vgg_features.EXTRACTOR)
+}

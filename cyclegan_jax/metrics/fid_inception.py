@@ -1,0 +1,43 @@
+"""Inception as FID uses it: the published weights, and both resizings in use."""
+
+import functools
+
+import jax
+import numpy as np
+
+from cyclegan_jax import images
+from cyclegan_jax.metrics import inception
+from cyclegan_jax.metrics.features import Extractor, resize
+
+
+def legacy_pytorch(pictures: np.ndarray) -> np.ndarray:
+    """Resizes bilinearly without a low-pass filter, as pytorch-fid.
+
+    Args:
+      pictures: uint8 [B, H, W, C].
+
+    Returns:
+      float32 [B, 299, 299, 3] in [-1, 1].
+    """
+    values = images.as_rgb(pictures).astype(np.float32) / np.float32(255.0)
+    shape = (len(pictures), inception.SIZE, inception.SIZE, 3)
+    resized = jax.image.resize(values, shape, "bilinear", antialias=False)
+    return 2.0 * np.asarray(resized) - 1.0
+
+
+# torch-fidelity and pytorch-fid publish the same file.
+EXTRACTOR = Extractor(
+    name="inception",
+    title="Inception v3 of 2015",
+    module=inception.Inception(),
+    features=inception.FEATURES,
+    prepare={
+        "clean": functools.partial(resize, side=inception.SIZE),
+        "legacy_pytorch": legacy_pytorch,
+    },
+    from_torch=inception.from_torch,
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    fid=True,
+)

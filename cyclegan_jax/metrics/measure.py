@@ -1,0 +1,122 @@
+"""What all measures have in common: translations in, values of metrics out."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cyclegan_jax import data
+from cyclegan_jax.directions import domains
+from cyclegan_jax.metrics.labels import Truth
+from cyclegan_jax.metrics.metric import Metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Test images and their translations, uint8 [B, H, W, C] each.
+
+    Attributes:
+      names: of the images.
+      real: the inputs.
+      fake: their translations.
+      cycle: the translations translated back, if there is a generator for it.
+      identity: the inputs through the generator of their own domain, if it takes them.
+      truth: the true images, where test pairs exist.
+    """
+
+    names: list[str]
+    real: np.ndarray
+    fake: np.ndarray
+    cycle: np.ndarray | None = None
+    identity: np.ndarray | None = None
+    truth: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One direction of translation on a data set's test images.
+
+    Attributes:
+      direction: AtoB or BtoA.
+      dataset: the real images.
+      transform: prepares them as the inputs of the translation are prepared.
+      networks: name -> network with weights; see `evaluation.feature_networks`.
+      references: the real images of FID and KID: `test`, `train+test`.
+      truth: the classes of the test pairs, where they are known.
+    """
+
+    direction: str
+    dataset: data.Dataset
+    transform: Callable[[np.ndarray, str], np.ndarray]
+    networks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    references: Sequence[str] = ("test",)
+    truth: Truth | None = None
+
+    @property
+    def source(self) -> str:
+        """The domain that is translated: "a" or "b"."""
+        return domains(self.direction)[0]
+
+    @property
+    def target(self) -> str:
+        """The domain that it is translated to: "a" or "b"."""
+        return domains(self.direction)[1]
+
+    def real(
+        self, domain: str, split: str = "test", *, batch_size: int = 8
+    ) -> Iterator[np.ndarray]:
+        """Yields the prepared images of a domain, uint8 [B, H, W, C].
+
+        Args:
+          domain: "a" or "b".
+          split: `train` or `test`.
+          batch_size: the largest B.
+        """
+        source = getattr(self.dataset, f"{split}_{domain}")
+        batches = data.eval_images(source, self.transform, batch_size=batch_size)
+        return (images for _, images in batches)
+
+
+class Measure(abc.ABC):
+    """Computes metrics over all translations of one direction.
+
+    One object serves all checkpoints: what depends on the real images alone is
+    computed once. For each checkpoint: `reset`, `update` for each batch, `compute`.
+
+    Attributes:
+      metrics: all that `compute` may return, on any data.
+    """
+
+    metrics: ClassVar[Sequence[Metric]]
+
+    @classmethod
+    @abc.abstractmethod
+    def create(cls, task: Task) -> "Measure | None":
+        """Returns a measure for a task; None where there is nothing to measure."""
+
+    @classmethod
+    def notes(cls, task: Task) -> Iterator[str]:
+        """Yields sentences about what to read with care, on both domains' images."""
+        yield from ()
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Forgets the translations."""
+
+    @abc.abstractmethod
+    def update(self, batch: Batch) -> None:
+        """Adds translations."""
+
+    @abc.abstractmethod
+    def compute(self) -> dict[Metric, float]:
+        """Returns the values over all translations since `reset`."""
+
+    def warnings(self, values: Mapping[Metric, float]) -> Iterator[str]:
+        """Yields sentences about values that look wrong.
+
+        Args:
+          values: what `compute` returned.
+        """
+        yield from ()

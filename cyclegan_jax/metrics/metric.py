@@ -1,0 +1,54 @@
+"""What a metric is: its key in the files, its unit, its direction and its meaning."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that metrics.json or metrics.jsonl holds.
+
+    Attributes:
+      key: its name in the files.
+      unit: what an axis shows it in.
+      meaning: what it is, in a few words.
+      better: `min` or `max` of several values is the best; None where neither is.
+      chart: title of the chart it is drawn in; its key by default.
+      curve: what tells it from the other metrics in that chart.
+    """
+
+    key: str
+    unit: str = "value"
+    meaning: str = ""
+    better: Callable | None = None
+    chart: str = ""
+    curve: str = ""
+
+    def __post_init__(self):
+        if not self.chart:
+            object.__setattr__(self, "chart", self.key.replace("_", " "))
+
+    def baseline(self, ending: str, meaning: str) -> "Metric":
+        """Returns the same score of something else, drawn in the same chart.
+
+        Args:
+          ending: of its key.
+          meaning: what the score is of.
+        """
+        return dataclasses.replace(
+            self,
+            key=f"{self.key}_{ending}",
+            meaning=meaning,
+            better=None,
+            curve=ending.replace("_", " "),
+        )
+
+    @property
+    def way(self) -> str:
+        """Which values are better: "lower", "higher", or "" for neither."""
+        return {min: "lower", max: "higher"}.get(self.better, "")
+
+    @property
+    def description(self) -> str:
+        """The meaning, and which values are better."""
+        return f"{self.meaning}; {self.way} is better" if self.way else self.meaning

@@ -1,0 +1,68 @@
+"""Translations against what they should be: cycle, identity and true pairs."""
+
+import numpy as np
+
+from cyclegan_jax.metrics import pictures
+from cyclegan_jax.metrics.measure import Batch, Measure, Task
+from cyclegan_jax.metrics.metric import Metric
+
+_L1 = "difference", "mean absolute difference of pixels, white being 1", min
+_PSNR = "dB", "peak signal-to-noise ratio in decibels", max
+_SSIM = "score", "structural similarity; 1 for equal images", max
+_LPIPS = "distance", "LPIPS 0.1 on AlexNet (Zhang et al. 2018)", min
+_COMPARED = {
+    "cycle": ("translated there and back", {"l1": _L1, "psnr": _PSNR}),
+    "identity": ("inputs through the other generator", {"l1": _L1, "psnr": _PSNR}),
+    "paired": (
+        "against the true image",
+        {"l1": _L1, "psnr": _PSNR, "ssim": _SSIM, "lpips": _LPIPS},
+    ),
+}
+# What is compared -> how -> metric.
+METRICS = {
+    what: {
+        how: Metric(f"{what}_{how}", unit, f"{where}: {meaning}", better)
+        for how, (unit, meaning, better) in hows.items()
+    }
+    for what, (where, hows) in _COMPARED.items()
+}
+
+
+class Similarity(Measure):
+    """L1, PSNR, SSIM and LPIPS, averaged over images."""
+
+    metrics = tuple(metric for hows in METRICS.values() for metric in hows.values())
+
+    def __init__(self, lpips=None):
+        """Takes an `LPIPS`, if there is one."""
+        self._lpips = lpips
+        self.reset()
+
+    @classmethod
+    def create(cls, task: Task) -> "Similarity":
+        """See `Measure`."""
+        return cls(task.networks.get("lpips"))
+
+    def reset(self) -> None:
+        """See `Measure`."""
+        self._values: dict[Metric, list[np.ndarray]] = {}
+
+    def update(self, batch: Batch) -> None:
+        """Compares where there is something to compare with."""
+        for what, images, target in (
+            ("cycle", batch.cycle, batch.real),
+            ("identity", batch.identity, batch.real),
+            ("paired", batch.fake, batch.truth),
+        ):
+            if images is None or target is None:
+                continue
+            paired = what == "paired"
+            values = pictures.compare(images, target, ssim=paired)
+            if self._lpips and paired and min(images.shape[1:3]) >= self._lpips.minimum:
+                values["lpips"] = self._lpips(images, target)
+            for how, per_image in values.items():
+                self._values.setdefault(METRICS[what][how], []).append(per_image)
+
+    def compute(self) -> dict[Metric, float]:
+        """Returns means over images."""
+        return {m: float(np.mean(np.concatenate(v))) for m, v in self._values.items()}

@@ -1,0 +1,138 @@
+"""Encodes pictures and animations in the formats that people choose."""
+
+import functools
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from cyclegan_jax.errors import UserError
+
+SUFFIXES = {
+    **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"},
+    **{".webp": "WEBP", ".avif": "AVIF", ".gif": "GIF"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"},
+}
+"""Ending of a file: its format, as Pillow calls it."""
+
+_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+_WITHOUT_ALPHA = ("JPEG", "BMP")
+_WITH_PROFILE = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF")
+_WITH_EXIF = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF")
+_MOVING = ("PNG", "WEBP", "AVIF", "GIF")
+
+
+class Unsuitable(UserError):
+    """What a picture has and the chosen format cannot hold."""
+
+
+class Style:
+    """How pictures are written.
+
+    Attributes:
+      suffix: of the files.
+      animates: whether files of this format can hold animations.
+      transparent: whether they can hold transparency.
+    """
+
+    def __init__(self, name: str = "png", quality: int | None = None):
+        """Checks the choice.
+
+        Args:
+          name: the ending of the files, such as png, jpg or webp.
+          quality: of formats that lose some, 1 to 100; None for their default.
+
+        Raises:
+          UserError: there is no such format, or it has no quality.
+        """
+        self.suffix = f".{name.lower().removeprefix('.')}"
+        if self.suffix not in SUFFIXES:
+            known = ", ".join(suffix[1:] for suffix in SUFFIXES)
+            raise UserError(f"format is {name!r}; it can be {known}.")
+        self._format = SUFFIXES[self.suffix]
+        if quality is not None and self._format not in _QUALITY:
+            raise UserError(
+                f"quality is for jpg, webp and avif; {self.suffix[1:]} files lose none:"
+                " leave it out, or choose one of them with --format."
+            )
+        if quality is not None and not 1 <= quality <= 100:
+            raise UserError(f"quality is {quality}; it can be 1 to 100.")
+        self._quality = quality or _QUALITY.get(self._format)
+        self.animates = self._format in _MOVING
+        self.transparent = self._format not in _WITHOUT_ALPHA
+
+    def encode(self, pixels: np.ndarray, exif: bytes = b"") -> bytes:
+        """Encodes a picture.
+
+        Args:
+          pixels: uint8 [H, W, 1, 3 or 4], in sRGB.
+          exif: what goes along where the format can hold it.
+
+        Raises:
+          Unsuitable: it is too large for the format.
+        """
+        return self._save(self._image(pixels), exif)
+
+    def encode_animation(
+        self,
+        frames: Iterable[np.ndarray],
+        durations: Sequence[int],
+        loop: int | None,
+        exif: bytes = b"",
+    ) -> bytes:
+        """Encodes an animation.
+
+        Args:
+          frames: each as for `encode`.
+          durations: of each, in milliseconds; may grow with the frames.
+          loop: how often it plays; 0 for ever, None for the format's default.
+          exif: see `encode`.
+
+        Raises:
+          Unsuitable: the format holds no animations, or none so large.
+        """
+        if not self.animates:
+            raise Unsuitable(f"{self.suffix[1:]} files cannot be animated")
+        first, *others = (self._image(frame) for frame in frames)
+        options = {"save_all": True, "append_images": others}
+        options |= {"duration": list(durations)}
+        if loop is not None:
+            options["loop"] = loop
+        if self._format == "GIF":
+            options["disposal"] = 2
+        return self._save(first, exif, **options)
+
+    def _image(self, pixels):
+        if pixels.shape[-1] == 4 and not self.transparent:
+            pixels = pixels[..., :3]
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        if self._format in ("WEBP", "AVIF") and image.mode == "L":
+            return image.convert("RGB")
+        return image
+
+    def _save(self, image, exif, **options):
+        if self._format in _QUALITY:
+            options["quality"] = self._quality
+        if self._format == "JPEG":
+            options["subsampling"] = 0  # As fine in colour as in brightness.
+        if self._format in _WITH_PROFILE and image.mode != "L":
+            options["icc_profile"] = _srgb()
+        if exif and self._format in _WITH_EXIF:
+            options["exif"] = exif
+        buffer = io.BytesIO()
+        try:
+            image.save(buffer, self._format, **options)
+        except (ValueError, OSError, KeyError) as error:
+            size = f"{image.width}x{image.height}"
+            raise Unsuitable(
+                f"{size} pixels cannot be written as {self.suffix[1:]} ({error})"
+            ) from error
+        return buffer.getvalue()
+
+
+@functools.cache
+def _srgb() -> bytes:
+    """An sRGB profile, the same at any time."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes(12) + profile[36:]  # Without the date.

@@ -1,0 +1,249 @@
+"""Writes videos as MP4 with H.264, and what else the original carries.
+
+Sound is copied where MP4 players take its format, and becomes AAC otherwise. Subtitles
+that are text are kept, and so are chapters and the title; other tracks are named.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.subtitles.subtitle import SubtitleSet
+from etils import epath
+
+from cyclegan_jax import images
+from cyclegan_jax.files import is_remote
+
+MATRICES = {1: "bt709", 6: "smpte170m"}
+"""Colour matrix, by its number in ITU-T H.273: its name in FFmpeg."""
+
+_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_FINEST = Fraction(1, 90_000)  # Seconds: the shortest tick of what we write.
+_LIMITED = 1  # FFmpeg's number of the range 16 to 235.
+_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # Common in MP4.
+_LAYOUTS = {1: "mono", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_TEXT = ("subrip", "ass", "ssa", "webvtt", "text")
+_OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
+
+
+def matrix(width: int, height: int) -> int:
+    """Returns the colour matrix that players take where nothing is specified."""
+    high = max(width, height) >= 1280 or min(width, height) > 576
+    return 1 if high else 6
+
+
+@contextlib.contextmanager
+def written_at_once(target: epath.Path) -> Iterator[str]:
+    """Gives a local path to write to, which becomes `target` if nothing is raised."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    local = not is_remote(target)
+    beside = os.fspath(target.parent) if local else None
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".video_") as folder:
+        path = pathlib.Path(folder) / "video.mp4"
+        yield os.fspath(path)
+        if local:
+            path.replace(os.fspath(target))
+            return
+        with path.open("rb") as file, target.open("wb") as remote:
+            shutil.copyfileobj(file, remote, 2**20)
+
+
+class Converter:
+    """Converts frames by FFmpeg's scale filter, as exactly as it can."""
+
+    def __init__(self, pixels: str, colours: Callable[[av.VideoFrame], str]):
+        """Says into what; the size stays that of the first frame.
+
+        Args:
+          pixels: FFmpeg's name of the format.
+          colours: gives more arguments of the filter for a frame.
+        """
+        self._pixels, self._colours = pixels, colours
+        self._size = self._kind = self._graph = None
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Converts a frame."""
+        self._size = self._size or f"{frame.width}:{frame.height}"
+        colours = self._colours(frame)
+        kind = (frame.width, frame.height, frame.format.name, frame.time_base, colours)
+        if kind != self._kind:
+            self._kind, self._graph = kind, Graph()
+            source = self._graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=frame.time_base or _FINEST,
+            )
+            scale = self._graph.add("scale", f"{self._size}:{_EXACT}:{colours}")
+            form = self._graph.add("format", self._pixels)
+            self._graph.link_nodes(source, scale, form, self._graph.add("buffersink"))
+            self._graph.configure()
+        self._graph.push(frame)
+        return self._graph.pull()
+
+
+def _colours(frame):
+    return (
+        f"out_color_matrix={MATRICES[matrix(frame.width, frame.height)]}:out_range=tv"
+    )
+
+
+class Writer:
+    """A video that is being written.
+
+    Attributes:
+      streams: those of the original that are passed on packet by packet.
+      notes: what users should know.
+    """
+
+    def __init__(
+        self,
+        film: av.container.InputContainer,
+        out: av.container.OutputContainer,
+        pictures: av.VideoStream,
+        start: Fraction,
+    ):
+        """Decides what becomes of each track.
+
+        Args:
+          film: the original.
+          out: what to write to.
+          pictures: the stream that is translated.
+          start: when the original starts by its own clock, in seconds.
+        """
+        self._out, self._start = out, start
+        rate = pictures.average_rate or Fraction(25)
+        self._ticks = max(pictures.time_base, _FINEST)
+        self._video = out.add_stream("libx264", rate=rate)
+        self._last, self._waiting = None, []  # Packets, until the first picture.
+        self._to_yuv = Converter("yuv420p", _colours)
+        chapters = film.chapters()
+        self._ways, left_out = {}, []
+        for stream in film.streams:
+            titles = stream.type == "data" and not stream.codec_context and chapters
+            if stream is pictures or titles:  # Which `set_chapters` writes again.
+                continue
+            if way := self._way(stream):
+                self._ways[stream.index] = way
+            else:
+                left_out.append(_describe(stream))
+        self.streams = [film.streams[index] for index in self._ways]
+        listed = ", ".join(left_out)
+        self.notes = [f"has tracks that MP4 has no place for: {listed}"] * bool(listed)
+        for name, text in film.metadata.items():
+            if name.lower() not in _OF_THE_FILE:
+                out.metadata[name] = text
+        out.set_chapters([_shifted(chapter, start) for chapter in chapters])
+
+    def add(self, packet: av.Packet) -> None:
+        """Passes on a packet of one of `streams`."""
+        if self._last is None:
+            self._waiting.append(packet)
+        elif packet.size:
+            self._ways[packet.stream.index](packet)
+
+    def write(self, pixels: np.ndarray, time: Fraction, aspect: Fraction) -> None:
+        """Adds a picture.
+
+        Args:
+          pixels: uint8 [H, W, C]; a side that is odd grows by a copy of its last line,
+            since most players want even ones.
+          time: when it is shown, in seconds from the start.
+          aspect: width of a pixel by its height; that of the first picture counts.
+        """
+        below, right = (-side % 2 for side in pixels.shape[:2])
+        pixels = np.pad(images.as_rgb(pixels), ((0, below), (0, right), (0, 0)), "edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
+        frame = self._to_yuv(frame)
+        first = self._last is None
+        if first:
+            self._begin(frame, aspect)
+        tick = round(time / self._ticks)
+        self._last = tick if first else max(tick, self._last + 1)
+        frame.pts, frame.time_base = self._last, self._ticks
+        self._out.mux(self._video.encode(frame))
+        if first:
+            waiting, self._waiting = self._waiting, []
+            for packet in waiting:
+                self.add(packet)
+
+    def finish(self) -> None:
+        """Writes what the encoders still hold."""
+        self._out.mux(self._video.encode(None))
+        for stream in self._out.streams.audio:
+            if stream.codec_context.is_encoder and stream.codec_context.is_open:
+                self._out.mux(stream.encode(None))
+
+    def _begin(self, frame, aspect):
+        number = matrix(frame.width, frame.height)
+        context = self._video.codec_context
+        context.width, context.height = frame.width, frame.height
+        context.pix_fmt = "yuv420p"
+        context.time_base = self._ticks
+        context.sample_aspect_ratio = aspect
+        context.color_range = _LIMITED
+        context.colorspace = context.color_primaries = context.color_trc = number
+
+    def _way(self, stream) -> Callable[[av.Packet], None] | None:
+        """How a track's packets are passed on; None if it is left out."""
+        context, out = stream.codec_context, self._out
+        name = context.codec.canonical_name if context else ""
+        if (stream.type == "audio" and name in _SOUND) or name == "mov_text":
+            track, pass_on = out.add_stream_from_template(stream), self._copy
+        elif stream.type == "audio" and name:
+            rate = context.sample_rate
+            rate = rate if rate in av.Codec("aac", "w").audio_rates else 48_000
+            track, pass_on = out.add_stream("aac", rate=rate), self._encode
+            channels = context.layout.nb_channels
+            track.codec_context.layout = _LAYOUTS.get(channels, "stereo")
+        elif name in _TEXT:
+            context.open(strict=False)
+            track, pass_on = out.add_stream("mov_text"), self._write_text
+            track.codec_context.subtitle_header = context.subtitle_header
+            track.codec_context.time_base = stream.time_base
+        else:
+            return None
+        for key in ("language", "title"):
+            if key in stream.metadata:
+                track.metadata[key] = stream.metadata[key]
+        return lambda packet: pass_on(packet, track)
+
+    def _copy(self, packet, track):
+        shift = round(self._start / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        packet.stream = track
+        self._out.mux(packet)
+
+    def _encode(self, packet, track):
+        for frame in packet.decode():
+            if frame.pts is not None:
+                frame.pts -= round(self._start / frame.time_base)
+            self._out.mux(track.encode(frame))
+
+    def _write_text(self, packet, track):
+        for text in packet.decode():
+            event = SubtitleSet.create(text.ass, 0, packet.duration or 0, packet.pts)
+            encoded = track.codec_context.encode_subtitle(event)
+            encoded.time_base = packet.time_base
+            self._copy(encoded, track)
+
+
+def _shifted(chapter, start):
+    shift = round(start / chapter["time_base"])
+    times = {key: max(chapter[key] - shift, 0) for key in ("start", "end")}
+    return chapter | times
+
+
+def _describe(stream):
+    name = stream.codec_context.codec.canonical_name if stream.codec_context else ""
+    language = stream.metadata.get("language", "und")
+    about = [name] * bool(name) + [language] * (language != "und")
+    return f"{stream.type} {stream.index} ({', '.join(about) or 'unknown format'})"
