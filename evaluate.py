@@ -20,6 +20,12 @@ _AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.
 _DATA_PATH = flags.DEFINE_string(
     "data_path", "", "Where the data lie, if not where the run's config says."
 )
+_PAIRED_TEST = flags.DEFINE_bool(
+    "paired_test",
+    False,
+    "The test images of A and B are pairs by their names, whatever the run's config"
+    " says: each translation is compared with its true image.",
+)
 _REFERENCE = flags.DEFINE_list(
     "fid_reference", "test", "Real images to compare with: test, train+test, or both."
 )
@@ -73,6 +79,7 @@ def main() -> int:
         {name: flag.value for name, flag in _NETWORKS.items()},
         references=_REFERENCE.value,
         data_path=_DATA_PATH.value,
+        paired_test=_PAIRED_TEST.value,
     )
     options = {
         "average": _AVERAGE.value,

@@ -1,13 +1,15 @@
 """Evaluates one checkpoint, and writes its folder."""
 
+import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from cyclegan_jax import data, files
+from cyclegan_jax.data import fingerprint
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.evaluator import Evaluator
@@ -98,6 +100,7 @@ def open_evaluator(
     *,
     references: Sequence[str] = ("test",),
     data_path: str = "",
+    paired_test: bool = False,
 ) -> Evaluator:
     """Opens the test images of a run, and the networks that metrics need.
 
@@ -106,15 +109,32 @@ def open_evaluator(
       networks: see `FeatureNetworks.load`.
       references: the real images of FID and KID: `test`, `train+test`.
       data_path: where the data lie, if not where the run's config says.
+      paired_test: the test images are pairs, whatever the run's config says.
 
     Raises:
       UserError: there is no run or no test image, or weights cannot be used.
     """
     check_references(references)
     experiment = open_experiment(workdir)
-    dataset = experiment.dataset(data_path, _needed(references))
+    settings = data.DataSettings.of(experiment.config.data, data_path)
+    if paired_test:
+        settings = dataclasses.replace(settings, paired_test=True)
+    dataset = data.open_dataset(settings, splits=_needed(references))
     loaded = FeatureNetworks.load(networks, workdir=workdir, palette=dataset.palette)
-    return Evaluator(dataset, experiment.preprocess, loaded, references=references)
+    evaluator = Evaluator(dataset, experiment.preprocess, loaded, references=references)
+    evaluator.notes += _about_images(dataset, settings)
+    return evaluator
+
+
+def _about_images(dataset: data.Dataset, settings: data.DataSettings) -> Iterator[str]:
+    """Says what is left out, and what is special about the test images."""
+    yield from dataset.notes
+    if dataset.left_out:
+        yield f"Left out: {dataset.left_out.describe()}."
+    traits = fingerprint.read(dataset, ("test_a", "test_b")).traits
+    if traits:
+        told = fingerprint.describe(traits, as_stored=settings.as_stored)
+        yield f"Of the test images {told}."
 
 
 def _needed(references: Sequence[str]) -> tuple[str, ...]:
