@@ -117,6 +117,13 @@ SETTINGS = {
     "data.paired": Setting(
         False, "Image i of A and of B belong together; pix2pix needs that."
     ),
+    "data.paired_test": _free(False, "The test images are pairs, whatever is trained."),
+    "data.pairs": Setting(
+        "name", "What pairs images: name or order.", ("name", "order")
+    ),
+    "data.as_stored": Setting(
+        False, "Ignore EXIF orientation and colour profiles, as the published code."
+    ),
     "data.max_images": Setting(
         0, "Use at most so many of each split; 0: all.", least=0
     ),
