@@ -49,7 +49,7 @@ _NETWORKS = {
             "fcn",
             "auto",
             "Segmentation network for photographs: a file of cyclegan_jax.train_fcn,"
-            " auto (the run's own), or none.",
+            " auto (that in the run's folder), or none.",
         ),
         (
             "lpips",

@@ -21,11 +21,16 @@ def parser() -> arguments.Parser:
     )
     add, positive = flags.add_argument, arguments.at_least(1)
     add("--workdir", default="", help="the run's folder; its data are used")
-    flags.add_config("instead: says the data")
+    flags.add_config("instead of --workdir: the config of the data")
     add("--output", default="", help="the file; else WORKDIR/fcn.safetensors")
     add("--steps", type=positive, default=2000, help="of training")
-    add("--batch_size", type=positive, default=8, help="pictures a step")
-    add("--seed", type=arguments.at_least(0), default=0, help="of start and order")
+    add("--batch_size", type=positive, default=8, help="photographs per step")
+    add(
+        "--seed",
+        type=arguments.at_least(0),
+        default=0,
+        help="of initialisation and order",
+    )
     add("--data_path", default="", help="where the data lie, if not where the run says")
     return flags
 

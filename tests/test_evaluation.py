@@ -1,4 +1,4 @@
-"""Evaluation: numbers against formulas and against the pictures that were written."""
+"""Evaluation: metrics against formulas and against the images that were written."""
 
 import json
 import pathlib
@@ -48,7 +48,7 @@ def read(path):
     return np.asarray(Image.open(path), np.float64) / 255
 
 
-def test_numbers_are_those_of_the_pictures(made):
+def test_metrics_are_those_of_the_images(made):
     run, result = made
     folder_ = run / "evaluation" / "0"
     assert json.loads((folder_ / "metrics.json").read_text()) == result
@@ -182,12 +182,12 @@ def test_command_with_everything(made, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "step 0" in done.stdout
     assert f"{result['AtoB']['cycle_l1']:.3f}" in done.stdout
-    found = json.loads((run / "evaluation/0/metrics.json").read_text())["BtoA"]
+    metrics = json.loads((run / "evaluation/0/metrics.json").read_text())["BtoA"]
     assert {"fcn_per_pixel", "fcn_per_pixel_of_real", "fcn_class_iou_by_chance"} <= set(
-        found
+        metrics
     )
-    # The pictures have 32 pixels, too few for LPIPS' last layers.
-    assert "paired_lpips" not in found
+    # The images have 32 pixels, too few for LPIPS' last layers.
+    assert "paired_lpips" not in metrics
     page = (run / "evaluation/index.html").read_text()
     assert "AtoB/per_pixel" in page
     assert "Test: fcn class iou" in page
@@ -287,28 +287,47 @@ def test_a_metric_of_ones_own(made, tmp_path, monkeypatch):
     [
         (["--workdir=nowhere"], "nowhere holds no run"),
         ([], "--workdir is missing"),
-        (["--step=5"], "has no checkpoint of step 5, but of 0"),
-        (["--step=first"], "it can be a number, latest, best or all"),
-        (["--metric=AtoB/per_pixel"], "--metric goes with --step=best"),
-        (["--step=best", "--metric=AtoB/diversity"], "metric is 'AtoB/diversity'; it"),
-        (["--step=best", "--metric=BtoA/fid_clean_test"], "--step=all measures all"),
-        (["--fcn=nowhere"], "nowhere cannot be read"),
-        (["--lpips=nowhere.pth"], "nowhere.pth"),
-        (["--data_path=/nowhere"], "/nowhere"),
+        (["--workdir={run}", "--step=first"], "can be a number, latest, best or all"),
+        (["--workdir={run}", "--lpips=nowhere.pth"], "nowhere.pth"),
     ],
 )
 def test_mistakes(made, arguments, message):
     run, _ = made
-    if arguments and "workdir" not in arguments[0]:
-        arguments = [f"--workdir={run}", *arguments]
-    done = command(*arguments)
+    done = command(*(argument.format(run=run) for argument in arguments))
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("step", "metric", "message"),
+    [
+        ("5", "", "has no checkpoint of step 5, but of 0"),
+        ("latest", "AtoB/per_pixel", "--metric goes with --step=best"),
+        ("best", "AtoB/diversity", "metric is 'AtoB/diversity'; it"),
+        ("best", "BtoA/fid_clean_test", "--step=all measures all"),
+    ],
+)
+def test_steps_that_there_are_not(made, step, metric, message):
+    with pytest.raises(UserError, match=message):
+        evaluation.choose_step(made[0], step, metric)
+
+
+@pytest.mark.parametrize(
+    ("networks", "options", "message"),
+    [
+        ({"fcn": "nowhere"}, {}, "nowhere cannot be read"),
+        ({}, {"data_path": "/nowhere"}, "/nowhere"),
+        ({}, {"references": ["train"]}, "fid_reference is 'train'"),
+    ],
+)
+def test_weights_and_data_that_there_are_not(made, networks, options, message):
+    with pytest.raises(UserError, match=message):
+        evaluation.open_evaluator(made[0], networks, **options)
+
+
 def test_one_generator_and_two_names(tmp_path):
-    """A folder whose pictures differ only in their endings; and no way back."""
+    """A folder whose images differ only in their suffixes; and one generator."""
     state = cases.subtree(cases.load_case("resnet_instance"), "state")
     torch_files.write(tmp_path / "g.pth", state)
     rng = np.random.default_rng(0)

@@ -1,12 +1,12 @@
 """The networks with weights that metrics need: the FCN, LPIPS, feature extractors."""
 
 import functools
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.numpy
 
 from configs import streets
@@ -102,9 +102,11 @@ def test_fcn_file(tmp_path, segmenter, dataset):
         path.write_bytes(content)
         with pytest.raises(UserError, match="was not written by train_fcn"):
             fcn.Segmenter.load(path, CITYSCAPES.names)
-    about = {"format": fcn._FORMAT, "classes": CITYSCAPES.names, "side": 32}
+    segmenter.save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata = file.metadata()
     some = {"x": np.zeros(2, np.float32)}
-    path.write_bytes(safetensors.numpy.save(some, {"about": json.dumps(about)}))
+    path.write_bytes(safetensors.numpy.save(some, metadata))
     with pytest.raises(UserError, match="the tensor 'Conv_0/bias' does not fit"):
         fcn.Segmenter.load(path, CITYSCAPES.names)
 

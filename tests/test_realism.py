@@ -37,7 +37,7 @@ def their_shapes():
     """PyTorch's names and shapes of all tensors that the features need."""
     blank = jax.ShapeDtypeStruct((1, 299, 299, 3), np.float32)
     abstract = jax.eval_shape(inception.Inception().init, jax.random.key(0), blank)
-    names = {ours: theirs for theirs, ours in inception._LEAVES.items()}
+    names = {ours: theirs for theirs, ours in inception.LEAVES.items()}
     shapes = {}
     for (layer, leaf), x in traverse_util.flatten_dict(abstract["params"]).items():
         shape = tuple(x.shape[i] for i in (3, 2, 0, 1)) if x.ndim == 4 else x.shape
@@ -71,7 +71,7 @@ def test_weights_that_are_something_else(tensors):
     classifier = some | {"fc.bias": np.zeros(1000, "f4")}
     with pytest.raises(UserError, match="classifier of 1000 classes, such as torchvis"):
         inception.from_torch(classifier, "x.pth")
-    with pytest.raises(UserError, match=r"'Mixed_7c\.branch_pool\.conv\.weight'.*fit"):
+    with pytest.raises(UserError, match=r"'Mixed_7c\.branch_pool\.conv\.weight'"):
         inception.from_torch(some | wrong, "x.pth")
     del some["Conv2d_1a_3x3.bn.bias"]
     with pytest.raises(UserError, match=r"x\.pth lacks the tensor 'Conv2d_1a"):

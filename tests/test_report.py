@@ -74,10 +74,12 @@ def test_published_values_are_of_the_method():
     key = ("cityscapes", "AtoB", "per_pixel")
     for method, value in {"cyclegan": 0.58, "pix2pix": 0.85, "simgan": 0.47}.items():
         known = published.VALUES[method]
-        (row,) = report._table(known, "cityscapes", "AtoB", {"per_pixel": 0.5})
+        (row,) = report.metric_rows(known, "cityscapes", "AtoB", {"per_pixel": 0.5})
         assert row["published"].startswith(f"{value} (Zhu et al. 2017, table 3;")
         assert known[key][0] == value
-    (row,) = report._table(published.VALUES["cyclegan"], "x", "AtoB", {"per_pixel": 1})
+    (row,) = report.metric_rows(
+        published.VALUES["cyclegan"], "x", "AtoB", {"per_pixel": 1}
+    )
     assert row["published"] == ""
 
 

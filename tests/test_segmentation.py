@@ -60,7 +60,7 @@ def test_labels_take_the_nearest_colour_of_the_classes_that_occur():
 def test_labels_of_other_pairs_are_chance():
     maps = [np.zeros((2, 2), np.uint8), np.array([[0, 0], [1, VOID]], np.uint8)]
     truth = labels.Truth(maps, 2)
-    # The first is judged by the second, without its void, and the other way round.
+    # Each is scored against the other, without its void.
     assert truth.chance()["per_pixel"] == pytest.approx((2 + 2) / (3 + 3))
     assert truth.unknown == 1 / 8
 

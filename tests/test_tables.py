@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -63,7 +62,7 @@ def test_means_and_deviations(tmp_path):
             path.write_text(json.dumps(result(job.seed / 10, **scores)))
     found = pages.collect(jobs)
     assert set(found) == {"cyclegan"}
-    text = pages._table(found, *rows.TABLES[3])
+    text = pages.table(found, *rows.TABLES[3])
     assert "Table 5" in text
     deviation = np.std([0.5, 0.6], ddof=1)
     assert f"| CycleGAN | 0.550 ± {deviation:.3f} |" in text
@@ -72,7 +71,7 @@ def test_means_and_deviations(tmp_path):
     for scores in (row["AtoB"] for row in found.values()):
         for name in [name for name in scores[0] if name.endswith("_of_input")]:
             del scores[0][name]
-    assert "*unmodified inputs*" not in pages._table(found, *rows.TABLES[3])
+    assert "*unmodified inputs*" not in pages.table(found, *rows.TABLES[3])
 
 
 def test_a_failed_process_says_where_and_why(tmp_path):
@@ -90,7 +89,7 @@ def test_a_result_that_cannot_be_read_is_measured_again(tmp_path):
         job.beside(".json").write_text(content)
         assert job.result() is None
     job.beside(".json").write_text(json.dumps(result(0, per_pixel=0.5, class_iou=0.1)))
-    text = pages._table(pages.collect([job]), *rows.TABLES[1])
+    text = pages.table(pages.collect([job]), *rows.TABLES[1])
     assert "| CycleGAN | 0.500 | not measured | 0.100 |" in text
 
 
@@ -163,42 +162,44 @@ def test_mistakes(tmp_path, flags, message):
 
 
 PATIENT = """
-import pathlib, signal, sys, time
+import pathlib, signal, sys
 
 def save(*_):
-    time.sleep(1)
-    pathlib.Path(sys.argv[1]).write_text("saved")
+    log.write_text("saving")
+    sum(range(10**7))
+    log.write_text("saved")
     sys.exit(143)
 
+log, started = map(pathlib.Path, sys.argv[1:])
 signal.signal(signal.SIGTERM, save)
-pathlib.Path(sys.argv[1]).write_text("started")
-time.sleep(30)
+started.write_text("now")
+signal.pause()
 """
 
 
 def test_an_interrupted_training_has_time_to_save(tmp_path):
-    said = tmp_path / "said"
+    log, started = tmp_path / "content", tmp_path / "started"
+    os.mkfifo(started)
 
     def interrupt():
-        while not said.exists():
-            time.sleep(0.05)
+        started.read_text()  # Until the program is there.
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
-            work.call(["-c", PATIENT, str(said)], tmp_path / "log")
+            work.call(["-c", PATIENT, str(log), str(started)], tmp_path / "log")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert said.read_text() == "saved"
+    assert log.read_text() == "saved"
 
 
 @pytest.mark.slow
 def test_rows_from_training_to_the_grid(tmp_path):
     dataset = load_dataset("streets", streets_size=32, streets_train_count=4)
-    judge = fcn_training.fit(dataset, 32, steps=1, batch_size=1, seed=0)
-    judge.save(tmp_path / fcn.FILE_NAME)
+    segmenter = fcn_training.fit(dataset, 32, steps=1, batch_size=1, seed=0)
+    segmenter.save(tmp_path / fcn.FILE_NAME)
     chosen = [rows.ROWS[key] for key in ("cyclegan", "simgan")]
     jobs = work.jobs(
         chosen,

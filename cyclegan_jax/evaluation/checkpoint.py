@@ -32,7 +32,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Translates the test splits in both directions and computes all metrics.
 
-    Writes `evaluation/<step>/` into the run's folder: the pictures, metrics.json and
+    Writes `evaluation/<step>/` into the run's folder: the images, metrics.json and
     index.html.
 
     Args:

@@ -67,7 +67,7 @@ class FeatureNetworks:
         Args:
           settings: name in `NETWORKS` -> files with commas between them, `auto` or
             `none`; networks that are left out are not loaded.
-          workdir: the run's folder, with the FCN of its own data.
+          workdir: the run's folder, where `train_fcn` puts the FCN of its data.
           palette: the classes of the data, if there are any.
 
         Raises:

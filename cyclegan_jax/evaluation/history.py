@@ -62,7 +62,7 @@ def _best_and_last(results):
 
 
 def describe(results: Sequence[dict[str, Any]]) -> str:
-    """Puts the numbers of evaluations into lines for a terminal."""
+    """Formats evaluations for a terminal."""
     lines = []
     for result in results:
         lines.append(f"step {result['step']:,}")

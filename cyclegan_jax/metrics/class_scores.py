@@ -66,10 +66,10 @@ class _ClassScores(Measure):
     """Scores of class maps that are read from the translations.
 
     Attributes:
-      own: the metrics.
+      scored: the metrics, by score and baseline.
     """
 
-    own: ScoreMetrics
+    scored: ScoreMetrics
 
     def __init__(self, task: Task, read: Callable[[np.ndarray], np.ndarray]):
         """Takes a function from uint8 [B, H, W, C] to class indices [B, H', W']."""
@@ -90,7 +90,7 @@ class _ClassScores(Measure):
         if self._baselines is None:
             self._baselines = dict(self._measure_baselines())
         scores = self._scorer.scores().items()
-        return {self.own.scores[k]: v for k, v in scores} | self._baselines
+        return {self.scored.scores[k]: v for k, v in scores} | self._baselines
 
     def _measure_baselines(self) -> Iterator[tuple[Metric, float]]:
         task, values = self._task, {"by_chance": self._task.truth.chance()}
@@ -106,13 +106,13 @@ class _ClassScores(Measure):
             values[baseline] = scorer.scores()
         for baseline, scores in values.items():
             for name, value in scores.items():
-                yield self.own.baselines[baseline][name], value
+                yield self.scored.baselines[baseline][name], value
 
 
 class LabelScores(_ClassScores):
     """Classes of label images, by their colours."""
 
-    own = LABELS
+    scored = LABELS
     metrics = tuple(LABELS)
 
     @classmethod
@@ -138,7 +138,7 @@ class LabelScores(_ClassScores):
 class PhotoScores(_ClassScores):
     """Classes of photographs, as the network `fcn` segments them."""
 
-    own = PHOTOS
+    scored = PHOTOS
     metrics = tuple(PHOTOS)
 
     @classmethod

@@ -1,6 +1,6 @@
 """Distances between two sets of features: FID and KID.
 
-Shapes use N, M (pictures) and D (features). Everything is float64 on the host.
+Shapes use N, M (images) and D (features). Everything is float64 on the host.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     |m_x - m_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^(1/2)), with unbiased covariances.
 
     Args:
-      x: [N, D], N from 2 on.
+      x: [N, D], N >= 2.
       y: [M, D], likewise.
     """
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
@@ -29,7 +29,7 @@ def frechet_of_gaussians(
     cov_x, cov_y = np.atleast_2d(cov_x), np.atleast_2d(cov_y)
     # The trace of the root of C_x C_y is that of the root of the symmetric
     # C_x^(1/2) C_y C_x^(1/2), whose eigenvalues are real and not negative, unlike what
-    # a general matrix root gives for so few pictures.
+    # a general matrix root gives for so few images.
     values, vectors = np.linalg.eigh(cov_x)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     inner = np.linalg.eigvalsh(root @ cov_y @ root)
@@ -49,12 +49,12 @@ def kid(x: np.ndarray, y: np.ndarray) -> Kid:
     """The kernel inception distance (Binkowski et al. 2018).
 
     The unbiased estimate of the squared maximum mean discrepancy with the kernel
-    (x.y / D + 1)^3, over all pictures at once instead of random subsets; its standard
-    error by the jackknife, leaving out one picture at a time (too large by about half
+    (x.y / D + 1)^3, over all images at once instead of random subsets; its standard
+    error by the jackknife, leaving out one image at a time (too large by about half
     where both sets are alike, so on the safe side).
 
     Args:
-      x: [N, D], N from 3 on.
+      x: [N, D], N >= 3.
       y: [M, D], likewise.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)

@@ -1,8 +1,8 @@
-"""A compact fully convolutional network that names the classes of a photograph.
+"""A compact fully convolutional network that segments photographs.
 
-After Long et al. 2015: class scores at several strides, upsampled and added up. The
+After Long et al. 2015: class scores at several strides, upsampled and summed. The
 published score uses an FCN-8s on VGG-16, trained on photographs of Cityscapes; this one
-is small enough to be trained in minutes on any set that has class maps.
+is small enough to be trained in minutes on any set with class maps.
 """
 
 import functools
@@ -60,11 +60,11 @@ class FCN(nn.Module):
 
 
 class Segmenter:
-    """A trained network, as a function of pictures.
+    """A trained network, as a function of images.
 
     Attributes:
       names: the K classes, in order.
-      side: pixels a side of the squares it was trained on.
+      side: height and width in pixels of the images it was trained on.
     """
 
     def __init__(self, params: Any, names: tuple[str, ...], side: int):
@@ -73,7 +73,7 @@ class Segmenter:
         self._apply = jax.jit(functools.partial(_classify, FCN(len(names))))
 
     def __call__(self, photos: np.ndarray) -> np.ndarray:
-        """Names the class of each pixel.
+        """Predicts the class of each pixel.
 
         Args:
           photos: uint8 [B, H, W, C].
@@ -107,11 +107,11 @@ class Segmenter:
 
         Args:
           path: of the file.
-          names: the classes of the data that it is wanted for.
+          names: the classes of the data it is to segment.
 
         Raises:
-          UserError: there is no such file, it is something else, or knows other
-            classes.
+          UserError: there is no such file, it is something else, or its classes are
+            others.
         """
         try:
             content = epath.Path(path).read_bytes()
@@ -142,7 +142,7 @@ def load(
     """Loads what a setting or flag asks for.
 
     Args:
-      setting: a file that `train_fcn` wrote; `auto`: the run's own; or `none`.
+      setting: a file of `train_fcn`; `auto`: that in the run's folder; or `none`.
       workdir: the run's folder.
       names: the classes of the data; None where there are none.
 
@@ -158,13 +158,13 @@ def load(
         return None, ""
     if setting == "none":
         return None, "FCN scores were not asked for."
-    own = epath.Path(workdir) / FILE_NAME
-    if setting == "auto" and not own.exists():
+    default = epath.Path(workdir) / FILE_NAME
+    if setting == "auto" and not default.exists():
         return None, (
             "FCN scores of generated photographs are missing: python -m"
             f" cyclegan_jax.train_fcn --workdir={workdir} trains the network for them."
         )
-    return Segmenter.load(own if setting == "auto" else setting, tuple(names)), ""
+    return Segmenter.load(default if setting == "auto" else setting, tuple(names)), ""
 
 
 def score_photos(

@@ -21,14 +21,14 @@ LEARNING_RATE = 1e-3  # Adam's at the start; it falls to 0 along a cosine.
 def fit(
     dataset: Dataset, side: int, *, steps: int, batch_size: int, seed: int
 ) -> fcn.Segmenter:
-    """Trains a network; the result is a function of the arguments alone.
+    """Trains a network; deterministic in its arguments.
 
     Args:
       dataset: with `train_class_maps`.
       side: pixels; photographs and maps are brought to squares of this.
-      steps: of Adam.
-      batch_size: pictures a step, drawn with replacement; half of them are mirrored.
-      seed: of the start and of the order.
+      steps: number of Adam updates.
+      batch_size: photographs per step, drawn with replacement, half of them mirrored.
+      seed: of the initialisation and of the order.
 
     Raises:
       UserError: the class maps of the training photographs are not known.
@@ -74,7 +74,7 @@ def fit(
 
 
 def _loss(params, module, photos, classes):
-    """Cross entropy, averaged over the pixels that have a class."""
+    """Cross entropy, averaged over the pixels with a class."""
     logits = module.apply({"params": params}, images.to_float(photos))
     known = classes < module.classes
     each = optax.softmax_cross_entropy_with_integer_labels(

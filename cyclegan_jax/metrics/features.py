@@ -127,21 +127,21 @@ class Features:
         return np.concatenate([np.zeros((0, self.extractor.features)), *features])
 
 
-def resize(pictures: np.ndarray, side: int) -> np.ndarray:
+def resize(batch: np.ndarray, side: int) -> np.ndarray:
     """Resizes by Pillow's bicubic filter, as clean-fid (Parmar et al. 2022).
 
     Args:
-      pictures: uint8 [B, H, W, C].
+      batch: uint8 [B, H, W, C].
       side: of the result, in pixels.
 
     Returns:
       float32 [B, side, side, 3] in [-1, 1].
     """
-    pictures = images.as_rgb(pictures)
-    result = np.empty((len(pictures), side, side, 3), np.float32)
-    for index, picture in enumerate(pictures):
+    batch = images.as_rgb(batch)
+    result = np.empty((len(batch), side, side, 3), np.float32)
+    for index, image in enumerate(batch):
         for channel in range(3):
-            plane = Image.fromarray(picture[..., channel].astype(np.float32))
+            plane = Image.fromarray(image[..., channel].astype(np.float32))
             plane = plane.resize((side, side), Image.Resampling.BICUBIC)
             result[index, ..., channel] = np.clip(np.asarray(plane), 0.0, 255.0)
     return (result - 128.0) / 128.0

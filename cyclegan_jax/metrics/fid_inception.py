@@ -10,17 +10,17 @@ from cyclegan_jax.metrics import inception
 from cyclegan_jax.metrics.features import Extractor, resize
 
 
-def legacy_pytorch(pictures: np.ndarray) -> np.ndarray:
+def legacy_pytorch(batch: np.ndarray) -> np.ndarray:
     """Resizes bilinearly without a low-pass filter, as pytorch-fid.
 
     Args:
-      pictures: uint8 [B, H, W, C].
+      batch: uint8 [B, H, W, C].
 
     Returns:
       float32 [B, 299, 299, 3] in [-1, 1].
     """
-    values = images.as_rgb(pictures).astype(np.float32) / np.float32(255.0)
-    shape = (len(pictures), inception.SIZE, inception.SIZE, 3)
+    values = images.as_rgb(batch).astype(np.float32) / np.float32(255.0)
+    shape = (len(batch), inception.SIZE, inception.SIZE, 3)
     resized = jax.image.resize(values, shape, "bilinear", antialias=False)
     return 2.0 * np.asarray(resized) - 1.0
 

@@ -17,10 +17,11 @@ from flax import linen as nn
 from flax import traverse_util
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics import weights
 
 FEATURES = 2048
 _CLASSES = 1008  # Of the classifier, which is not used.
-SIZE = 299  # Pixels: side of the pictures that the network was made for.
+SIZE = 299  # Pixels: height and width of the input.
 _EPSILON = 1e-3
 
 
@@ -55,7 +56,7 @@ class _Conv(nn.Module):
 
 
 def _average(x):
-    """3x3 averages of what is there: the padding does not count."""
+    """3x3 averages that leave out the padding."""
     return nn.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)), count_include_pad=False)
 
 
@@ -64,12 +65,12 @@ def _halve(x):
 
 
 class Inception(nn.Module):
-    """Maps pictures [B, 299, 299, 3] in [-1, 1] to features [B, 2048]."""
+    """Maps images [B, 299, 299, 3] in [-1, 1] to features [B, 2048]."""
 
     @nn.compact
-    def __call__(self, pictures: jax.Array) -> jax.Array:
+    def __call__(self, images: jax.Array) -> jax.Array:
         """Computes the pooled features."""
-        x = _Conv(32, (3, 3), 2, name="Conv2d_1a_3x3")(pictures)
+        x = _Conv(32, (3, 3), 2, name="Conv2d_1a_3x3")(images)
         x = _Conv(32, (3, 3), name="Conv2d_2a_3x3")(x)
         x = _Conv(64, (3, 3), padding=(1, 1), name="Conv2d_2b_3x3")(x)
         x = _Conv(80, (1, 1), name="Conv2d_3b_1x1")(_halve(x))
@@ -92,7 +93,7 @@ class Inception(nn.Module):
 
 
 # The five kinds of blocks, by their letters in the PyTorch code. They are functions
-# that name their layers with a dot, so that all layers live side by side.
+# that name their layers with a dot, so that all layers are siblings.
 
 
 def _conv(block, name, features, *size, **kwargs):
@@ -160,7 +161,7 @@ def _e(x, block, pool):
     return jnp.concatenate([one, *three, *double, pooled], axis=-1)
 
 
-_LEAVES = {
+LEAVES = {
     "conv.weight": "kernel",
     "bn.weight": "scale",
     "bn.bias": "bias",
@@ -189,17 +190,15 @@ def from_torch(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, A
         )
     params = {}
     for (layer, leaf), expected in traverse_util.flatten_dict(shapes).items():
-        theirs = next(name for name, ours in _LEAVES.items() if ours == leaf)
-        name = f"{layer}.{theirs}"
-        if name not in state_dict:
-            raise UserError(f"{source} lacks the tensor {name!r} of the FID network.")
-        tensor = np.asarray(state_dict[name], np.float32)
-        if leaf == "kernel" and tensor.ndim == 4:
-            tensor = tensor.transpose(2, 3, 1, 0)
-        if tensor.shape != expected.shape:
-            raise UserError(
-                f"{source}: the tensor {name!r} of the FID network is"
-                f" {list(state_dict[name].shape)}, which does not fit."
-            )
-        params[layer, leaf] = tensor
+        theirs = next(name for name, ours in LEAVES.items() if ours == leaf)
+        shape = expected.shape
+        if leaf == "kernel":
+            shape = tuple(shape[axis] for axis in (3, 2, 0, 1))
+        params[layer, leaf] = weights.take(
+            state_dict,
+            f"{layer}.{theirs}",
+            shape,
+            network="the FID network",
+            source=source,
+        )
     return {"params": traverse_util.unflatten_dict(params)}

@@ -11,7 +11,7 @@ from cyclegan_jax.metrics import segmentation
 
 
 class Truth:
-    """The true class maps of the test pairs, and what can be said about them alone.
+    """The true class maps of the test pairs, and statistics of them.
 
     Attributes:
       maps: uint8 [H, W] each, VOID where there is no class.
@@ -24,15 +24,15 @@ class Truth:
         """Reads all maps once.
 
         Raises:
-          UserError: not one pixel has a class.
+          UserError: no pixel has a class.
         """
         self.maps, self.classes = list(maps), classes
         counts = sum(np.bincount(m.reshape(-1), minlength=VOID + 1) for m in self.maps)
         self.present = np.flatnonzero(counts[:classes])
         if not len(self.present):
             raise UserError(
-                "not one pixel of the test label maps has a colour of the palette; do"
-                " the palette and the data belong together?"
+                "not one pixel of the test label maps has a colour of the palette; is"
+                " it the palette of these data (config.data.palette)?"
             )
         self.unknown = float(counts[classes:].sum() / counts.sum())
 
@@ -90,7 +90,7 @@ class LabelReader:
 
 
 def resized(class_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Brings a class map uint8 [H, W] to another size, by the nearest pixel."""
+    """Resizes a class map uint8 [H, W], taking the nearest pixel."""
     if class_map.shape == shape:
         return class_map
     image = Image.fromarray(class_map)

@@ -14,7 +14,7 @@ from etils import epath
 from flax import linen as nn
 
 from cyclegan_jax import images, torch_files
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics import weights
 
 # Mean and deviation of ImageNet, for pixels in [-1, 1].
 _SHIFT = np.array([[[[-0.030, -0.088, -0.188]]]], np.float32)
@@ -108,19 +108,16 @@ def from_torch(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]
       UserError: a tensor is missing or has another shape; names it.
     """
 
-    def take(name, shape):
-        tensor = tensors.get(name)
-        if tensor is None or tuple(tensor.shape) != shape:
-            what = "lacks" if tensor is None else f"has {list(tensor.shape)} for"
-            raise UserError(f"{source} {what} the tensor {name!r} of LPIPS (AlexNet).")
-        return np.asarray(tensor, np.float32)
+    def take(name, *shape):
+        network = "LPIPS (AlexNet)"
+        return weights.take(tensors, name, shape, network=network, source=source)
 
     params, channels = {}, 3
     for index, (name, width, kernel, *_) in enumerate(_LAYERS):
-        weight = take(f"{name}.weight", (width, channels, kernel, kernel))
-        params[f"{name}.weight"] = weight.transpose(2, 3, 1, 0)
-        params[f"{name}.bias"] = take(f"{name}.bias", (width,))
-        linear = take(f"lin{index}.model.1.weight", (1, width, 1, 1))
+        weight = take(f"{name}.weight", width, channels, kernel, kernel)
+        params[f"{name}.weight"] = weight
+        params[f"{name}.bias"] = take(f"{name}.bias", width)
+        linear = take(f"lin{index}.model.1.weight", 1, width, 1, 1)
         params[f"lin{index}"] = linear.reshape(1, 1, 1, -1)
         channels = width
     return params

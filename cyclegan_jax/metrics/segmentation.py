@@ -14,7 +14,7 @@ class Scores(NamedTuple):
 
     Attributes:
       per_pixel: share of pixels with the right class.
-      per_class: mean over classes of the share of the class's pixels found.
+      per_class: mean over classes of recall.
       class_iou: mean over classes of intersection over union.
     """
 

@@ -52,7 +52,7 @@ def write_evaluation_page(
     """Writes `index.html` into an evaluation's folder.
 
     Args:
-      folder: with the pictures.
+      folder: with the images.
       title: of the page.
       result: of `evaluation.evaluate`.
       galleries: direction -> {"name", "input", "output", "cycle"}, paths from there.
@@ -64,7 +64,8 @@ def write_evaluation_page(
     } | ({"note": " ".join(result["notes"])} if result["notes"] else {})
     known = published.VALUES.get(result["method"], {})
     tables = {
-        name: _table(known, result["data"], name, result[name]) for name in galleries
+        name: metric_rows(known, result["data"], name, result[name])
+        for name in galleries
     }
     _write(
         epath.Path(folder),
@@ -108,7 +109,7 @@ def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
     """Writes `index.html` of a perceptual study.
 
     Args:
-      folder: with the pictures.
+      folder: with the images.
       study: of `study_plan.page_data`.
     """
     first = study["sessions"][0]
@@ -132,8 +133,23 @@ def _number(value):
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def _table(known, dataset, direction, metrics):
-    """Rows of name, value, meaning, and a published value."""
+def metric_rows(
+    known: Mapping[tuple[str, str, str], tuple[float, str]],
+    dataset: str,
+    direction: str,
+    metrics: Mapping[str, float],
+) -> list[dict[str, str]]:
+    """Returns the rows of a direction's table.
+
+    Args:
+      known: of the method, from `published.VALUES`.
+      dataset: name of the data set.
+      direction: AtoB or BtoA.
+      metrics: key -> value.
+
+    Returns:
+      {"name", "value", "meaning", "published"} of each metric.
+    """
     rows = []
     for key, value in metrics.items():
         other = known.get((dataset, direction, key))

@@ -6,7 +6,7 @@ r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
         --setting=full --vgg=vgg16-397923af.pth
     python -m cyclegan_jax.tables --data=folder --data_path=/data/mine --palette=p.json
 
-Every training is a process of its own; the same command goes on where it stopped.
+Every training is a separate process; the same command resumes where it stopped.
 """
 
 import argparse
@@ -58,12 +58,12 @@ def parser() -> arguments.Parser:
     add("--data_path", default="", help="where they lie")
     add("--palette", default="", help="the class colours of a folder's B")
     add("--setting", default="quick", choices=_SETTINGS, help="how long to train")
-    add("--seeds", type=positive, help="trainings a row")
+    add("--seeds", type=positive, help="trainings per row")
     add("--rows", default="", help="only these rows, such as cyclegan,pix2pix")
     add(
         "--output",
         default="",
-        help="folder of it all; else runs/tables_DATA_SETTING",
+        help="folder of all output; else runs/tables_DATA_SETTING",
     )
     add(
         "--vgg",
@@ -74,14 +74,14 @@ def parser() -> arguments.Parser:
         "--fcn_steps",
         type=positive,
         default=600,
-        help="training of the network that judges photographs",
+        help="training steps of the network that segments photographs",
     )
-    flags.add_bool("plan", False, "only say what would be done")
+    flags.add_bool("plan", False, "print what would be done, and stop")
     return flags
 
 
 def main(values: argparse.Namespace) -> int:
-    """Does what is not done yet, and writes the tables."""
+    """Trains and scores what is missing, and writes the tables."""
     from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
 
     if not (work.ROOT / "train.py").exists():
@@ -135,7 +135,7 @@ def main(values: argparse.Namespace) -> int:
 
 
 def _about(values):
-    """What all results in a folder have in common."""
+    """The settings that all results in a folder share."""
     vgg = "random" if values.vgg == "random" else _absolute(values.vgg)
     if vgg != "random" and not epath.Path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
@@ -157,7 +157,7 @@ def _absolute(path):
 
 
 class _Clock:
-    """Expects how long the rest takes, from what rows have taken so far."""
+    """Estimates the remaining time from what rows have taken so far."""
 
     def __init__(self, jobs, *, known):
         self._jobs, self._known = jobs, known

@@ -1,4 +1,4 @@
-"""The tables as Markdown and JSON, and the picture grid."""
+"""The tables as Markdown and JSON, and grids of images."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
       about: the settings, which tables.json holds, too.
     """
     output, results = epath.Path(output), collect(jobs)
-    markdown = "\n".join(_table(results, *table) for table in TABLES)
+    markdown = "\n".join(table(results, *rows) for rows in TABLES)
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
@@ -57,7 +57,22 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     return markdown
 
 
-def _table(results, number, title, direction, rows: Sequence[Row]):
+def table(
+    results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
+    number: int,
+    title: str,
+    direction: str,
+    rows: Sequence[Row],
+) -> str:
+    """Returns a table of the paper as Markdown, with the paper's numbers.
+
+    Args:
+      results: from `collect`.
+      number: of the table in the paper.
+      title: of the table.
+      direction: AtoB or BtoA.
+      rows: of the table.
+    """
     metrics = class_scores.METRICS[direction]
     lines = [
         f"Table {number}: {title}",

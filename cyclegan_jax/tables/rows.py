@@ -1,4 +1,4 @@
-"""What the rows of the tables are: a config each."""
+"""The rows of the tables: a config each."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ class Row:
       key: its folder's name.
       title: its name in the paper.
       config: config file and variant; {data} stands for the data set.
-      one_way: whether each direction is a training of its own.
+      one_way: each direction is trained separately.
     """
 
     key: str

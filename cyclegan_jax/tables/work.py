@@ -1,4 +1,4 @@
-"""Trains and scores the rows, a process each; what is done is not done again."""
+"""Trains and scores the rows, a process each; finished rows are skipped."""
 
 import dataclasses
 import json
@@ -40,21 +40,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """For people."""
         way = f", {self.direction}" if self.direction else ""
         return f"{self.row.title}{way}, seed {self.seed}"
 
     def result(self) -> dict | None:
-        """Returns what its evaluation measured; None before that.
-
-        What cannot be read is measured again.
-        """
+        """Returns its metrics.json; None where there is none that can be read."""
         path = self.beside(".json")
         try:
-            found = json.loads(path.read_text()) if path.exists() else None
+            result = json.loads(path.read_text()) if path.exists() else None
         except ValueError:
             return None
-        return found if isinstance(found, dict) else None
+        return result if isinstance(result, dict) else None
 
     def beside(self, ending: str) -> epath.Path:
         """Returns the path of a file that belongs to the run's folder."""
@@ -80,7 +77,7 @@ def jobs(
       flags: for all of train.py's calls.
       row_flags: row key -> more flags.
     """
-    found = []
+    result = []
     for seed in range(seeds):
         for row in rows:
             for direction in ("BtoA", "AtoB") if row.one_way else ("",):
@@ -89,8 +86,8 @@ def jobs(
                 config += f"+{direction}" if direction else ""
                 folder = epath.Path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
                 more = (*flags, *row_flags.get(row.key, ()), f"--config.seed={seed}")
-                found.append(Job(row, seed, direction, folder, config, more))
-    return found
+                result.append(Job(row, seed, direction, folder, config, more))
+    return result
 
 
 def count_seeds(output: epath.Path) -> int:
@@ -101,11 +98,11 @@ def count_seeds(output: epath.Path) -> int:
 
 
 def claim(output: epath.Path, about: dict) -> None:
-    """Makes a folder the one for some settings.
+    """Reserves a folder for some settings.
 
     Args:
       output: the folder.
-      about: what all its results have in common; written to setting.json.
+      about: the settings that its results share; written to setting.json.
 
     Raises:
       UserError: it has results of other settings.
@@ -123,20 +120,20 @@ def claim(output: epath.Path, about: dict) -> None:
         name = changed[0]
         raise UserError(
             f"{output} has results for {name}={before.get(name)}, not {about[name]}:"
-            " give another --output, or the settings that it was begun with."
+            " give another --output, or the settings of those results."
         )
     output.mkdir(parents=True, exist_ok=True)
     files.write_json(path, about)
 
 
 def run(job: Job, fcn: epath.PathLike) -> float:
-    """Trains (or goes on), evaluates, and keeps the result; returns the seconds.
+    """Trains or resumes, evaluates, and keeps the result; returns the seconds.
 
-    The result says how many seconds it took in all, with those before it went on.
+    The seconds include those of earlier, interrupted calls.
 
     Args:
       job: what to do.
-      fcn: of `train_fcn`, to judge photographs.
+      fcn: what `train_fcn` wrote, to segment photographs.
 
     Raises:
       UserError: one of the processes failed; its output is in the run's folder.
@@ -144,13 +141,13 @@ def run(job: Job, fcn: epath.PathLike) -> float:
     start, spent = time.monotonic(), job.beside(".seconds")
     try:
         before = float(spent.read_text()) if spent.exists() else 0.0
-    except ValueError:  # The machine went down while it was written.
+    except ValueError:  # The machine stopped while it was being written.
         before = 0.0
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
-    judged = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
+    scoring = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
     try:
         call(["train.py", *arguments, *job.flags], job.beside(".train.log"))
-        call(["evaluate.py", *judged], job.beside(".evaluate.log"))
+        call(["evaluate.py", *scoring], job.beside(".evaluate.log"))
     finally:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +163,7 @@ def run(job: Job, fcn: epath.PathLike) -> float:
 def train_fcn(
     output: epath.Path, data: str, data_flags: Sequence[str], steps: int
 ) -> None:
-    """Trains the network that judges the photographs of all rows; see `fcn`.
+    """Trains the network that segments the photographs of all rows; see `fcn`.
 
     Args:
       output: the file.
@@ -188,7 +185,7 @@ def call(arguments: Sequence[str], log: epath.Path) -> None:
     When this one is interrupted, the other is asked to end and has time to save.
 
     Raises:
-      UserError: it failed; shows the last line of what it said.
+      UserError: it failed; shows the last line of its output.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
@@ -206,9 +203,9 @@ def call(arguments: Sequence[str], log: epath.Path) -> None:
             process.wait()
             raise
     if status:
-        said = [line for line in log.read_text().splitlines() if line.strip()]
-        last = said[-1].removeprefix("error: ") if said else "it said nothing"
+        output = [line for line in log.read_text().splitlines() if line.strip()]
+        last = output[-1].removeprefix("error: ") if output else "no output"
         raise UserError(
             f"{shlex.join(arguments[:2])} ended with status {status}: {last}"
-            f" (all of it is in {log}). The same command goes on from here."
+            f" (the whole output is in {log}). The same command resumes here."
         )
