@@ -6,7 +6,7 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test faults lint lock
+.PHONY: demo test slow faults lint lock
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -14,7 +14,10 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not faults"
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not real_weights"
+
+slow: $(VENV)/.installed
+	$(RUN) -m pytest -n auto --dist loadfile -m "slow or real_weights"
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults
@@ -22,6 +25,7 @@ faults: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy cyclegan_jax
 
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
