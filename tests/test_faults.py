@@ -272,7 +272,7 @@ def folder_config(undisturbed, tmp_path):
 @pytest.mark.parametrize("fault", ["vanished", "corrupt"])
 def test_data_go_bad_during_training(folder_config, tmp_path, fault, monkeypatch):
     """What was done is saved; with the data back, the run goes on as if nothing was."""
-    count, kept = trainer.Trainer._count, tmp_path / "set"
+    count, kept = trainer.Trainer.record, tmp_path / "set"
     moved = tmp_path / "elsewhere"
 
     def spoil(run, metrics):
@@ -286,7 +286,7 @@ def test_data_go_bad_during_training(folder_config, tmp_path, fault, monkeypatch
                     path.write_bytes(path.read_bytes()[:50])
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_count", spoil)
+        patch.setattr(trainer.Trainer, "record", spoil)
         with pytest.raises((UserError, OSError), match=r"trainA|trainB"):
             loop.train(folder_config, tmp_path / "run")
     newest = Checkpoints(tmp_path / "run/checkpoints").steps()[-1]

@@ -82,14 +82,14 @@ def test_same_run_twice_is_the_same(finished, tmp_path):
 
 def stop_after(step, patch, number=signal.SIGTERM):
     """Has the training get a signal after a step."""
-    add = loop.Trainer._count
+    add = loop.Trainer.record
 
     def interrupting(trainer, metrics):
         add(trainer, metrics)
         if trainer.step == step:
             os.kill(os.getpid(), number)
 
-    patch.setattr(loop.Trainer, "_count", interrupting)
+    patch.setattr(loop.Trainer, "record", interrupting)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -106,7 +106,7 @@ def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number
 
 def test_crashed_run_goes_on_exactly(finished, tmp_path, monkeypatch):
     """Dead without a word in step 6: back to checkpoint 4, no line lost or doubled."""
-    add = loop.Trainer._count
+    add = loop.Trainer.record
 
     def crashing(trainer, metrics):
         add(trainer, metrics)
@@ -115,7 +115,7 @@ def test_crashed_run_goes_on_exactly(finished, tmp_path, monkeypatch):
 
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_count", crashing)
+        patch.setattr(loop.Trainer, "record", crashing)
         with pytest.raises(RuntimeError):
             loop.train(smoke(), workdir)
     assert '"step": 6' in (workdir / "metrics.jsonl").read_text()

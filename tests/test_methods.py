@@ -200,10 +200,8 @@ def smoke(method, **changes):
 
 
 def final_arrays(workdir):
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=9)
-    tree = checkpoints._checkpointer.load(6)
-    checkpoints.close()
-    return jax.tree.map(np.asarray, tree)
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.load_arrays(6)[0]
 
 
 def check_what_moved(method, after):

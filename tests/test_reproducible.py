@@ -206,9 +206,9 @@ def test_reproduce_by_flag(twice, tmp_path):
 def test_reproduce_with_other_images(twice):
     about = run_folder.read_about(twice[0])
     config = run_folder.load_config(twice[0])
-    assert reproduce._other_data(about, config) == []
+    assert reproduce.other_data(about, config) == []
     about["data"]["train_b"]["contents"] = "0" * 64
-    (line,) = reproduce._other_data(about, config)
+    (line,) = reproduce.other_data(about, config)
     assert line.startswith("data.train_b: {")
 
 

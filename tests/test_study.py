@@ -53,7 +53,7 @@ def test_pictures_are_what_the_key_says(run, study):
     assert files.keys() == key["pictures"].keys()
     assert all(re.fullmatch("[0-9a-f]{12}", name) for name in files)
     opened = Run.load(run)
-    dataset, transform = study_making._load_data(opened, "")
+    dataset, transform = study_making.load_data(opened, "")
     translator = Translator(opened, "AtoB")
     a, b = dataset.test_a, dataset.test_b
     kinds, pairs = [], {}

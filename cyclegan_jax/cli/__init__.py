@@ -18,9 +18,10 @@ _COMPILATION_CACHE = flags.DEFINE_string(
     "Folder that keeps compiled programs, so that the next start is quick; '': none.",
 )
 _OUT_OF_MEMORY = (
-    "out of memory; what helps: in training a smaller config.batch_size or"
-    " config.data.crop_size, config.remat=True or a larger config.accumulate; in"
-    " translate.py --size=tile; with other programs on the device, stopping them."
+    "out of memory; what helps: in training config.remat=True or a larger"
+    " config.accumulate, also in a run that is resumed, or in another run a smaller"
+    " config.batch_size or config.data.crop_size; in translate.py --size=tile; with"
+    " other programs on the device, stopping them."
 )
 
 

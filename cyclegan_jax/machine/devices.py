@@ -23,8 +23,6 @@ from cyclegan_jax.machine import runtime
 
 AXIS = "batch"
 
-_KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
-
 
 class Devices:
     """All devices of a run, of which this process drives the local ones.
@@ -68,7 +66,7 @@ class Devices:
         first = jax.process_index() * local
         self.local_slots = range(first, first + local)
         self._mesh = Mesh(np.array(self._local), (AXIS,))
-        self._all = np.array(self._local) if limit else _all_devices()
+        self._all = np.array(self._local) if limit else all_devices()
         self._global_mesh = Mesh(self._all, (AXIS,))
 
     def pmap(self, step: Callable) -> Callable:
@@ -189,8 +187,8 @@ def compile_early(step: Callable, arguments: Callable[[], tuple]) -> Callable:
     return lambda *arrays: compiled.result()(*arrays)
 
 
-def _all_devices():
-    """All devices, process by process."""
+def all_devices() -> np.ndarray:
+    """Returns all devices, process by process."""
     return np.array(sorted(jax.devices(), key=lambda d: (d.process_index, d.id)))
 
 
@@ -205,71 +203,3 @@ def _view(sharding, devices, array):
     if sharding.spec:
         shape = (shards[0].shape[0] * devices, *shape[1:])
     return jax.make_array_from_single_device_arrays(shape, sharding, shards)
-
-
-class Programs:
-    """A function compiled for each of many shapes, of which the newest are kept.
-
-    `jax.jit` by itself keeps all, and a long-lived process that sees ever more shapes
-    would grow for ever.
-    """
-
-    def __init__(self, function: Callable, **options: Any):
-        """Takes what to compile, and options of `jax.jit`."""
-        self._function, self._options = function, options
-        self._programs: dict[Any, Callable] = {}  # The newest comes last.
-
-    def __call__(self, shape: tuple[int, ...], *arguments: Any) -> Any:
-        """Calls the function with arguments that `shape` tells apart from others."""
-        program = self._programs.pop(shape, None)
-        if program is None:
-            # A function of its own: JAX keeps programs by function.
-            program = jax.jit(functools.partial(self._function), **self._options)
-        self._programs[shape] = program
-        if len(self._programs) > _KEPT:
-            self._programs.pop(next(iter(self._programs))).clear_cache()
-        return program(*arguments)
-
-
-class Spread:
-    """Applies a function to batches whose images are spread over devices.
-
-    Attributes:
-      count: devices used.
-    """
-
-    def __init__(self, function: Callable, *, all_processes: bool = False):
-        """Says what to apply, and where.
-
-        Args:
-          function: called with variables and a batch [B, ...]; gives arrays [B, ...].
-          all_processes: use the devices of all processes, which must then make the
-            same calls with the same batches; otherwise only this one's.
-        """
-        runtime.check_compiler(jax.local_devices()[0].device_kind)
-        devices = _all_devices() if all_processes else np.array(jax.local_devices())
-        mesh = Mesh(devices, (AXIS,))
-        self.count = devices.size
-        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
-        self._everywhere = NamedSharding(mesh, PartitionSpec())
-        self._programs = Programs(function, out_shardings=self._everywhere)
-
-    def place(self, variables: Any) -> Any:
-        """Copies variables to all devices, as the call wants them."""
-        return jax.tree.map(functools.partial(_put, self._everywhere), variables)
-
-    def __call__(self, variables: Any, batch: np.ndarray) -> np.ndarray:
-        """Returns the whole result for [B, ...], with any B from 1 on.
-
-        Every device gets as many images; the last one is repeated to fill up.
-        """
-        missing = -len(batch) % self.count
-        full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        result = self._programs(full.shape, variables, _put(self._split, full))
-        return np.asarray(result)[: len(batch)]
-
-
-def _put(sharding, value):
-    """Places what every process has in full; each one puts its devices' part."""
-    value = np.asarray(value)
-    return jax.make_array_from_callback(value.shape, sharding, lambda part: value[part])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cyclegan_jax import images, torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine.devices import Spread
+from cyclegan_jax.machine.spread import Spread
 from cyclegan_jax.torch_files.download import download, file_sha256
 
 

@@ -1,6 +1,6 @@
 """Makes a perceptual study of runs: pictures, a page, and the key to its answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from etils import epath
@@ -61,7 +61,7 @@ def make(
     for workdir in workdirs:
         number = choose_step(workdir, step)
         run = Run.load(workdir, number, average=average)
-        dataset, transform = _load_data(run, data_path)
+        dataset, transform = load_data(run, data_path)
         source, target = _splits(dataset, direction)
         if test_names not in (None, (source.names, target.names)):
             raise UserError(
@@ -94,7 +94,8 @@ def _check_free(output, key_path):
         )
 
 
-def _load_data(run, data_path):
+def load_data(run: Run, data_path: str) -> tuple[data.Dataset, Callable]:
+    """Opens a run's test images, and how they are prepared."""
     dataset = run.dataset(data_path, data.SPLITS[2:])
     return dataset, data.test_transform(run.experiment.preprocess)
 

@@ -72,7 +72,11 @@ class Loop:
         """Trains until the end or an interrupt; returns the exit status."""
         run = self._trainer
         if run.step >= run.total_steps:
-            self._say(f"Already finished: {run.workdir} is at step {run.step}.")
+            self._say(
+                f"Already finished: {run.workdir} is at step {run.step}. To train"
+                " longer, raise config.optimizer.constant_epochs or decay_epochs (the"
+                " learning rate follows) and add --allow_changes."
+            )
             return 0
         lines = summary(run) | {"programs": runtime.describe_cache()}
         self._say("\n".join(f"{k:9s} {text}" for k, text in lines.items()))

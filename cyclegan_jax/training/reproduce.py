@@ -42,7 +42,7 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         ) from error
     if hosts.is_main():
         changed = environment.differences(about) + environment.uncommitted()
-        print(_describe(path, changed + _other_data(about, configs[-1])))
+        print(_describe(path, changed + other_data(about, configs[-1])))
         for note in run_folder.resumptions(about):
             changed = "; ".join(map(str, note["changed"])) or "all as at the start"
             print(
@@ -86,8 +86,10 @@ def stages(
     ]
 
 
-def _other_data(about, config):
-    """Lists the splits whose images are not those of then."""
+def other_data(
+    about: Mapping[str, Any], config: ml_collections.ConfigDict
+) -> list[str]:
+    """Lists the splits whose images are not those of a run.json."""
     then = about.get("data")
     if not isinstance(then, dict) or not config.data.fingerprint:
         return []

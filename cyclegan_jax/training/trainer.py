@@ -154,9 +154,10 @@ class Trainer:
         self.state, self.pools, metrics = self._step(
             self.state, self.pools, self.devices.place_batch(batch), self._seed
         )
-        self._count(metrics)
+        self.record(metrics)
 
-    def _count(self, metrics):
+    def record(self, metrics: dict[str, jax.Array]) -> None:
+        """Counts a step and keeps its losses, which may still be computed."""
         self.step += 1
         self.pending.append(metrics)  # Not fetched: that would wait for the device.
 
@@ -187,9 +188,11 @@ class Trainer:
             for name, value in metrics.items():
                 if not np.isfinite(value):
                     raise UserError(
-                        f"loss {name} became {float(value)} in step {step};"
-                        " checkpoints, if any, are from before. A lower"
-                        " optimizer.learning_rate or compute_dtype='float32' may help."
+                        f"loss {name} became {float(value)} in step {step}; the"
+                        " newest checkpoint, if any, is from before. What may help:"
+                        " the same command with a lower"
+                        " --config.optimizer.learning_rate, or with"
+                        " --config.compute_dtype=float32, and --allow_changes."
                     )
 
     def save(self, score: float | None = None) -> None:

@@ -19,7 +19,7 @@ from jax import lax
 from cyclegan_jax import images
 from cyclegan_jax.core.networks import ResNetGenerator, layers
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine.devices import Programs
+from cyclegan_jax.machine.spread import Programs
 
 
 class _Tile(NamedTuple):

@@ -13,7 +13,7 @@ from cyclegan_jax.core.methods.interface import Variables
 from cyclegan_jax.data.decode import convert_channels
 from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine.devices import Spread
+from cyclegan_jax.machine.spread import Spread
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import tiling
 
@@ -54,7 +54,7 @@ class Translator:
             the run was trained on, bicubic, as published results are made. `tile`: as
             `keep`, in pieces of `tile_size`, for pictures that do not fit into memory.
           tile_size: side of the pieces in pixels.
-          all_processes: see `devices.Spread`.
+          all_processes: see `machine.spread.Spread`.
 
         Raises:
           UserError: the run lacks this direction, or it cannot work in tiles.
