@@ -22,11 +22,12 @@ from cyclegan_jax.metrics.measure import Batch, Measure, Task
 from cyclegan_jax.metrics.metric import Metric
 from cyclegan_jax.pages import charts
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs.choosing import best_step, list_steps
+from cyclegan_jax.runs.choosing import best_step, choose_step, list_steps
 from cyclegan_jax.runs.experiment import load_dataset
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips
+from tests.translating import make_run
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -34,14 +35,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A run of two small generators with PyTorch's weights, evaluated on streets."""
-    path = tmp_path_factory.mktemp("runs")
-    state = cases.subtree(cases.load_case("resnet_instance"), "state")
-    files = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
-    for file in files.values():
-        torch_files.write(file, state)
-    config = streets.get_config("smoke")
-    import_weights(files, path / "run", config)
-    return path / "run", evaluation.evaluate(path / "run")
+    run = make_run(tmp_path_factory.mktemp("runs"), streets.get_config("smoke"))
+    return run, evaluation.evaluate(run)
 
 
 def read(path):
@@ -310,7 +305,7 @@ def test_mistakes(made, arguments, message):
 )
 def test_steps_that_there_are_not(made, step, metric, message):
     with pytest.raises(UserError, match=message):
-        evaluation.choose_step(made[0], step, metric)
+        choose_step(made[0], step, metric)
 
 
 @pytest.mark.parametrize(

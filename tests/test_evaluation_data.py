@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax import evaluation, torch_files
+from cyclegan_jax import evaluation
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.torch_weights.runs import import_weights
-from tests.oracle import cases
+from tests.translating import make_run
 
 NETWORKS = {"inception": "none", "fcn": "none"}
 RNG = np.random.default_rng(0)
@@ -27,16 +26,10 @@ def save(path, **options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Two small generators with PyTorch's weights, whose data were in two folders."""
-    path = tmp_path_factory.mktemp("runs")
-    state = cases.subtree(cases.load_case("resnet_instance"), "state")
-    files = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
-    for file in files.values():
-        torch_files.write(file, state)
     config = folder.get_config("smoke")
     config.data.train_a, config.data.train_b = "/gone/summer", "/gone/winter"
     config.data.test_a, config.data.test_b = "/gone/test/summer", "/gone/test/winter"
-    import_weights(files, path / "run", config)
-    return path / "run"
+    return make_run(tmp_path_factory.mktemp("runs"), config)
 
 
 def evaluate(run, path, **options):

@@ -17,6 +17,7 @@ from cyclegan_jax.study.protocol import FAKE, REAL, SPOILT, Protocol
 from cyclegan_jax.torch_weights.runs import import_weights
 from cyclegan_jax.translation.translator import Translator
 from tests.oracle import cases
+from tests.translating import make_run
 
 PROTOCOL = Protocol(
     **{"trials": 30, "practice": 2, "attention": 3, "max_pairs": 32, "sessions": 4},
@@ -27,15 +28,9 @@ PROTOCOL = Protocol(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of two small generators with PyTorch's weights, on 40 streets."""
-    path = tmp_path_factory.mktemp("runs")
-    state = cases.subtree(cases.load_case("resnet_instance"), "state")
-    files = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
-    for file in files.values():
-        torch_files.write(file, state)
     config = streets.get_config("smoke")
     config.data.streets_test, config.data.max_images = 40, 0
-    import_weights(files, path / "run", config)
-    return path / "run"
+    return make_run(tmp_path_factory.mktemp("runs"), config)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from PIL import Image
 from cyclegan_jax import images
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import memory
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import tiling
 from cyclegan_jax.translation.translator import Translator, mirror_pad
@@ -153,3 +154,30 @@ def test_what_cannot_be_tiled():
         tiling.TiledGenerator(networks.generator("unet_32"), 512)
     with pytest.raises(UserError, match="multiple of 4 from 112 on"):
         tiling.TiledGenerator(networks.generator("resnet_1blocks"), 100)
+
+
+def test_programs_are_bounded_and_the_newest_kept():
+    """As many as fit are compiled once; an older one again when it comes back."""
+    traced = []
+
+    def double(x):
+        traced.append(x.shape)
+        return 2 * x
+
+    programs = spread.Programs(double)
+    lengths = range(1, spread._KEPT + 1)
+    for length in (*lengths, *lengths):
+        x = np.arange(length, dtype=np.float32)
+        np.testing.assert_array_equal(programs(x.shape, x), 2 * x)
+    assert len(traced) == len(lengths)
+    for length in (100, 2, 1, 2):  # The first goes, then comes back; the second stays.
+        programs((length,), np.zeros(length, np.float32))
+    assert traced[len(lengths) :] == [(100,), (1,)]
+
+
+def test_memory_is_looked_at_before_a_cpu_runs(run, monkeypatch):
+    """Linux would end the program, and XLA abort it."""
+    little = memory.Available(10_000.0, "the container")
+    monkeypatch.setattr(memory, "available", lambda: little)
+    with pytest.raises(MemoryError, match="the container leaves"):
+        Translator.load(run)(picture(64, 64))

@@ -13,7 +13,7 @@ import pytest
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translation import files as translation
-from cyclegan_jax.translation import video
+from cyclegan_jax.translation import video, video_output
 from tests.translating import make_run
 
 TICKS = Fraction(1, 1000)
@@ -385,3 +385,19 @@ def test_against_ffmpeg(tmp_path):
         return np.frombuffer(data, np.uint8).astype(int)
 
     assert np.mean(np.abs(pixels(source) - pixels(target))) < 2
+
+
+def test_object_stores_get_the_whole_file(tmp_path, monkeypatch):
+    """It is written elsewhere first: stores have no renaming, and MP4 needs seeking."""
+    make_film(tmp_path / "film.mkv", gray_frames(3))
+    (tmp_path / "bucket").mkdir()
+    monkeypatch.setattr(video_output, "is_remote", lambda path: True)
+    target, seen = tmp_path / "bucket" / "film.mp4", []
+
+    def look(frames):
+        seen.extend((tmp_path / "bucket").iterdir())
+        return frames
+
+    video.translate(tmp_path / "film.mkv", target, look)
+    assert seen == []
+    assert len(read(target)[0]) == 3

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import ml_collections
 import numpy as np
 
 from configs import folder
@@ -10,13 +11,15 @@ from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 
 
-def make_run(path: pathlib.Path) -> pathlib.Path:
+def make_run(
+    path: pathlib.Path, config: ml_collections.ConfigDict | None = None
+) -> pathlib.Path:
     """A run with two small ResNets whose weights came from PyTorch."""
     state = cases.subtree(cases.load_case("resnet_instance"), "state")
     weights = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
     for file in weights.values():
         torch_files.write(file, state)
-    import_weights(weights, path / "run", folder.get_config())
+    import_weights(weights, path / "run", config or folder.get_config())
     return path / "run"
 
 

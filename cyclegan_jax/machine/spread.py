@@ -8,10 +8,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax.machine import runtime
+from cyclegan_jax.machine import memory, runtime
 from cyclegan_jax.machine.devices import AXIS, all_devices
 
 _KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
+_REALLY = 2  # Times what XLA:CPU plans, with what convolutions take besides (measured).
 
 
 class Programs:
@@ -26,16 +27,36 @@ class Programs:
         self._function, self._options = function, options
         self._programs: dict[Any, Callable] = {}  # The newest comes last.
 
-    def __call__(self, shape: tuple[int, ...], *arguments: Any) -> Any:
-        """Calls the function with arguments that `shape` tells apart from others."""
-        program = self._programs.pop(shape, None)
-        if program is None:
-            # A function of its own: JAX keeps programs by function.
-            program = jax.jit(functools.partial(self._function), **self._options)
-        self._programs[shape] = program
+    def __call__(self, kind: Any, *arguments: Any) -> Any:
+        """Calls the function with arguments whose shapes `kind` tells from others.
+
+        Raises:
+          MemoryError: a CPU's memory does not suffice; nothing has been tried.
+        """
+        program = self._programs.pop(kind, None) or self._compile(arguments)
+        self._programs[kind] = program
         if len(self._programs) > _KEPT:
-            self._programs.pop(next(iter(self._programs))).clear_cache()
+            self._programs.pop(next(iter(self._programs)))
         return program(*arguments)
+
+    def _compile(self, arguments):
+        # A function of its own: JAX keeps programs by function, and would keep all.
+        program = jax.jit(functools.partial(self._function), **self._options)
+        program = program.lower(*arguments).compile()
+        if jax.default_backend() == "cpu":  # Others refuse what does not fit.
+            _check_memory(program.memory_analysis())
+        return program
+
+
+def _check_memory(needs):
+    """Raises MemoryError where Linux would end the program, or XLA would abort it."""
+    wanted = _REALLY * (needs.temp_size_in_bytes + needs.output_size_in_bytes)
+    left = memory.available()
+    if wanted > left.bytes:
+        raise MemoryError(
+            f"{wanted / 2**30:.1f} GiB are needed; {left.limit} leaves"
+            f" {left.bytes / 2**30:.1f}"
+        )
 
 
 class Spread:

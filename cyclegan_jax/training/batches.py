@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cyclegan_jax import data
+from cyclegan_jax.data.cache import budget as cache_budget
 from cyclegan_jax.runs.experiment import Experiment
 
 
@@ -12,7 +13,7 @@ def open_batches(
     slots: Sequence[int],
     *,
     quiet: bool = False,
-) -> data.TrainBatches:
+) -> tuple[data.TrainBatches, str]:
     """Opens the training images, of which `data.cache_gib` are decoded only once.
 
     Args:
@@ -20,15 +21,20 @@ def open_batches(
       dataset: its images.
       slots: of the global batch, those that this process feeds.
       quiet: no progress bar.
+
+    Returns:
+      The batches, and what keeps images out of the cache, if it is not `cache_gib`.
     """
     config, load = experiment.config, experiment.preprocess.load
-    budget = int(config.data.cache_gib * 2**30)
+    budget, limit = cache_budget(config.data.cache_gib)
     sources = []
     for source in (dataset.train_a, dataset.train_b):
         cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
         budget -= cached.cached_bytes
         sources.append(cached)
-    return data.TrainBatches(
+    kept, count = sum(s.cached for s in sources), sum(map(len, sources))
+    note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
+    batches = data.TrainBatches(
         *sources,
         experiment.preprocess,
         seed=config.seed,
@@ -37,3 +43,4 @@ def open_batches(
         paired=experiment.method.paired,
         sample_b=config.data.sample_b,
     )
+    return batches, note

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from cyclegan_jax.data import fingerprint
+
 if TYPE_CHECKING:
     from cyclegan_jax.training.trainer import Trainer
 
@@ -33,7 +35,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
     def parameters(name):
         return sum(x.size for x in jax.tree.leaves(trainer.state.params[name]))
 
-    return {
+    lines = {
         "run": f"{trainer.workdir}, seed {config.seed}"
         + (f", at step {trainer.step:,}" if trainer.step else ""),
         "devices": f"{devices.describe()}, batch {config.batch_size}:"
@@ -41,12 +43,18 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
         f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
         f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
+        "left out": dataset.left_out.describe(),
+        "images": fingerprint.describe(trainer.traits, as_stored=config.data.as_stored),
+        "in memory": trainer.cache_note,
+        "hint": "; ".join(dataset.notes),
         "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
         + " parameters",
         "losses": method.description,
         "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
         f" {trainer.total_steps:,} in all",
-    } | _changes(trainer.changes)
+        **_changes(trainer.changes),
+    }
+    return {heading: text for heading, text in lines.items() if text}
 
 
 def _changes(settings):

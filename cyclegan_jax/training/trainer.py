@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax import files
-from cyclegan_jax.data.fingerprint import fingerprint
+from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.machine.devices import Devices, compile_early
@@ -28,6 +28,8 @@ class Trainer:
       workdir: its folder.
       dataset: its images.
       batches: the stream of training batches, by step.
+      cache_note: why not all images are kept in memory, if that is not asked for.
+      traits: what is special about images, and how many; see `data.fingerprint`.
       step: finished steps.
       state: the training state.
       pools: the image pools.
@@ -68,7 +70,7 @@ class Trainer:
         self._initial = None if self._resumes else load_initial(experiment)
         self._given = {} if self._resumes else experiment.pretrained_parameters()
         self.dataset = experiment.dataset()
-        self.batches = open_batches(
+        self.batches, self.cache_note = open_batches(
             experiment,
             self.dataset,
             self.devices.local_slots,
@@ -86,8 +88,11 @@ class Trainer:
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
         config = self.config
+        self.traits = {}
         if hosts.is_main():
-            images = fingerprint(self.dataset) if config.data.fingerprint else None
+            images = None
+            if config.data.fingerprint:
+                images, self.traits = fingerprint.read(self.dataset)
             run_folder.create(
                 self.workdir, config.to_dict(), resumes=self._resumes, data=images
             )

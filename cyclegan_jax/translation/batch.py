@@ -24,7 +24,7 @@ from cyclegan_jax.translation.saving import Style, Unsuitable
 from cyclegan_jax.translation.sheets import Sheets
 from cyclegan_jax.translation.targets import Job
 
-_PIXELS_AT_ONCE = 2**25
+_PIXELS_AT_ONCE = 2**22
 # What is wrong with one name, not with the place that is written to.
 _OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
 _REASONS = {
@@ -85,14 +85,16 @@ class Batch:
         """
         opened: list[tuple[Job, Photo]] = []
         with tqdm(total=len(jobs), unit="file", disable=None) as bar:
+            pixels = 0
             for job in self._in_order(jobs):
                 photo = self._attempt(job, self._open_or_finish, job)
+                size = photo.pixels.shape[0] * photo.pixels.shape[1] if photo else 0
+                if len(opened) == self._at_once or pixels + size > _PIXELS_AT_ONCE:
+                    self._translate_photos(opened)
+                    opened, pixels = [], 0
                 if photo is not None:
                     opened.append((job, photo))
-                pixels = sum(photo.pixels.size for _, photo in opened)
-                if len(opened) == self._at_once or pixels > 3 * _PIXELS_AT_ONCE:
-                    self._translate_photos(opened)
-                    opened = []
+                    pixels += size
                 bar.update()
             self._translate_photos(opened)
         if self._sheets:

@@ -114,8 +114,9 @@ class TiledGenerator:
             return images.to_float(part)[None], jnp.array(tile.core, jnp.int32)
 
         def measure(stats):
+            kind = (*shape, stats is None)
             return _combine(
-                [self._measure(shape, variables, *crop(t), stats) for t in parts]
+                [self._measure(kind, variables, *crop(t), stats) for t in parts]
             )
 
         stats = measure(None)  # With each tile's own: the first norm is exact.
