@@ -165,7 +165,7 @@ def test_programs_are_bounded_and_the_newest_kept():
         return 2 * x
 
     programs = spread.Programs(double)
-    lengths = range(1, spread._KEPT + 1)
+    lengths = range(1, spread.KEPT + 1)
     for length in (*lengths, *lengths):
         x = np.arange(length, dtype=np.float32)
         np.testing.assert_array_equal(programs(x.shape, x), 2 * x)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cyclegan_jax.machine import memory, runtime
 from cyclegan_jax.machine.devices import AXIS, all_devices
 
-_KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
+KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
 _REALLY = 2  # Times what XLA:CPU plans, with what convolutions take besides (measured).
 
 
@@ -35,7 +35,7 @@ class Programs:
         """
         program = self._programs.pop(kind, None) or self._compile(arguments)
         self._programs[kind] = program
-        if len(self._programs) > _KEPT:
+        if len(self._programs) > KEPT:
             self._programs.pop(next(iter(self._programs)))
         return program(*arguments)
 
