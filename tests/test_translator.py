@@ -10,7 +10,7 @@ from PIL import Image
 from cyclegan_jax import images
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import memory
+from cyclegan_jax.machine import memory, spread
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import tiling
 from cyclegan_jax.translation.translator import Translator, mirror_pad
