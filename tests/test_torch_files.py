@@ -148,6 +148,7 @@ def tensors_of(torch, value, path=()):
     return found
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's, of what is old.
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("name", FORMS)
 def test_what_torch_load_reads(tmp_path, name, new):

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -75,6 +76,8 @@ def run_argparse(
 def _status(program):
     """Runs a program; what users can mend becomes one sentence."""
     logging.use_absl_handler()
+    if not sys.warnoptions:  # Libraries' warnings tell users nothing to be done.
+        warnings.simplefilter("ignore")
     try:
         return program()
     except UserError as error:

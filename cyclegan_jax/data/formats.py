@@ -6,7 +6,6 @@ first bytes does. Whatever is no picture has a reason, for `LeftOut`.
 
 import contextlib
 import mimetypes
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -62,8 +61,7 @@ FORMATS = _readable()
 IMAGE_SUFFIXES = tuple(suffix for name in FORMATS for suffix in _SUFFIXES[name])
 """Their files' endings, in lower case."""
 FORMAT_TEXT = ", ".join(FORMATS)
-# About damaged metadata and the like, in Pillow's own words.
-warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+
 _TYPES = mimetypes.MimeTypes(filenames=())  # Python's own, on every system.
 _UNAVAILABLE = {
     suffix: name
