@@ -207,7 +207,7 @@ def test_reproduce_with_other_images(twice):
     about = run_folder.read_about(twice[0])
     config = run_folder.load_config(twice[0])
     assert reproduce.other_data(about, config) == []
-    about["data"]["train_b"]["contents"] = "0" * 64
+    about["data"]["train_b"]["sha256"] = "0" * 64
     (line,) = reproduce.other_data(about, config)
     assert line.startswith("data.train_b: {")
 

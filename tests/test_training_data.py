@@ -1,14 +1,14 @@
 """What a training says of its data, and by what it knows them again."""
 
-import json
+import hashlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs import folder
-from cyclegan_jax.data import cache
-from cyclegan_jax.data.fingerprint import same_images
+from cyclegan_jax.data import cache, load_dataset
+from cyclegan_jax.data.fingerprint import fingerprint, same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import memory
 from cyclegan_jax.training import loop
@@ -71,14 +71,32 @@ def test_what_is_used_is_told_and_known_again(tmp_path, capsys, monkeypatch):
 
 
 def test_fingerprints_of_older_runs_still_count():
-    old = {"images": 2, "sha256": "ab"}
-    now = {"images": 2, "sha256": "ab", "contents": "cd"}
+    """In those, `sha256` was of names and bytes."""
+    old = {"images": 2, "sha256": "with names"}
+    now = {"images": 2, "sha256": "bytes", "sha256_with_names": "with names"}
     assert same_images(old, now)
-    assert not same_images(old | {"sha256": "xx"}, now)
-    assert same_images(now | {"sha256": "other names"}, now)
-    assert not same_images(now | {"contents": "xx"}, now)
+    assert same_images(now, old)
+    assert same_images(old, dict(old))
+    assert not same_images(old | {"sha256": "others"}, now)
+    assert same_images(now | {"sha256_with_names": "others"}, now)
+    assert not same_images(now | {"sha256": "others"}, now)
+    assert not same_images(now | {"images": 3}, now)
     assert not same_images(None, now)
-    assert json.loads(json.dumps(now)) == now
+
+
+def test_an_older_fingerprint_is_computed_as_it_was(tmp_path):
+    """The oracle is the formula of the older runs, written out."""
+    for folder_ in ("trainA", "trainB"):
+        save(tmp_path / folder_ / "1.png")
+    whole = hashlib.sha256()
+    content = (tmp_path / "trainA" / "1.png").read_bytes()
+    name = b"trainA/1.png"
+    whole.update(len(name).to_bytes(8, "big") + name)
+    whole.update(hashlib.sha256(content).digest())
+    old = {"images": 1, "sha256": whole.hexdigest()}
+    now = fingerprint(load_dataset("folder", path=tmp_path))
+    assert same_images(old, now["train_a"])
+    assert not same_images(old, now["train_b"])
 
 
 def test_the_cache_never_takes_more_than_half_of_what_is_free(monkeypatch):

@@ -11,13 +11,15 @@ from cyclegan_jax.data import decode
 from cyclegan_jax.data.dataset import SPLITS, Dataset
 from cyclegan_jax.data.sources import ImageSource
 
+_NAMED = "sha256_with_names"
+
 
 class Contents(NamedTuple):
     """What was read of a data set.
 
     Attributes:
-      splits: split -> {"images": how many, "sha256": of their names and bytes as
-        stored, "contents": of their bytes alone, in their order}.
+      splits: split -> {"images": how many, "sha256": of their bytes as stored, in
+        their order, "sha256_with_names": of their names, too}.
       traits: `decode.TRAITS` -> how many images have them.
     """
 
@@ -64,12 +66,15 @@ def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:
 def same_images(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
     """Whether two fingerprints of a split are of the same images in the same order.
 
-    Names count only where one of the two is from before `contents` was written.
+    Names count only where one of the two is from when `sha256` was with names.
     """
     if not one or not other:
         return one == other
-    key = "contents" if "contents" in one and "contents" in other else "sha256"
-    return (one.get("images"), one.get(key)) == (other.get("images"), other.get(key))
+    if _NAMED in one and _NAMED in other:
+        digests = [x.get("sha256") for x in (one, other)]
+    else:
+        digests = [x.get(_NAMED, x.get("sha256")) for x in (one, other)]
+    return one.get("images") == other.get("images") and digests[0] == digests[1]
 
 
 def _of_split(source: ImageSource, traits: Counter[str]) -> dict[str, int | str]:
@@ -87,6 +92,6 @@ def _of_split(source: ImageSource, traits: Counter[str]) -> dict[str, int | str]
             traits.update(special)
     return {
         "images": len(source),
-        "sha256": named.hexdigest(),
-        "contents": contents.hexdigest(),
+        "sha256": contents.hexdigest(),
+        _NAMED: named.hexdigest(),
     }
