@@ -51,26 +51,26 @@ def train_step(
     arrays = {f"real_{domain}": images.to_float(batch[domain]) for domain in "ab"}
     pools, metrics = dict(pools), {}
     for number, phase in enumerate(method.phases):
-        keys = _fold(slot_keys, 2 * number)
-        grads, outputs, terms, norm_stats = _gradients(
+        keys = fold(slot_keys, 2 * number)
+        grads, outputs, terms, norm_stats = gradients(
             method, phase, state, arrays, keys, accumulate
         )
         grads, terms = lax.pmean((grads, terms), axis_name)
-        state = _update(state, optimizer, grads).replace(norm_stats=norm_stats)
+        state = update(state, optimizer, grads).replace(norm_stats=norm_stats)
         arrays |= outputs
         for output in sorted(set(outputs) & set(pools)):
             # One draw for both domains would tie their pools together.
-            keys = _fold(_fold(slot_keys, 2 * number + 1), sorted(pools).index(output))
+            keys = fold(fold(slot_keys, 2 * number + 1), sorted(pools).index(output))
             pools[output], arrays[output] = image_pool.exchange(
                 pools[output], outputs[output], keys
             )
         metrics |= terms
-    state = state.replace(step=state.step + 1, ema_params=_average(state, ema_decay))
+    state = state.replace(step=state.step + 1, ema_params=average(state, ema_decay))
     return state, pools, metrics
 
 
 @jax.named_scope("optimizer")  # Its name in profiles.
-def _update(state, optimizer, grads):
+def update(state, optimizer, grads):
     """Updates the networks that have gradients, each with an optimiser of its own."""
     params, opt_state = dict(state.params), dict(state.opt_state)
     for name, grad in grads.items():
@@ -79,11 +79,12 @@ def _update(state, optimizer, grads):
     return state.replace(params=params, opt_state=opt_state)
 
 
-def _fold(keys, number):
+def fold(keys: jax.Array, number: int) -> jax.Array:
+    """Folds a number into each of [B] PRNG keys."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
 
-def _gradients(method, phase, state, arrays, keys, accumulate):
+def gradients(method, phase, state, arrays, keys, accumulate):
     """Returns gradients, outputs, metrics and running statistics of one phase."""
 
     def loss_fn(players, norm_stats, arrays, keys):
@@ -118,7 +119,7 @@ def _gradients(method, phase, state, arrays, keys, accumulate):
     return grads, outputs, {k: jnp.mean(x) for k, x in metrics.items()}, norm_stats
 
 
-def _average(state, decay):
+def average(state, decay):
     """Moves the averages; early steps count more, so that the start is forgotten."""
     if not state.ema_params:
         return state.ema_params

@@ -74,6 +74,11 @@ class Devices:
         few = self.count < jax.device_count()
         return pmap(step, self._local if few else None)
 
+    def map(self, function: Callable, **options: Any) -> Callable:
+        """Compiles any function for these devices; options are `jax.pmap`'s."""
+        few = self.count < jax.device_count()
+        return jax.pmap(function, devices=self._local if few else None, **options)
+
     def replicate(self, tree: Any) -> Any:
         """Copies arrays to every local device.
 

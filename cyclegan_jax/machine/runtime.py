@@ -73,6 +73,15 @@ def compute_in(dtype: str) -> None:
         os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
+def fix_threads() -> None:
+    """Fixes the size of XLA:CPU's thread pool; call it before JAX's first use.
+
+    By default it is the larger of the processor's cores and the devices, and the blocks
+    in which Eigen sums depend on it. A size that the user has chosen (NPROC) stays.
+    """
+    os.environ.setdefault("NPROC", "8")
+
+
 def environment_elsewhere() -> dict[str, str]:
     """Returns the environment for a child that compiles for another platform.
 

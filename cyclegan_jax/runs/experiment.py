@@ -158,6 +158,11 @@ class Experiment:
           UserError: it cannot.
         """
         parts = self.config.accumulate
+        if self.config.same_bits and parts > 1:
+            raise UserError(
+                f"accumulate is {parts}, but with same_bits every image of a batch is"
+                " computed by itself already: leave accumulate at 1."
+            )
         if per_device % parts:
             raise UserError(
                 f"accumulate is {parts}, but each device has {per_device} images of a"

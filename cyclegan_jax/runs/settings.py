@@ -69,6 +69,9 @@ SETTINGS = {
     "deterministic": _rounding(
         True, "The same bits every time; on GPUs at some cost in speed."
     ),
+    "same_bits": _rounding(
+        False, "The same bits on any number of devices: docs/reproducibility.md."
+    ),
     "compute_dtype": Setting(
         "float32",
         "Or bfloat16; parameters are always float32.",

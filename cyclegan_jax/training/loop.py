@@ -45,6 +45,8 @@ def train(
     """
     environment.make_deterministic(config.deterministic)
     runtime.compute_in(config.compute_dtype)
+    if config.same_bits:
+        runtime.fix_threads()
     experiment = Experiment.of(config)
     trainer = Trainer(experiment, workdir, allow_changes=allow_changes, devices=devices)
     loop = Loop(trainer)

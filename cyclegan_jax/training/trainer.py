@@ -11,6 +11,7 @@ from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.machine.devices import Devices, compile_early
+from cyclegan_jax.machine.slot_ordered import SlotOrderedStep
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.experiment import Experiment
@@ -82,7 +83,15 @@ class Trainer:
         self._example = self.batches[0]
         self.image_size = self._example["a"].shape[1:3]
         experiment.check_image_size(self.image_size)
-        self.step_fn = self.devices.pmap(experiment.step(self.optimizer))
+        if self.config.same_bits:
+            self.step_fn = SlotOrderedStep(
+                self.devices,
+                experiment.method,
+                self.optimizer,
+                ema_decay=self.config.ema_decay,
+            )
+        else:
+            self.step_fn = self.devices.pmap(experiment.step(self.optimizer))
         self._step = self.step_fn
 
     def open(self) -> None:
@@ -119,7 +128,7 @@ class Trainer:
         self._seed = devices.replicate(np.uint32(self.config.seed))
         saved = self.checkpoints.steps()
         newest = hosts.from_main(saved[-1] if saved else -1)
-        if newest < self.total_steps:
+        if newest < self.total_steps and not self.config.same_bits:
             self._step = compile_early(
                 self.step_fn,
                 lambda: (

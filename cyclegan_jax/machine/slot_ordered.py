@@ -1,0 +1,137 @@
+"""The step whose bits do not depend on the devices: `core.slots`, pmapped."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cyclegan_jax.core import slots
+from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine.devices import AXIS, Devices
+
+
+class SlotOrderedStep:
+    """A step with the arguments and results of a pmapped `steps.train_step`.
+
+    Each device computes the gradients of its slots one after the other by one program,
+    adds them, and exchanges sums with the other devices; see `core.slots`.
+    """
+
+    def __init__(
+        self,
+        devices: Devices,
+        method: Method,
+        optimizer: optax.GradientTransformation,
+        *,
+        ema_decay: float = 0.0,
+    ):
+        """Prepares the programs; they are compiled when they are called first.
+
+        Raises:
+          UserError: these devices cannot share the batch in a fixed order, or a network
+            couples the images of a batch.
+        """
+        self._slots = devices.count * devices.per_device
+        self._per_device, self._method = devices.per_device, method
+        check(method, self._slots, devices.count)
+        pmap = functools.partial(devices.map, axis_name=AXIS)
+        numbers = range(len(method.phases))
+        self._phases = [
+            pmap(
+                functools.partial(slots.phase, method=method, number=number),
+                in_axes=(None, 0, 0, None),
+            )
+            for number in numbers
+        ]
+        self._exchanges = [
+            pmap(
+                functools.partial(slots.exchange, number=number),
+                in_axes=(None, 0, 0, 0, None),
+                donate_argnums=1,
+            )
+            for number in numbers
+        ]
+        self._updates = [
+            pmap(
+                functools.partial(
+                    slots.update,
+                    optimizer=optimizer,
+                    slots=self._slots,
+                    ema_decay=ema_decay,
+                    last=number == numbers[-1],
+                ),
+                in_axes=(None, 0),
+                out_axes=None,
+                donate_argnums=0,
+            )
+            for number in numbers
+        ]
+        self._real = pmap(slots.real_images)
+        self._take = pmap(_take, in_axes=(0, None))
+        self._join = pmap(_join)
+        self._add = pmap(_add)
+        self._over_devices = pmap(
+            functools.partial(slots.butterfly, axis_name=AXIS, devices=devices.count)
+        )
+
+    def __call__(self, state: Any, pools: Any, batch: Any, seed: Any) -> tuple:
+        """Updates every network once; see `steps.train_step`."""
+        places, arrays, metrics = batch["slot"], self._real(batch), {}
+        for number, phase in enumerate(self._phases):
+            tree, parts = slots.Tree(self._slots, self._add), []
+            for index in range(self._per_device):
+                own, place = self._take((arrays, places), jnp.int32(index))
+                value, outputs = phase(state, own, place, seed)
+                tree.put(value)
+                parts.append(outputs)
+            if parts[0]:
+                outputs = self._join(parts)
+                pools, outputs = self._exchanges[number](
+                    state, pools, outputs, places, seed
+                )
+                arrays = arrays | outputs
+            total = tree.total()
+            if jax.tree.leaves(total):  # A phase may only make images for others.
+                total = self._over_devices(total)
+                state, terms = self._updates[number](state, total)
+                metrics = metrics | terms
+        return state, pools, metrics
+
+
+def check(method: Method, batch_size: int, devices: int) -> None:
+    """Checks that a method and a batch can have the same bits on other devices.
+
+    Raises:
+      UserError: they cannot.
+    """
+    if name := slots.couples_images(method):
+        raise UserError(
+            f"same_bits is True, but {name} has batch norm, whose statistics couple the"
+            " images of a batch: use generator.norm and discriminator.norm instance or"
+            " none, or same_bits=False."
+        )
+    allowed = slots.devices_allowed(batch_size)
+    if devices not in allowed:
+        raise UserError(
+            f"same_bits is True, where a batch of {batch_size} can be shared by"
+            f" {', '.join(map(str, allowed))} devices, not by {devices}: use another"
+            " batch_size, --devices, or same_bits=False."
+        )
+
+
+def _take(tree, index):
+    return jax.tree.map(
+        lambda x: jax.lax.dynamic_slice_in_dim(x, index, 1, axis=0), tree
+    )
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def _add(one, other):
+    return jax.tree.map(jnp.add, one, other)
