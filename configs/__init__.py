@@ -1,1 +1,1 @@
-"""Settings: default.py has all of them, the others what differs."""
+"""Configs: default.py returns all settings, the others change some of them."""

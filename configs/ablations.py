@@ -1,26 +1,28 @@
-"""CycleGAN with parts taken out or exchanged (Zhu et al. 2017, tables 4 and 5).
+"""CycleGAN with components removed or replaced (Zhu et al. 2017, tables 4 and 5).
 
     python train.py --config=configs/ablations.py:cycle_alone
     python train.py --config=configs/ablations.py:cityscapes+gan_alone \\
         --config.data.path=/data/cityscapes
 
-| variant | what |
+| variant | change |
 |---|---|
-| `full` | adversarial and both cycle losses: the paper's CycleGAN (the default) |
+| `full` | none: adversarial and both cycle losses, the paper's CycleGAN (the default) |
 | `cycle_alone` | no adversarial loss, no discriminators |
 | `gan_alone` | no cycle loss |
 | `gan_forward` | only the cycle labels to photo to labels (B to A to B) |
-| `gan_backward` | only the cycle photo to labels to photo |
-| `identity` | and the identity loss, half the cycle's weight |
+| `gan_backward` | only the cycle photo to labels to photo (A to B to A) |
+| `identity` | with the identity loss, half the cycle's weight |
 | `vanilla` | cross entropy instead of least squares |
-| `no_pool` | discriminators see the newest images only |
+| `no_pool` | no image pools: discriminators see only the newest images |
 | `unet` | U-Nets instead of ResNets |
 
-(Photographs are A here. The paper does not name X: its figure 7 lets "GAN + forward"
-collapse from photo to labels, the way whose cycle is missing; so X are the labels.)
+(Here A are photographs. The paper does not define its X: in its figure 7, "GAN +
+forward" collapses from photo to labels, the direction without a cycle, so its X are
+labels.)
 
-Data: `streets`, `cityscapes` or `folder`, with their own settings but for the identity
-loss, which tables 4 and 5 do without. `smoke` tries an installation in seconds.
+Data: `streets` (the default), `cityscapes` or `folder`, with the image size and number
+of steps of their own configs, but without the identity loss, as in tables 4 and 5.
+docs/results.md has scores on `streets`. `smoke` tests an installation in seconds.
 """
 
 import ml_collections
@@ -37,7 +39,7 @@ ABLATIONS = {
     "identity": {"loss.identity": 0.5},
     "vanilla": {"loss.gan_mode": "vanilla"},
     "no_pool": {"pool_size": 0},
-    "unet": {},  # Its size is that of the images.
+    "unet": {},  # Its size follows from the images.
 }
 
 

@@ -1,10 +1,9 @@
 """Apples and oranges, 256x256: object transfiguration (Zhu et al. 2017, figure 13).
 
-An epoch is a pass over the larger of the two domains.
-
     python train.py --config=configs/apple2orange.py
 
-`configs/apple2orange.py:smoke` tries an installation in seconds.
+200 epochs of 1,019 steps at batch size 1, 203,800 steps in total, as published. It has
+not been run at full length here. Append `:smoke` to test an installation in seconds.
 """
 
 import ml_collections

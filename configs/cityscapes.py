@@ -1,12 +1,13 @@
-"""Street photographs and their labels at 128x128 (Zhu et al. 2017, tables 2 to 5).
+"""Cityscapes photographs and label maps, 128x128 (Zhu et al. 2017, tables 2 to 5).
 
-Cityscapes may not be redistributed: put a local copy, prepared as the authors describe
-(trainA = photographs, trainB = labels, testA, testB), into a folder and name it:
+Cityscapes may not be redistributed: prepare a local copy as the authors describe
+(trainA = photographs, trainB = labels, testA, testB) and pass its folder:
 
     python train.py --config=configs/cityscapes.py --config.data.path=/data/cityscapes
 
-The paper trains 128x128 images with 6 residual blocks and without the pairs. Its tables
-add up adversarial and cycle losses; the identity loss came in for paintings only.
+As in the paper, images of 128x128, 6 residual blocks, no use of the pairs, and no
+identity loss, which the paper uses for paintings only. With the 2,975 training images,
+200 epochs are 595,000 steps. It has not been run at full length here.
 """
 
 import ml_collections

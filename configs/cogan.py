@@ -3,11 +3,11 @@
     python train.py --config=configs/cogan.py                       # streets
     python train.py --config=configs/cogan.py:cityscapes --config.data.path=/data/...
 
-The networks of the released code for 128x128 images with the coupling of its digits,
-trained as released: batches of 128, weight decay, 100,000 steps. Like the discriminator
-for digits, ours has no norm: with batch norms it learned nothing (docs/methods.md).
-On streets everything is smaller: 64x64, half the width, batches of 16, 2,000 steps.
-`smoke` tries an installation in seconds.
+The released networks for 128x128 faces with the weight sharing of those for digits,
+trained as released: batch size 128, weight decay, 100,000 steps. Like the discriminator
+for digits, ours has no norm: with batch norm it did not learn (docs/methods.md).
+On `streets`: 64x64, half the width, batch size 16, 2,000 steps; docs/results.md has
+scores after 1,000. `smoke` tests an installation in seconds.
 """
 
 import ml_collections

@@ -13,14 +13,14 @@ from cyclegan_jax.runs import configuration
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """Returns CycleGAN as published, at 256x256; the data set is left to name."""
+    """Returns CycleGAN as published, at 256x256; `data.dataset` is left to set."""
     return variant_of(configuration.defaults(), variant)
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Shrinks a config so that a run takes seconds: 8 steps of tiny networks.
 
-    What the config is about (the data, the method, the losses) stays.
+    Data set, method and losses stay.
     """
     config.data.load_size, config.data.crop_size = 36, 32
     config.data.max_images = 8
@@ -49,42 +49,42 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def choose(variant: str, *kinds: Sequence[str]) -> list[str]:
-    """Divides a variant such as `facades+BtoA+smoke` into a choice of each kind.
+    """Splits a variant such as `facades+BtoA+smoke` into one choice of each kind.
 
     Args:
-      variant: choices in any order, with plus signs between them.
-      *kinds: what can be chosen; the first of a kind is what counts if none is.
+      variant: choices in any order, joined with plus signs.
+      *kinds: the possible choices of each kind; the first one is the default.
 
     Raises:
-      ValueError: a part of it cannot be chosen, or two exclude each other.
+      ValueError: a part is unknown, or two parts are of the same kind.
     """
     parts = set(filter(None, variant.split("+")))
     chosen = []
     for kind in kinds:
-        found = parts & set(kind)
-        if len(found) > 1:
-            raise ValueError(f"variant {variant!r}: choose one of {', '.join(found)}")
-        chosen.append(found.pop() if found else kind[0])
+        named = parts & set(kind)
+        if len(named) > 1:
+            raise ValueError(f"variant {variant!r}: choose one of {', '.join(named)}")
+        chosen.append(named.pop() if named else kind[0])
     if unknown := parts.difference(*kinds):
         known = ", ".join(name for kind in kinds for name in kind if name)
         raise ValueError(
-            f"unknown variant {', '.join(sorted(unknown))!r}; there are {known}, and"
-            " combinations with a plus sign"
+            f"unknown variant {', '.join(sorted(unknown))!r}; choose from {known},"
+            " joined with plus signs"
         )
     return chosen
 
 
 def of_data(name: str, direction: str = "AtoB") -> ml_collections.ConfigDict:
-    """Returns the config of a data set, for another method to be trained on it.
+    """Returns the config of a data set, to train another method on it.
 
     Args:
       name: of a config file, such as streets.
-      direction: which a method with one direction is to learn.
+      direction: for methods that learn one direction.
     """
     config = importlib.import_module(f"configs.{name}").get_config()
     config.direction = direction
     if not config.best_metric.startswith(direction):
-        config.best_metric = ""  # It would not be measured.
+        config.best_metric = ""  # It is not measured in this direction.
     return config
 
 

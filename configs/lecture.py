@@ -1,12 +1,12 @@
-"""CycleGAN as a lecture teaches it, on horses and zebras.
+"""CycleGAN on horses and zebras, 256x256, as taught in a lecture.
 
     python train.py --config=configs/lecture.py
 
-Feature-map layers of 7x7 at both ends of the generators and at the start of the
-discriminators, contracting convolutions of 4x4, nine residual blocks; discriminators
-that end in a 1x1 convolution with 32x32 scores for 256x256 pixels; and an identity
-loss with a weight of its own, 0.1, instead of half the cycle's. `smoke` tries an
-installation in seconds.
+7x7 convolutions at both ends of the generators and at the start of the discriminators,
+4x4 down-sampling convolutions, nine residual blocks; discriminators that end in a 1x1
+convolution, with 32x32 scores for 256x256 pixels; an identity loss of weight 0.1,
+independent of the cycle's. Steps as in `horse2zebra.py`; not run at full length here.
+`smoke` tests an installation in seconds.
 """
 
 import ml_collections

@@ -1,11 +1,12 @@
 """Aerial photographs and maps, 256x256 (Zhu et al. 2017, table 1 and figure 6).
 
-Trained without the pairs, which the test split keeps; `configs/pix2pix.py:maps` trains
-with them.
+Trained without using the pairs, which the test split keeps for evaluation;
+`configs/pix2pix.py:maps` trains on pairs.
 
     python train.py --config=configs/maps.py
 
-`configs/maps.py:smoke` tries an installation in seconds.
+200 epochs of 1,096 steps at batch size 1, 219,200 steps in total, as published. It has
+not been run at full length here. Append `:smoke` to test an installation in seconds.
 """
 
 import ml_collections

@@ -1,13 +1,13 @@
-"""The built-in set: drawn street scenes (A) and their label maps (B), 64x64.
+"""The built-in data set: drawn street scenes (A) and their label maps (B), 64x64.
 
     python train.py --config=configs/streets.py
 
-Needs no download: minutes on two CPU cores. `make demo` runs this and prints how many
-pixels of the test photographs get the right label (docs/results.md has figures).
+Needs no download: 2,000 steps, minutes on two CPU cores. `make demo` runs it and prints
+the per-pixel accuracy on test photographs, 0.875 over three seeds (docs/results.md).
 
 Two settings differ from the published ones. A label map has no room for a photograph's
-texture; with the full weight on A -> B -> A the generator hides it there as noise. And
-so short a run ends better on a moving average of its generators.
+texture; at the full weight of A -> B -> A the generator hides it there as noise. And so
+short a run is better with averaged (EMA) generators.
 """
 
 import ml_collections

@@ -1,12 +1,12 @@
-"""CycleGAN as a TensorFlow walk-through teaches it, on horses and zebras.
+"""CycleGAN on horses and zebras, 256x256, as in a TensorFlow tutorial.
 
     python train.py --config=configs/walkthrough.py
 
 Six residual blocks with zero padding; cross entropy on logits, halved for the
-discriminators, no pool; 10 epochs at a constant learning rate. There, every generator
-has a loss of its own that holds both cycle terms, and the other generator is not
-updated by it: these are the gradients of the joint loss here, term for term. `smoke`
-tries an installation in seconds.
+discriminators; no pool; 10 epochs (13,340 steps) at a constant learning rate. In the
+tutorial each generator has a separate loss with both cycle terms, which does not update
+the other generator: term for term, its gradients are those of our joint loss. Not run
+at full length here. `smoke` tests an installation in seconds.
 """
 
 import ml_collections

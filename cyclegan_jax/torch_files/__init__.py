@@ -86,7 +86,8 @@ def _reader(path, start):
 def _read_safetensors(path):
     table = {}
     try:
-        for name, entry in safetensors.deserialize(path.read_bytes()):
+        entries = safetensors.deserialize(path.read_bytes())
+        for name, entry in sorted(entries, key=lambda pair: pair[0]):  # Else by chance.
             if entry["dtype"] not in SAFETENSORS_DTYPES:
                 table[name,] = Other(f"a tensor of {entry['dtype']}")
                 continue

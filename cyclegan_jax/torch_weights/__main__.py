@@ -5,50 +5,23 @@ r"""PyTorch's weights in and out, without PyTorch.
     python -m cyclegan_jax.torch_weights import --model=horse2zebra --workdir=runs/h2z
     python -m cyclegan_jax.torch_weights export --workdir=runs/mine --output=weights
 
-Files are told apart by their names (`*net_G_A.pth`, ...); for other names say which
-network they are: `g_ab=some.pth`. The authors' D_A judges images of B: it is our `d_b`.
+A network is recognised by the order and shapes of its tensors, and which one it is by
+names (`*net_G_A.pth`, `netG_A` in a checkpoint, ...). Where those do not say, you do:
+`g_ab=some.pth`, or `g_ab=some.ckpt:genX` if there are several in it. The authors' D_A
+judges images of B: it is our `d_b`.
 """
 
 import argparse
 import importlib.util
-import os
-import pathlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import ml_collections
 
 from cyclegan_jax import cli
 from cyclegan_jax.cli.arguments import Parser, read_config
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs.run import Run
-from cyclegan_jax.torch_files.download import check_sha256, download, file_sha256
-from cyclegan_jax.torch_weights import published
-from cyclegan_jax.torch_weights.runs import THEIR_NAMES, export_weights, import_weights
 
-_OURS = {theirs: ours for ours, theirs in THEIR_NAMES.items()} | {"G": "g_ab"}
-
-
-def _name_files(arguments: Sequence[str]) -> dict[str, str]:
-    """Finds out which file is which network."""
-    files = {}
-    for argument in arguments:
-        name, equals, file = argument.partition("=")
-        file = os.path.expanduser(file)
-        if not equals or name not in THEIR_NAMES:
-            file = argument
-            stem = pathlib.PurePath(argument).name
-            match = re.search(r"net_([GD](?:_[AB])?)\.(?:pth|pt|safetensors)$", stem)
-            if not match or match[1] not in _OURS:
-                raise UserError(
-                    f"{argument}: the name does not say which network it is (like"
-                    " latest_net_G_A.pth); say so: g_ab=FILE, g_ba=, d_a= or d_b=."
-                )
-            name = _OURS[match[1]]
-        if name in files:
-            raise UserError(f"{files[name]} and {file} are both {name}.")
-        files[name] = file
-    return files
+_NORMS = ("instance", "instance_affine", "batch", "none")
 
 
 def parser() -> Parser:
@@ -57,11 +30,17 @@ def parser() -> Parser:
     commands = flags.add_subparsers(dest="command", required=True)
     bring_in = commands.add_parser("import", help="makes a run of files of weights")
     add = bring_in.add_argument
-    add("files", nargs="*", metavar="FILE", help="of weights; or NETWORK=FILE")
+    add(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="of weights; or NETWORK=FILE or NETWORK=FILE:WHERE",
+    )
     add("--workdir", required=True, help="the run's folder; it is made")
     bring_in.add_config("settings of the run; else configs/folder.py")
     add("--model", default="", help="a published model instead of files")
     add("--sha256", default="", help="the checksum the file must have")
+    add("--norm", default="", choices=_NORMS, help="where weights allow for several")
     export = commands.add_parser("export", help="writes a run's networks as files")
     add = export.add_argument
     add("--workdir", required=True, help="the run's folder")
@@ -73,36 +52,87 @@ def parser() -> Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Runs one of the two commands."""
-    if values.command == "export":
-        run = Run.load(values.workdir, values.step, average=values.average)
-        for path in export_weights(run, values.output):
-            print(f"wrote {path}")
-        return 0
-    config_name = "folder"
+    return _export(values) if values.command == "export" else _import(values)
+
+
+def _export(values):
+    from cyclegan_jax.runs.run import Run  # After the flags: JAX takes seconds.
+    from cyclegan_jax.torch_weights.runs import export_weights
+
+    run = Run.load(values.workdir, values.step, average=values.average)
+    for path in export_weights(run, values.output):
+        print(f"wrote {path}")
+    return 0
+
+
+def _import(values):
+    from cyclegan_jax.torch_weights import choosing, published
+    from cyclegan_jax.torch_weights.runs import import_networks
+
+    config_name = ""
     if values.model:
         if values.files:
             raise UserError("give files or --model, not both.")
         model = published.find(values.model)
-        path = download(model.url)
-        files, config_name = {model.generator: path}, model.config
+        sources = [choosing.Source(_download(model.url), model.generator)]
+        config_name = model.config
     else:
-        files = _name_files(values.files)
+        sources = [choosing.Source.parse(argument) for argument in values.files]
     if values.sha256 or values.model:
-        for path in files.values():
-            _check_sum(path, values.sha256)
-    if not files:
+        for source in sources:
+            _check_sum(source.file, values.sha256)
+    if not sources:
         raise UserError("name the files to import, or a published one with --model.")
-    config = values.config or _read_config(config_name, values.overrides)
-    found = import_weights(files, values.workdir, config)
-    for name, network in found.items():
-        print(f"{name}: {_describe(network)} from {files[name]}")
+    choice = choosing.choose(sources, values.norm)
+    config, notes = values.config, []
+    if not config:
+        guessed, notes = _guess_config(choice.networks)
+        config = _read_config(config_name or guessed, values.overrides)
+        notes = [] if config_name else notes
+    _take_judge(choice, config)
+    import_networks(choice.networks, values.workdir, config)
+    for name, one in choice.networks.items():
+        print(_describe(name, one))
+    for text in notes:
+        print(f"Guessed: {text}.")
+    for line in _left_out(choice):
+        print(f"Left out: {line}.")
     print(f"Made {values.workdir}.")
     return 0
 
 
+def _download(url):
+    from cyclegan_jax.torch_files.download import download
+
+    return str(download(url))
+
+
 def _check_sum(path, expected):
+    from cyclegan_jax.torch_files.download import check_sha256, file_sha256
+
     print(f"{path}: SHA-256 {file_sha256(path)}")
     check_sha256(path, expected)
+
+
+def _guess_config(networks: Mapping) -> tuple[str, list[str]]:
+    """Returns a config's name, and what was guessed about the method."""
+    generators = [name for name in networks if name.startswith("g_")]
+    settings = [networks[name].network.settings for name in generators]
+    if not any(one["norm"] == "batch" for one in settings):
+        return "folder", []
+    if len(generators) == 1 and settings[0]["name"].startswith("unet"):
+        direction = {"g_ab": "", "g_ba": "+BtoA"}[generators[0]]
+        return f"pix2pix:folder{direction}", [
+            "method pix2pix, as it is one U-Net with batch norm: it translates with"
+            " dropout and by the statistics of the picture itself"
+            " (--config.test_dropout, --config.test_statistics); for a U-Net of"
+            " CycleGAN, --config=configs/folder.py"
+        ]
+    return "folder", [
+        "method cyclegan, whose batch norm translates by the running statistics, as"
+        " PyTorch does after eval(); for those of the picture itself,"
+        " --config=configs/pix2pix.py:folder"
+    ]
 
 
 def _read_config(name, overrides=()) -> ml_collections.ConfigDict:
@@ -113,11 +143,36 @@ def _read_config(name, overrides=()) -> ml_collections.ConfigDict:
     return read_config(f"{spec.origin}{colon}{variant}", overrides)
 
 
-def _describe(network):
-    settings = dict(network.settings)
-    name = settings.pop("name")
+def _take_judge(choice, config):
+    """pix2pix has one discriminator, whatever it is called."""
+    if config.method == "pix2pix" and len(choice.judges) == 1:
+        name = {"AtoB": "d_b", "BtoA": "d_a"}[config.direction]
+        if name not in choice.networks:
+            choice.networks[name] = choice.judges.pop()
+
+
+def _describe(name, one):
+    settings = dict(one.network.settings)
+    kind = settings.pop("name")
     rest = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return f"{name} ({rest}; {network.channels_in} to {network.channels_out} channels)"
+    network = one.network
+    text = f"{name}: {kind} ({rest}; {network.channels_in} to {network.channels_out}"
+    text += f" channels) from {one.file}"
+    text += f", {one.where}" if one.where else ""
+    text += ", with its moving average" if one.average else ""
+    return text + (f"; guessed: {'; '.join(one.notes)}" if one.notes else "")
+
+
+def _left_out(choice):
+    for file, items in choice.left_out.items():
+        if items:
+            yield f"of {file}: {', '.join(items)}"
+    for one in choice.judges:
+        yield (
+            f"the discriminator {one.where or 'in'} of {one.file}: nothing says whose"
+            f" images it judges (d_a={one.file}{':' if one.where else ''}{one.where},"
+            " or d_b=)"
+        )
 
 
 if __name__ == "__main__":

@@ -49,6 +49,11 @@ def layer_names(module: nn.Module) -> dict[str, Path]:
             "the authors' PyTorch code has no network with other settings than"
             f" {', '.join(f'{k}={v}' for k, v in _PUBLISHED.items())}."
         )
+    return layers(module)
+
+
+def layers(module: nn.Module) -> dict[str, Path]:
+    """As `layer_names`, whether or not the authors' code has such sizes of kernels."""
     if isinstance(module, ResNetGenerator):
         return _resnet(module)
     if isinstance(module, UNetGenerator):
@@ -130,7 +135,7 @@ def from_torch(
     Raises:
       KeyError: a tensor belongs to no layer of the network.
     """
-    names, params, stats = layer_names(module), {}, {}
+    names, params, stats = layers(module), {}, {}
     for key, tensor in state_dict.items():
         layer, leaf = key.rsplit(".", 1)
         path = names[layer]
@@ -164,6 +169,7 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
       module: the network they belong to.
       variables: {"params": ...} and, with batch norm, "batch_stats".
     """
+    layer_names(module)  # Refuses what they have not.
     views = _torch_views(module, variables)
     # Not ascontiguousarray, which gives scalars a dimension.
     return {name: np.asarray(view, order="C") for name, view in views.items()}
@@ -183,11 +189,24 @@ def torch_shapes(
     return {name: view.shape for name, view in views.items()}
 
 
+def shapes_of(module: nn.Module, channels_in: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a network's tensors by PyTorch's names, making none.
+
+    Args:
+      module: the network.
+      channels_in: channels of its input.
+    """
+    side = max(getattr(module, "size_multiple", 1), getattr(module, "smallest_size", 1))
+    blank = jax.ShapeDtypeStruct((1, side, side, channels_in), np.float32)
+    variables = jax.eval_shape(module.init, jax.random.key(0), blank)
+    return torch_shapes(module, variables)
+
+
 def _torch_views(module, variables):
     params = traverse_util.flatten_dict(variables["params"])
     stats = traverse_util.flatten_dict(variables.get("batch_stats", {}))
     tensors = {}
-    for layer, path in layer_names(module).items():
+    for layer, path in layers(module).items():
         if (*path, "kernel") in params:
             kernel = np.asarray(params[*path, "kernel"])
             if _is_transposed(path):

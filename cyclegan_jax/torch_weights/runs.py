@@ -15,7 +15,8 @@ from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import names as torch_names
-from cyclegan_jax.torch_weights.recognition import Recognised, recognise
+from cyclegan_jax.torch_weights.choosing import Chosen, Source, choose
+from cyclegan_jax.torch_weights.recognition import Recognised
 
 # The authors' D_A judges images of B.
 THEIR_NAMES = {"g_ab": "G_A", "g_ba": "G_B", "d_b": "D_A", "d_a": "D_B"}
@@ -26,30 +27,44 @@ def import_weights(
     workdir: epath.PathLike,
     config: ml_collections.ConfigDict,
 ) -> dict[str, Recognised]:
-    """Makes a run folder of files of weights.
+    """Makes a run folder of files of weights, as `import_networks` does.
 
     Args:
       files: our network name (g_ab, g_ba, d_a, d_b) -> file.
-      workdir: the folder to make; it does not exist, or is empty.
-      config: settings of the run; those of the networks and the channels are set to
-        what the files hold.
+      workdir: see there.
+      config: see there.
 
     Returns:
       What was found, by our network name.
+    """
+    choice = choose([Source(str(file), name) for name, file in files.items()])
+    import_networks(choice.networks, workdir, config)
+    return {name: chosen.network for name, chosen in choice.networks.items()}
+
+
+def import_networks(
+    chosen: Mapping[str, Chosen],
+    workdir: epath.PathLike,
+    config: ml_collections.ConfigDict,
+) -> None:
+    """Makes a run folder of networks.
+
+    Args:
+      chosen: by our names.
+      workdir: the folder to make; it does not exist, or is empty.
+      config: settings of the run; those of the networks and the channels are set to
+        what the networks are.
 
     Raises:
-      UserError: a file is not one of weights, they do not fit together, or the folder
-        is taken. Nothing is written then.
+      UserError: they do not fit together, or the folder is taken. Nothing is written
+        then.
     """
     workdir = epath.Path(workdir)
     if workdir.exists() and any(workdir.iterdir()):
         raise UserError(f"{workdir} is not empty; choose another --workdir.")
-    found = {name: recognise(torch_files.read(f), f) for name, f in files.items()}
     config = ml_collections.ConfigDict(config.to_dict())
-    _fill_in(config, found, files)
+    _fill_in(config, chosen)
     experiment.build_method(config)  # Whoever opens the run will do that.
-    params = {name: r.variables["params"] for name, r in found.items()}
-    stats = {name: r.variables["batch_stats"] for name, r in found.items()}
     temporary = workdir.with_name(f".{workdir.name}.importing")
     if temporary.exists():
         temporary.rmtree()  # Left by an import that was killed.
@@ -57,16 +72,20 @@ def import_weights(
         temporary,
         config.to_dict(),
         imported={
-            name: {"file": str(file), "sha256": file_sha256(file)}
-            for name, file in files.items()
+            name: {"file": one.file, "sha256": file_sha256(one.file)}
+            | ({"where": one.where} if one.where else {})
+            for name, one in chosen.items()
         },
     )
-    checkpoints = Checkpoints(temporary / "checkpoints")
+    variables = {name: one.network.variables for name, one in chosen.items()}
+    averages = {name: one.average for name, one in chosen.items() if one.average}
+    stats = {name: value["batch_stats"] for name, value in variables.items()}
     state = {
-        "params": params,
-        "ema_params": {},
+        "params": {name: value["params"] for name, value in variables.items()},
+        "ema_params": {name: one.variables["params"] for name, one in averages.items()},
         "norm_stats": {name: value for name, value in stats.items() if value},
     }
+    checkpoints = Checkpoints(temporary / "checkpoints")
     try:
         checkpoints.save(0, {"state": jax.tree.map(jax.numpy.asarray, state)}, {})
         checkpoints.close()
@@ -76,32 +95,27 @@ def import_weights(
     if workdir.exists():  # An empty folder.
         workdir.rmdir()
     temporary.rename(workdir)  # All of it or nothing.
-    return found
 
 
-def _fill_in(config, found, files):
+def _fill_in(config, chosen):
     """Sets the networks of the config to those that were found."""
     channels: dict[str, dict[str, int]] = {"a": {}, "b": {}}
     sections: dict[str, tuple[str, dict]] = {}
-    for name, network in found.items():
-        kind = "generator" if name.startswith("g_") else "discriminator"
-        if network.kind != kind:
+    for name, one in chosen.items():
+        network = one.network
+        if network.kind in sections and sections[network.kind][1] != network.settings:
+            other, settings = sections[network.kind]
             raise UserError(
-                f"{files[name]} is a {network.kind}, not the {kind} {name}."
-            )
-        if kind in sections and sections[kind][1] != network.settings:
-            other = sections[kind][0]
-            raise UserError(
-                f"{files[name]} and {files[other]} are different {kind}s"
-                f" ({_differences(network.settings, sections[kind][1])});"
+                f"{one.file} and {chosen[other].file} are different {network.kind}s"
+                f" ({_differences(network.settings, settings)});"
                 " import them into a folder each."
             )
-        sections[kind] = name, network.settings
-        config[kind].update(network.settings)
-        if kind == "generator":
+        sections[network.kind] = name, network.settings
+        config[network.kind].update(network.settings)
+        if network.kind == "generator":
             channels[name[2]][name] = network.channels_in
             channels[name[3]][name] = network.channels_out
-        else:
+        elif config.method != "pix2pix":
             channels[name[2]][name] = network.channels_in
     for domain, counts in channels.items():
         if len(set(counts.values())) > 1:
@@ -112,6 +126,18 @@ def _fill_in(config, found, files):
             )
         for count in counts.values():
             config.data[f"channels_{domain}"] = count
+    _check_judge_of_pairs(config, chosen)
+
+
+def _check_judge_of_pairs(config, chosen):
+    together = config.data.channels_a + config.data.channels_b
+    for name, one in chosen.items():
+        count = one.network.channels_in
+        if config.method == "pix2pix" and name.startswith("d_") and count != together:
+            raise UserError(
+                f"{one.file} judges pictures of {count} channels; pix2pix's judges"
+                f" pairs, which have {together}."
+            )
 
 
 def _differences(one, two):
