@@ -142,3 +142,10 @@ def test_what_cannot_have_it():
     method = Experiment.of(config).method
     with pytest.raises(UserError, match=r"generator\.norm"):
         slot_ordered.check(method, 8, 2)
+
+
+def test_reproduced_on_other_devices(whole, tmp_path):
+    command = ("train.py", f"--reproduce={whole}/run.json", f"--workdir={tmp_path}/run")
+    (output,) = processes.run(command, devices=2)
+    assert "the same, bit for bit" in output or "not committed" in output
+    assert comparing.compare(whole, tmp_path / "run") == []

@@ -20,7 +20,7 @@ _PACKAGES = (
     *("jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu"),
     *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas-cu12", "nvidia-cublas"),
 )
-_VARIABLES = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_TF32_OVERRIDE")
+_VARIABLES = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_TF32_OVERRIDE", "NPROC")
 # Where a process runs and what it keeps, not what it computes.
 _OWN = ("JAX_COMPILATION_CACHE_DIR", "JAX_COORDINATOR_ADDRESS", "TPU_WORKER_ID")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"

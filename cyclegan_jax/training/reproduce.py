@@ -15,6 +15,9 @@ from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment, load_dataset
 from cyclegan_jax.training import loop
 
+# What `same_bits` makes irrelevant.
+_WHERE = ("devices:", "processes:", "variables.JAX_NUM_CPU_DEVICES")
+
 
 def reproduce(path: epath.Path, workdir: epath.Path) -> int:
     """Trains as the run that a run.json describes was trained.
@@ -42,7 +45,8 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         ) from error
     if hosts.is_main():
         changed = environment.differences(about) + environment.uncommitted()
-        print(_describe(path, changed + other_data(about, configs[-1])))
+        changed += other_data(about, configs[-1])
+        print(_describe(path, changed, same_bits=configs[-1].same_bits))
         for note in run_folder.resumptions(about):
             changed = "; ".join(map(str, note["changed"])) or "all as at the start"
             print(
@@ -98,11 +102,11 @@ def other_data(
     return [f"data.{split}: {then.get(split)} -> {now[split]}" for split in changed]
 
 
-def _describe(path, changed):
+def _describe(path, changed, *, same_bits):
     if not changed:
         return f"Everything is as {path} says."
     lines = "\n  ".join(changed)
-    return (
-        f"{len(changed)} things are not as {path} says; results may differ by rounding,"
-        f" or more:\n  {lines}"
-    )
+    expected = "results may differ by rounding, or more"
+    if same_bits and all(line.startswith(_WHERE) for line in changed):
+        expected = "with same_bits, results are to be the same, bit for bit"
+    return f"{len(changed)} things are not as {path} says; {expected}:\n  {lines}"
