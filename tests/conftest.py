@@ -21,7 +21,6 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Many tests compile the same step: it is compiled once, for all of pytest's workers and
 # for the programs that tests start.
