@@ -58,8 +58,9 @@ def main(values: argparse.Namespace) -> int:
     )
     output = epath.Path(output or epath.Path(values.workdir) / fcn.FILE_NAME)
     segmenter.save(output)
-    if dataset.test_class_maps is not None:
-        truth = labels.Truth(dataset.test_class_maps, len(dataset.palette.names))
+    maps, palette = dataset.test_class_maps, dataset.palette
+    if maps is not None and palette is not None:
+        truth = labels.Truth(maps, len(palette.names))
         scores = fcn.score_photos(segmenter, dataset.test_a, truth).items()
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores)
         print(f"Real test photographs: {shown}")

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import ml_collections
 from absl import flags
@@ -36,7 +37,7 @@ class Parser(argparse.ArgumentParser):
             help="keeps compiled programs, so that the next start is quick; '': none",
         )
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Called by argparse."""
         message = message.replace("the following arguments are required", "missing")
         raise UserError(f"{message}; see {self.prog} --help.")

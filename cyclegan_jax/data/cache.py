@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -121,7 +121,7 @@ class CachedSource:
 
 def map_in_order(
     function: Callable[[int], T], count: int, num_threads: int
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yields function(0), ..., function(count - 1), computed a few ahead in threads."""
     indices = iter(range(count))
     with ThreadPoolExecutor(num_threads) as pool:

@@ -76,6 +76,6 @@ def _conversion(
 
 
 def _all_colours() -> Image.Image:
-    levels = np.arange(0, 256, 17, np.uint8)
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
     return Image.fromarray(grid.reshape(64, 64, 3))

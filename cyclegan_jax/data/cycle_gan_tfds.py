@@ -8,7 +8,6 @@ examples keep the order of the files' names, and `image_names.json` holds those 
 
 import functools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import requests
@@ -35,7 +34,8 @@ _NAMES_FILE = "image_names.json"
 _CONNECT_SECONDS = 15
 
 
-class CycleGAN(cycle_gan.CycleGAN, skip_registration=True):
+# TFDS has no types: mypy does not see what its classes take.
+class CycleGAN(cycle_gan.CycleGAN, skip_registration=True):  # type: ignore[call-arg]
     """TFDS's `cycle_gan`, without TensorFlow.
 
     Attributes:
@@ -94,14 +94,14 @@ def check_config(config: str) -> None:
         raise UserError(f"there is no cycle_gan/{config}, only: {', '.join(known)}")
 
 
-def is_prepared(path: str | os.PathLike) -> bool:
+def is_prepared(path: epath.PathLike) -> bool:
     """Whether a folder holds a data set that TFDS has prepared."""
     path = as_path(path)
     return (path / "dataset_info.json").exists() and (path / "features.json").exists()
 
 
 def open_prepared(
-    path: str | os.PathLike, decoders: Mapping[str, Decoder]
+    path: epath.PathLike, decoders: Mapping[str, Decoder]
 ) -> dict[str, ImageSource]:
     """Opens a prepared `cycle_gan` directory, like ``.../horse2zebra/3.0.0``.
 
@@ -151,7 +151,7 @@ def open_prepared(
 
 def load(
     config: str,
-    data_dir: str | os.PathLike,
+    data_dir: epath.PathLike,
     decoders: Mapping[str, Decoder],
     *,
     quiet: bool = False,

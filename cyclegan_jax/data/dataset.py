@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from tqdm import tqdm
 
@@ -59,7 +60,7 @@ def select(dataset: Dataset, kept: Mapping[str, Sequence[int]], reason: str) -> 
     """
     left_out = LeftOut()
     left_out.merge(dataset.left_out)
-    chosen: dict[str, ImageSource] = {}
+    chosen: dict[str, Any] = {}
     for split, indices in kept.items():
         source = getattr(dataset, split)
         for i in sorted(set(range(len(source))) - set(indices)):

@@ -65,13 +65,15 @@ def open_dataset(
     return dataset
 
 
-def _dataset(name: str, opened: Opened, **about: Any) -> Dataset:
+def _dataset(name: str, opened: Opened[sources.ImageSource], **about: Any) -> Dataset:
     """Makes a Dataset of the splits that there are."""
     if not opened.sources:  # Training images are not asked for, or are there.
         raise UserError(f"{name} has no test images (testA and testB).")
     none = sources.SubsetSource(next(iter(opened.sources.values())), ())
-    splits = {s: opened.sources.get(s, none) for s in SPLITS}
-    return Dataset(name, **splits, left_out=opened.left_out, **about)
+    train_a, train_b, test_a, test_b = (opened.sources.get(s, none) for s in SPLITS)
+    return Dataset(
+        name, train_a, train_b, test_a, test_b, left_out=opened.left_out, **about
+    )
 
 
 def _folder(
@@ -91,15 +93,15 @@ def _folder(
             f" {', '.join(sorted(folders))}"
         )
     left_out = LeftOut()
-    opened = {}
+    chosen = {}
     for split in splits:
         if split in folders:
             source = sources.folder_source(folders[split], decoder=decoders[split])
             left_out.merge(source.left_out)
-            opened[split] = source
-    if not opened:
+            chosen[split] = source
+    if not chosen:
         raise UserError(f"none of config.data.{', '.join(splits)} is given")
-    return _dataset(settings.name, Opened(opened, left_out))
+    return _dataset(settings.name, Opened(chosen, left_out))
 
 
 def _side_by_side(
@@ -111,7 +113,7 @@ def _side_by_side(
     opened = open_side_by_side(open_tree(settings.path), decoders, splits)
     have = opened.sources
     halves = next(iter(have.values()))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if looks_ordinary(halves.whole):
         notes = (
             f"the pictures of {settings.path} look like ordinary ones, not like two"
@@ -134,20 +136,26 @@ def _streets(
     quiet: bool,
 ) -> Dataset:
     from cyclegan_jax.data.palettes import CITYSCAPES
-    from cyclegan_jax.data.streets import StreetsSource
+    from cyclegan_jax.data.streets import Split, StreetsSource
 
     size, seed = settings.streets_size, settings.streets_seed
     train, test = settings.streets_train_count, settings.streets_test_count
-    scenes_b = "train_a" if settings.paired else "train_b"
+    scenes_b: Split = "train_a" if settings.paired else "train_b"
     made = {
         "train_a": StreetsSource("photo", "train_a", train, size, seed),
         "train_b": StreetsSource("label", scenes_b, train, size, seed),
         "test_a": StreetsSource("photo", "test", test, size, seed),
         "test_b": StreetsSource("label", "test", test, size, seed),
     }
+    train_a, train_b, test_a, test_b = (
+        sources.as_channels(made[s], decoders[s].channels) for s in SPLITS
+    )
     return Dataset(
         "streets",
-        **{s: sources.as_channels(x, decoders[s].channels) for s, x in made.items()},
+        train_a,
+        train_b,
+        test_a,
+        test_b,
         paired_train=settings.paired,
         paired_test=True,
         palette=CITYSCAPES,
@@ -225,4 +233,5 @@ def _keep_pairs(dataset: Dataset, kind: str, settings: DataSettings) -> Dataset:
     found = pairs.match(*both, order=settings.pairs == "order")
     kept = {a: [i for i, _ in found], b: [j for _, j in found]}
     chosen = select(dataset, kept, "without a partner")
-    return dataclasses.replace(chosen, **{f"paired_{kind}": True})
+    paired: dict[str, Any] = {f"paired_{kind}": True}
+    return dataclasses.replace(chosen, **paired)

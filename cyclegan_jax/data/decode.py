@@ -122,7 +122,7 @@ def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
     return _to_array(Image.fromarray(squeezed), channels)
 
 
-def read_file(path: str | os.PathLike, name: str) -> bytes:
+def read_file(path: epath.PathLike, name: str) -> bytes:
     """Reads an encoded image.
 
     Args:

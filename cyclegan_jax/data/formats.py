@@ -8,7 +8,7 @@ import contextlib
 import mimetypes
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from PIL import Image
 
@@ -85,7 +85,7 @@ def is_hidden(name: str) -> bool:
     )
 
 
-def reason_left_out(name: str, open_file: Callable[[], BinaryIO]) -> str:
+def reason_left_out(name: str, open_file: Callable[[], IO[bytes]]) -> str:
     """Says why a file is not used as a picture; "" if it is.
 
     Args:
@@ -129,7 +129,7 @@ def unavailable_format(head: bytes) -> str:
     return "" if name in FORMATS else name
 
 
-def _is_picture(open_file: Callable[[], BinaryIO]) -> bool:
+def _is_picture(open_file: Callable[[], IO[bytes]]) -> bool:
     try:
         with open_file() as file, Image.open(file, formats=FORMATS):
             return True

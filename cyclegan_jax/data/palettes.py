@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
+from etils import epath
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
@@ -52,7 +52,7 @@ class Palette:
                 )
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike) -> "Palette":
+    def from_file(cls, path: epath.PathLike) -> "Palette":
         """Reads a palette from a small file; its order is the class order.
 
         A `.json` file holds one object, `{"road": [128, 64, 128], ...}`. Any other
@@ -98,7 +98,7 @@ class Palette:
             )
         return self.array[class_map]
 
-    def subset(self, indices: Sequence[int]) -> "Palette":
+    def subset(self, indices: Collection[int]) -> "Palette":
         """The palette of some of the classes, in that order."""
         names = tuple(self.names[i] for i in indices)
         return Palette(names, tuple(self.colours[i] for i in indices))

@@ -157,7 +157,7 @@ def test_transform(preprocess: Preprocess) -> Callable[..., np.ndarray]:
 
 
 # pytest collects names that begin with "test" wherever they are imported.
-test_transform.__test__ = False
+test_transform.__dict__["__test__"] = False
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -48,7 +48,7 @@ class HalfSource:
 
 def open_side_by_side(
     tree: Tree, decoders: Mapping[str, Decoder], splits: Collection[str] = SPLITS
-) -> Opened:
+) -> Opened[HalfSource]:
     """Opens train and, if it has tests, test or val.
 
     As in the pix2pix authors' data sets, an image shows A on the left and B on the

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from etils import epath
 
 from cyclegan_jax.data import decode
 from cyclegan_jax.data.decode import Decoder
@@ -21,9 +22,11 @@ from cyclegan_jax.files import as_path
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Images with random access; `names[i]` names image i."""
+    """Images with random access."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """One name an image."""
 
     def __len__(self) -> int:
         """The number of images."""
@@ -127,10 +130,10 @@ def as_channels(source: ImageSource, channels: int) -> ImageSource:
 
 
 def folder_source(
-    folder: str | os.PathLike,
+    folder: epath.PathLike,
     *,
     decoder: Decoder = Decoder(),  # noqa: B008 (it is frozen)
-    root: str | os.PathLike | None = None,
+    root: epath.PathLike | None = None,
 ) -> EncodedSource:
     """All images under a folder, recursively, sorted by path (links are followed).
 

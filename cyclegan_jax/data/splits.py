@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut
-from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.sources import EncodedSource, ImageSource
 from cyclegan_jax.data.trees import Tree
 from cyclegan_jax.errors import UserError
 
@@ -17,20 +17,21 @@ _WORDS = {
 }
 _DEEPEST = 2  # Folders between the one that is named and the splits.
 
+Source = TypeVar("Source", bound=ImageSource, covariant=True)
 Find = Callable[[Tree, str], dict[str, str]]
 """(tree, base) -> split -> its folder, of the splits directly below `base`."""
 
 
-class Opened(NamedTuple):
+class Opened(NamedTuple, Generic[Source]):
     """The splits that were found, and what lies beside their images."""
 
-    sources: dict[str, ImageSource]
+    sources: Mapping[str, Source]
     left_out: LeftOut
 
 
 def open_splits(
     tree: Tree, decoders: Mapping[str, Decoder], splits: Collection[str] = SPLITS
-) -> Opened:
+) -> Opened[EncodedSource]:
     """Opens trainA, trainB and, if it has tests, testA and testB.
 
     ``train/A`` and ``A/train`` are understood as well, ``val`` and ``validation`` where
@@ -74,7 +75,7 @@ def open_splits(
     left_out = beside(tree, base, folders.values())
     for source in sources.values():
         left_out.merge(source.left_out)
-    return Opened(dict(sources), left_out)
+    return Opened(sources, left_out)
 
 
 def locate(tree: Tree, find: Find) -> tuple[str, dict[str, str]]:

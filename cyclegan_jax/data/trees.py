@@ -1,6 +1,5 @@
 """Folders and archives alike: which folders they hold, and the images below one."""
 
-import os
 from typing import Protocol
 
 from etils import epath
@@ -84,7 +83,7 @@ class ArchiveTree:
         return [name.removeprefix(start) for name in names if name.startswith(start)]
 
 
-def open_tree(path: str | os.PathLike) -> Tree:
+def open_tree(path: epath.PathLike) -> Tree:
     """Opens a folder or a zip archive.
 
     Raises:

@@ -152,7 +152,8 @@ class _Gallery:
 
     def __init__(self, folder: epath.Path, direction: str):
         self.entries: list[dict[str, str]] = []
-        self._folder, self._direction, self._taken = folder, direction, set()
+        self._folder, self._direction = folder, direction
+        self._taken: set[str] = set()
 
     def save(self, batch: Batch) -> None:
         kinds = {"input": batch.real, "output": batch.fake, "cycle": batch.cycle}

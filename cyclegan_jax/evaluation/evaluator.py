@@ -68,9 +68,9 @@ class Evaluator:
             raise UserError(f"{dataset.name} has no test images (testA and testB).")
         self.dataset, self._quiet = dataset, quiet
         truth = None
-        if dataset.test_class_maps is not None:
-            count = len(dataset.palette.names)
-            truth = labels.Truth(dataset.test_class_maps, count)
+        maps, palette = dataset.test_class_maps, dataset.palette
+        if maps is not None and palette is not None:
+            truth = labels.Truth(maps, len(palette.names))
         task = functools.partial(
             Task,
             dataset=dataset,
@@ -111,7 +111,8 @@ class Evaluator:
             if see:
                 see(batch)
             count += len(batch.names)
-        metrics, warnings = {}, []
+        metrics: dict[str, float] = {}
+        warnings: list[str] = []
         for measure in measures if count else ():
             values = measure.compute()
             metrics |= {metric.key: value for metric, value in values.items()}
@@ -125,7 +126,6 @@ class Evaluator:
         target = getattr(self.dataset, f"test_{task.target}")
         if back is not None and not back.is_network:
             back = None  # Cycle and identity are properties of generators.
-        same = back is not None and forth.channels_in == forth.channels_out
         done = 0
         batches = data.eval_images(source, task.transform, batch_size=_BATCH_SIZE)
         with tqdm(
@@ -137,8 +137,8 @@ class Evaluator:
                 cycle = identity = truth = None
                 if back is not None:
                     cycle = images.to_uint8(back.translate_float(fake))
-                if same:
-                    identity = images.to_uint8(back.translate_float(values))
+                    if forth.channels_in == forth.channels_out:
+                        identity = images.to_uint8(back.translate_float(values))
                 if self.dataset.paired_test:
                     indices = range(done, done + len(real))
                     truth = _true_images(task, target, indices, fake.shape[1:3])

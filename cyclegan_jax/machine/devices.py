@@ -69,7 +69,7 @@ class Devices:
         self._all = np.array(self._local) if limit else all_devices()
         self._global_mesh = Mesh(self._all, (AXIS,))
 
-    def pmap(self, step: Callable) -> Callable:
+    def pmap(self, step: Callable) -> jax.stages.Wrapped:
         """Compiles a step for these devices; see `pmap`."""
         few = self.count < jax.device_count()
         return pmap(step, self._local if few else None)
@@ -147,7 +147,7 @@ class Devices:
         return f"{self.count} {jax.default_backend()} device{plural} ({kind}){hosts}"
 
 
-def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
+def pmap(step: Callable, devices: Sequence[Any] | None = None) -> jax.stages.Wrapped:
     """Compiles `step(state, pools, batch, seed)` for all devices of a run.
 
     State and metrics are replicated, pools and batches split. The arguments `state` and
@@ -167,7 +167,7 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> Callable:
     )
 
 
-def compile_early(step: Callable, arguments: Callable[[], tuple]) -> Callable:
+def compile_early(step: jax.stages.Wrapped, arguments: Callable[[], tuple]) -> Callable:
     """Traces a pmapped step and compiles it in the background.
 
     XLA leaves Python free meanwhile, to make what the step is called with. (A process

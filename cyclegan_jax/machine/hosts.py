@@ -50,8 +50,8 @@ def connect(
     Raises:
       UserError: the arguments do not fit together, or the others cannot be reached.
     """
-    given = [coordinator or None, num_processes, process_id]
-    if any(x is not None for x in given) and None in given:
+    missing = [x is None for x in (coordinator or None, num_processes, process_id)]
+    if any(missing) and not all(missing):
         raise UserError(
             "--coordinator, --num_processes and --process_id go together: give all of"
             " them, or none to have them detected."
@@ -60,7 +60,12 @@ def connect(
         return
     method = "deactivate" if coordinator else None
     try:
-        jax.distributed.initialize(*given, cluster_detection_method=method)
+        jax.distributed.initialize(
+            coordinator or None,
+            num_processes,
+            process_id,
+            cluster_detection_method=method,
+        )
     except (ValueError, RuntimeError) as error:
         if not coordinator and _NOTHING_FOUND in str(error):
             return

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from types import FrameType, TracebackType
+from typing import Any
 
 from cyclegan_jax.machine import hosts
 
@@ -76,7 +77,7 @@ def ending_cleanly() -> Iterator[None]:
     What is half done is cleared away (`finally` and `with` see `SystemExit`); a second
     signal acts as usual. Signals that are ignored, as under nohup, stay so.
     """
-    previous = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def restore():
         for number, handler in previous.items():

@@ -147,7 +147,8 @@ def describe_cache() -> str:
     """Says where compiled programs are kept."""
     import jax
 
-    folder = jax.config.jax_compilation_cache_dir
+    # JAX adds its options to the class when it is imported.
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if not folder:
         return "compiled for this run alone"
     return f"compiled ones are kept in {folder}"

@@ -25,7 +25,8 @@ class Programs:
     def __init__(self, function: Callable, **options: Any):
         """Takes what to compile, and options of `jax.jit`."""
         self._function, self._options = function, options
-        self._programs: dict[Any, Callable] = {}  # The newest comes last.
+        # The newest comes last. (JAX does not export the type of what `jit` returns.)
+        self._programs: dict[Any, Any] = {}
 
     def __call__(self, kind: Any, *arguments: Any) -> Any:
         """Calls the function with arguments whose shapes `kind` tells from others.

@@ -66,8 +66,10 @@ class Appearance(Measure):
             batches = [
                 pictures.thumbnails(x) for x in self._task.real(self._task.target)
             ]
-            small = np.concatenate(batches) if batches else ()
-            self._real_diversity = pictures.diversity(small) if len(small) > 1 else 0.0
+            enough = sum(map(len, batches)) > 1
+            self._real_diversity = (
+                pictures.diversity(np.concatenate(batches)) if enough else 0.0
+            )
         return self._real_diversity
 
     def warnings(self, values: Mapping[Metric, float]) -> Iterator[str]:

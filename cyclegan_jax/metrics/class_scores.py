@@ -71,15 +71,20 @@ class _ClassScores(Measure):
 
     scored: ScoreMetrics
 
-    def __init__(self, task: Task, read: Callable[[np.ndarray], np.ndarray]):
+    def __init__(
+        self,
+        task: Task,
+        truth: labels.Truth,
+        read: Callable[[np.ndarray], np.ndarray],
+    ):
         """Takes a function from uint8 [B, H, W, C] to class indices [B, H', W']."""
-        self._task, self._read = task, read
+        self._task, self._truth, self._read = task, truth, read
         self._baselines: dict[Metric, float] | None = None
         self.reset()
 
     def reset(self) -> None:
         """See `Measure`."""
-        self._scorer = labels.Scorer(self._task.truth)
+        self._scorer = labels.Scorer(self._truth)
 
     def update(self, batch: Batch) -> None:
         """Reads the classes of the translations."""
@@ -93,14 +98,14 @@ class _ClassScores(Measure):
         return {self.scored.scores[k]: v for k, v in scores} | self._baselines
 
     def _measure_baselines(self) -> Iterator[tuple[Metric, float]]:
-        task, values = self._task, {"by_chance": self._task.truth.chance()}
+        task, values = self._task, {"by_chance": self._truth.chance()}
         real = getattr(task.dataset, f"test_{task.target}")
         given = getattr(task.dataset, f"test_{task.source}")
         domains = {"of_real": task.target}
         if given[0].shape[-1] == real[0].shape[-1]:
             domains["of_input"] = task.source
         for baseline, domain in domains.items():
-            scorer = labels.Scorer(task.truth)
+            scorer = labels.Scorer(self._truth)
             for images in task.real(domain):
                 scorer.add(self._read(images))
             values[baseline] = scorer.scores()
@@ -118,11 +123,12 @@ class LabelScores(_ClassScores):
     @classmethod
     def create(cls, task: Task) -> "LabelScores | None":
         """See `Measure`; needs colour label images in B."""
-        if task.direction != "AtoB" or task.truth is None:
+        truth, palette = task.truth, task.dataset.palette
+        if task.direction != "AtoB" or truth is None or palette is None:
             return None
         if task.dataset.test_b[0].shape[-1] != 3:
             return None
-        return cls(task, labels.LabelReader(task.dataset.palette, task.truth.present))
+        return cls(task, truth, labels.LabelReader(palette, truth.present))
 
     @classmethod
     def notes(cls, task: Task) -> Iterator[str]:
@@ -146,4 +152,4 @@ class PhotoScores(_ClassScores):
         """See `Measure`; needs the network."""
         if task.direction != "BtoA" or task.truth is None or "fcn" not in task.networks:
             return None
-        return cls(task, task.networks["fcn"])
+        return cls(task, task.truth, task.networks["fcn"])

@@ -21,6 +21,7 @@ from flax import traverse_util
 
 from cyclegan_jax import files, images
 from cyclegan_jax.data.preprocess import resize
+from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import labels
 
@@ -168,12 +169,12 @@ def load(
 
 
 def score_photos(
-    segmenter: Segmenter, photos: Sequence[np.ndarray], truth: labels.Truth
+    segmenter: Segmenter, photos: ImageSource, truth: labels.Truth
 ) -> dict[str, float]:
     """Returns per_pixel, per_class and class_iou of photographs, uint8 [H, W, C]."""
     scorer = labels.Scorer(truth)
-    for photo in photos:
-        scorer.add(segmenter(photo[None]))
+    for index in range(len(photos)):
+        scorer.add(segmenter(photos[index][None]))
     return scorer.scores()
 
 

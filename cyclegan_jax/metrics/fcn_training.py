@@ -33,13 +33,13 @@ def fit(
     Raises:
       UserError: the class maps of the training photographs are not known.
     """
-    maps = dataset.train_class_maps
-    if maps is None:
+    maps, palette = dataset.train_class_maps, dataset.palette
+    if maps is None or palette is None:
         raise UserError(
             f"{dataset.name} has no training photographs with label maps: A and B must"
             " be named in pairs, and config.data.palette must name the classes' file."
         )
-    module = fcn.FCN(len(dataset.palette.names))
+    module = fcn.FCN(len(palette.names))
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
     @functools.cache
@@ -70,7 +70,7 @@ def fit(
             params, state, value = update(params, state, photos, classes)
             if step % 50 == 0:
                 bar.set_postfix(loss=f"{float(value):.3f}")
-    return fcn.Segmenter(params, dataset.palette.names, side)
+    return fcn.Segmenter(params, palette.names, side)
 
 
 def _loss(params, module, photos, classes):

@@ -1,11 +1,12 @@
 """Class maps made from generated images, scored against the true classes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image
 
 from cyclegan_jax.data.palettes import VOID, Palette
+from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import segmentation
 
@@ -20,14 +21,17 @@ class Truth:
       unknown: share of pixels without a class.
     """
 
-    def __init__(self, maps: Sequence[np.ndarray], classes: int):
+    def __init__(self, maps: Sequence[np.ndarray] | ImageSource, classes: int):
         """Reads all maps once.
 
         Raises:
           UserError: no pixel has a class.
         """
-        self.maps, self.classes = list(maps), classes
-        counts = sum(np.bincount(m.reshape(-1), minlength=VOID + 1) for m in self.maps)
+        self.maps, self.classes = [maps[i] for i in range(len(maps))], classes
+        counts = sum(
+            (np.bincount(m.reshape(-1), minlength=VOID + 1) for m in self.maps),
+            np.zeros(VOID + 1, np.int64),
+        )
         self.present = np.flatnonzero(counts[:classes])
         if not len(self.present):
             raise UserError(
@@ -79,7 +83,7 @@ class LabelReader:
     Out of the classes that occur in the truth (Zhu et al. 2017, section 5.1.2).
     """
 
-    def __init__(self, palette: Palette, present: Sequence[int]):
+    def __init__(self, palette: Palette, present: Collection[int]):
         """Takes the palette and the indices of the classes that occur."""
         self._present = np.asarray(present, np.uint8)
         self._known = palette.subset(present)

@@ -86,7 +86,7 @@ class LPIPS:
         Raises:
           UserError: a file cannot be read, or a tensor is missing.
         """
-        tensors = {}
+        tensors: dict[str, np.ndarray] = {}
         for path in paths:
             tensors |= torch_files.read(path)
         return cls(from_torch(tensors, " and ".join(map(str, paths))))

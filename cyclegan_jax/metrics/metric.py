@@ -46,7 +46,9 @@ class Metric:
     @property
     def way(self) -> str:
         """Which values are better: "lower", "higher", or "" for neither."""
-        return {min: "lower", max: "higher"}.get(self.better, "")
+        if self.better is None:
+            return ""
+        return {min: "lower", max: "higher"}[self.better]
 
     @property
     def description(self) -> str:

@@ -126,21 +126,22 @@ class Realism(Measure):
 
     def compute(self) -> dict[Metric, float]:
         """Returns the distances; none where there are fewer than three images."""
-        values = {}
+        values: dict[Metric, float] = {}
         for network, convention in self._conventions:
             fake = network(self._fakes, convention)
             for reference in self._task.references:
                 splits = REFERENCES[reference]
-                real = [self._features(network, convention, s) for s in splits]
-                real = np.concatenate(real)
+                real = np.concatenate(
+                    [self._features(network, convention, s) for s in splits]
+                )
                 if min(len(fake), len(real)) < _FEWEST:
                     continue
                 if network.extractor.fid:
                     distance = distances.frechet(fake, real)
                     values[fid(convention, reference)] = distance
-                distance = distances.kid(fake, real)
-                values[kid(network.extractor, convention, reference)] = distance.value
-                values[kid_error(convention, reference)] = distance.standard_error
+                estimate = distances.kid(fake, real)
+                values[kid(network.extractor, convention, reference)] = estimate.value
+                values[kid_error(convention, reference)] = estimate.standard_error
         return values
 
     def _features(self, network, convention, split):

@@ -93,7 +93,7 @@ def write_history_page(
       lines: of metrics, as in `metrics.jsonl`.
       rows: {"name", "best", "step", "last", "meaning"} of each metric.
     """
-    shown = [row | {k: _number(row[k]) for k in ("best", "last")} for row in rows]
+    shown = [dict(row) | {k: _number(row[k]) for k in ("best", "last")} for row in rows]
     steps = ", ".join(f"{line['step']:,}" for line in lines)
     _write(
         epath.Path(folder),

@@ -109,7 +109,9 @@ def plan(
       "pictures": {name: {"kind", "source"}}}, with lists of [left, right] names; and
       the pictures by name.
     """
-    kinds, pictures, names = {}, {}, []
+    kinds: dict[str, dict[str, str]] = {}
+    pictures: dict[str, np.ndarray] = {}
+    names: list[list[list[str]]] = []
     for pairs in methods:
         names.append([])
         for pair in pairs:

@@ -80,7 +80,7 @@ def table(
         "| | per-pixel | per-class | class IoU | the paper's, Cityscapes |",
         "|---|---|---|---|---|",
     ]
-    measured = []
+    measured: Sequence[Mapping[str, float]] = ()
     for row in rows:
         seeds = results.get(row.key, {}).get(direction)
         paper = " / ".join(f"{value:.2f}" for value in row.paper[direction])

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from etils import epath
 
@@ -65,7 +65,7 @@ def jobs(
     data: str,
     seeds: int,
     flags: Sequence[str],
-    row_flags: dict[str, Sequence[str]],
+    row_flags: Mapping[str, Sequence[str]],
 ) -> list[Job]:
     """Lists all trainings.
 

@@ -69,7 +69,7 @@ class _Bar(tqdm):
 
     def __init__(self, name: str):
         super().__init__(unit="B", unit_scale=True, desc=name, disable=None)
-        self._came = 0
+        self._came: float = 0
 
     def __bool__(self) -> bool:
         return True  # tqdm's own is False where the size is not known.

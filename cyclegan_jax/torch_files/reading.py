@@ -120,6 +120,7 @@ def read_legacy(path: epath.Path) -> dict[tuple[str, ...], Any]:
         if key not in used:
             raise BadFile("it has numbers that belong to no tensor")
         dtype = used[key].dtype
+        assert dtype is not None  # `_storage` refuses such files.
         count = int.from_bytes(data[at : at + 8], "little" if little else "big")
         at += 8
         if at + count * dtype.itemsize > len(data):

@@ -11,10 +11,9 @@ executes nothing either, but a file of a few bytes can make it allocate without 
 Here every length is held against what the file has.
 """
 
-import io
 import pickletools
 from collections.abc import Callable, Sized
-from typing import Any
+from typing import IO, Any
 
 from cyclegan_jax.torch_files.calls import CALLS, Global, Record
 from cyclegan_jax.torch_files.tensors import BadFile, Other, Storage, Tensor
@@ -36,9 +35,7 @@ _LONGEST_NAME = 1000  # Characters; a tensor's has 50.
 _MOST_COPIED = 2**22  # Entries of lists, and characters, that calls may copy.
 
 
-def load(
-    stream: io.BufferedIOBase, storage: Callable[[tuple], Storage] | None = None
-) -> Any:
+def load(stream: IO[bytes], storage: Callable[[tuple], Storage] | None = None) -> Any:
     """Reads one pickle; the stream then stands behind it.
 
     Args:

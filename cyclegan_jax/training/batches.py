@@ -1,7 +1,5 @@
 """The stream of training batches of a run, with decoded images kept in memory."""
 
-from collections.abc import Sequence
-
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import budget as cache_budget
 from cyclegan_jax.runs.experiment import Experiment
@@ -10,7 +8,7 @@ from cyclegan_jax.runs.experiment import Experiment
 def open_batches(
     experiment: Experiment,
     dataset: data.Dataset,
-    slots: Sequence[int],
+    slots: range,
     *,
     quiet: bool = False,
 ) -> tuple[data.TrainBatches, str]:
@@ -34,8 +32,10 @@ def open_batches(
         sources.append(cached)
     kept, count = sum(s.cached for s in sources), sum(map(len, sources))
     note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
+    source_a, source_b = sources
     batches = data.TrainBatches(
-        *sources,
+        source_a,
+        source_b,
         experiment.preprocess,
         seed=config.seed,
         batch_size=config.batch_size,

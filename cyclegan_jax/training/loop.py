@@ -67,7 +67,8 @@ class Loop:
 
     def __init__(self, trainer: Trainer):
         """Loads the sample images; the trainer is opened before `run`."""
-        self._trainer, self._scores = trainer, {}
+        self._trainer = trainer
+        self._scores: dict[str, float] = {}
         self._sampler = samples.Sampler(trainer.experiment, trainer.dataset)
 
     def run(self, interrupts: Interrupts) -> int:

@@ -48,10 +48,8 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         changed += other_data(about, configs[-1])
         print(_describe(path, changed, same_bits=configs[-1].same_bits))
         for note in run_folder.resumptions(about):
-            changed = "; ".join(map(str, note["changed"])) or "all as at the start"
-            print(
-                f"That run was resumed after step {note.get('after_step')}: {changed}."
-            )
+            how = "; ".join(map(str, note["changed"])) or "all as at the start"
+            print(f"That run was resumed after step {note.get('after_step')}: {how}.")
     for number, config in enumerate(configs):
         if status := loop.train(config, workdir, allow_changes=number > 0):
             return status

@@ -1,5 +1,6 @@
 """What a generator makes of a few test images, as training goes on."""
 
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -26,7 +27,7 @@ class Sampler:
             indices = range(min(count, len(source)))
             photos = [prepare(source[i], source.names[i]) for i in indices]
             same = [photo for photo in photos if photo.shape == photos[0].shape]
-            self._photos[domain] = images.to_float(np.stack(same))
+            self._photos[domain] = jnp.asarray(images.to_float(np.stack(same)))
 
     def grid(self, state: TrainState) -> np.ndarray:
         """Returns a picture: a row an image, a column a network's answer, with titles.

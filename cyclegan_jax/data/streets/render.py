@@ -53,7 +53,7 @@ def photo(scene: Scene, size: int, rng: np.random.Generator) -> np.ndarray:
     small = canvas.reduce(_SAMPLES).filter(ImageFilter.GaussianBlur(size / 500))
     image = np.asarray(small).astype(np.float32)
     image *= _texture(class_map(scene, size), rng)[..., None]
-    image *= np.float32(scene.light.tint)
+    image *= np.asarray(scene.light.tint, np.float32)
     image *= _vignette(size)[..., None]
     image += rng.normal(0.0, 2.2, image.shape[:2]).astype(np.float32)[..., None]
     image += rng.standard_normal(image.shape, np.float32) * 1.3
@@ -80,7 +80,7 @@ def _sky(scene: Scene, rng: np.random.Generator) -> Image.Image:
     size, light = _SKY_SIZE, scene.light
     height = np.linspace(0, 1 / scene.horizon, size, dtype=np.float32).clip(0, 1)
     height = height[:, None, None] ** 1.3
-    top, low = np.float32(light.sky_top), np.float32(light.sky_low)
+    top, low = np.asarray((light.sky_top, light.sky_low), np.float32)
     sky = top * (1 - height) + low * height
     # More rows than columns: clouds are seen from below and look flattened.
     grids = ((7, 3), (14, 6), (28, 14), (56, 32))
@@ -88,7 +88,7 @@ def _sky(scene: Scene, rng: np.random.Generator) -> Image.Image:
     cover = np.clip((puffs / 1.2 - 1.1 + 1.8 * light.clouds) * 0.8, 0, 1)[..., None]
     cover = cover * (1 - 0.6 * height) * 0.75
     bright = np.clip(0.94 + 0.08 * puffs[..., None], 0.8, 1.05)
-    white = (0.7 * np.float32((246, 247, 250)) + 0.3 * low) * bright
+    white = (0.7 * np.asarray((246, 247, 250), np.float32) + 0.3 * low) * bright
     sky = sky * (1 - cover) + white * cover
     return Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))
 

@@ -119,7 +119,7 @@ def _greenery(
 
 def _people(rng: np.random.Generator, street: Street, side: int) -> list[tuple]:
     """Who and what stands on one pavement, each at its depth."""
-    standing = []
+    standing: list[tuple] = []
     if rng.random() < 0.5:
         z = rng.uniform(14, 24)
         standing.append((z, things.lamp, side * (street.road + 0.5), z))
@@ -134,7 +134,7 @@ def _people(rng: np.random.Generator, street: Street, side: int) -> list[tuple]:
 
 def _traffic(rng: np.random.Generator, street: Street) -> list[tuple]:
     """Moving and parked cars and perhaps somebody who crosses, each at its depth."""
-    standing = []
+    standing: list[tuple] = []
     for side in (-1, 1):
         z = rng.uniform(7, 24)
         while z < 40:

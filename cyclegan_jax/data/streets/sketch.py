@@ -107,8 +107,8 @@ class Sketch:
     ) -> None:
         """Adds a polygon by its corners in the world; the first one sets the haze."""
         project = self.camera.project
-        colour = self._through_air(colour, points[0][2], alpha)
-        self.shapes.append(Shape([project(p) for p in points], colour, label, False))
+        faded = self._through_air(colour, points[0][2], alpha)
+        self.shapes.append(Shape([project(p) for p in points], faded, label, False))
 
     def floor(
         self,
@@ -158,9 +158,9 @@ class Sketch:
         u, v = self.camera.project(centre)
         scale = self.camera.focal / max(centre[2], NEAR)
         du, dv = scale * radii[0], scale * radii[1]
-        colour = self._through_air(colour, centre[2], alpha)
+        faded = self._through_air(colour, centre[2], alpha)
         box = [(u - du, v - dv), (u + du, v + dv)]
-        self.shapes.append(Shape(box, colour, label, True))
+        self.shapes.append(Shape(box, faded, label, True))
 
     def shadow(self, centre: Point, radii: tuple[float, float]) -> None:
         """Darkens an ellipse on the ground, its radii across and along in metres."""
@@ -181,7 +181,9 @@ class Sketch:
         u, _ = self.camera.project((x, 0.0, z))
         return abs(u - 0.5) < 0.5 + self.size_of(radius, z)
 
-    def _through_air(self, colour: Colour, z: float, alpha: int | None) -> tuple:
+    def _through_air(
+        self, colour: Colour, z: float, alpha: int | None
+    ) -> tuple[int, ...]:
         clear = math.exp(-z / _HAZE_METRES)
         air = 1 - clear
         (red, green, blue), haze = colour, self.light.sky_low
