@@ -13,8 +13,7 @@ from cyclegan_jax.core import image_pool
 from cyclegan_jax.core.methods.interface import Method, Variables
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """All that is the same on every device, in arrays only.
 
     Attributes:

@@ -49,7 +49,7 @@ def train_step(
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
     slot_keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, batch["slot"])
     arrays = {f"real_{domain}": images.to_float(batch[domain]) for domain in "ab"}
-    pools, metrics = dict(pools), {}
+    pools, metrics = dict(pools), Metrics()
     for number, phase in enumerate(method.phases):
         keys = fold(slot_keys, 2 * number)
         grads, outputs, terms, norm_stats = gradients(

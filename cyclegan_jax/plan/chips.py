@@ -168,12 +168,13 @@ class Slice:
 
     def family(self) -> list["Slice"]:
         """The common slices of such chips."""
-        return [Slice.parse(f"{self.chip.name}:{shape}") for shape in self.chip.slices]
+        names = (f"{self.chip.name}:{shape}" for shape in self.chip.slices)
+        return [found for name in names if (found := Slice.parse(name))]
 
 
-def refused(name: str) -> UserError:
+def refused(where: Slice) -> UserError:
     """Returns the error for a shape that libtpu does not know."""
     return UserError(
-        f"libtpu knows no slice {name!r}; common ones are"
-        f" {', '.join(s.name for s in Slice.parse(name).family())}."
+        f"libtpu knows no slice {where.name!r}; common ones are"
+        f" {', '.join(s.name for s in where.family())}."
     )

@@ -141,6 +141,9 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
     seconds = time.monotonic() - start
     memory = compiled.memory_analysis()
     text = compiled.as_text()
+    # XLA for CPUs, GPUs and TPUs reports both.
+    assert memory is not None
+    assert text is not None
     program = hlo.Program(text)
     return Cost(
         fits=True,

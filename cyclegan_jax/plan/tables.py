@@ -50,7 +50,7 @@ def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
       memory: bytes that a device has.
       usable: bytes of it that a program may use.
     """
-    rows = [
+    rows: list[tuple] = [
         ("batch", "remat", "GiB held", "of memory", "GFLOP", "MB moved", "MB averaged")
     ]
     for s in settings:
@@ -59,8 +59,8 @@ def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
             share = f"{c.memory / memory:.0%}"
             if c.memory > usable:
                 share += ", too much"
-            rest = (f"{c.flops / 1e9:,.2f}", f"{c.moved / 1e6:,.1f}")
-            rest = (share, *rest, f"{c.collective / 1e6:.1f}")
+            work = (f"{c.flops / 1e9:,.2f}", f"{c.moved / 1e6:,.1f}")
+            rest = (share, *work, f"{c.collective / 1e6:.1f}")
         else:
             rest = ("does not fit", "", "", "")
         rows.append((s.per_device, _yes(s.remat), f"{c.memory / GIB:.2f}", *rest))
@@ -69,7 +69,7 @@ def counts(settings: Sequence[Setting], memory: float, usable: float) -> str:
 
 def times(settings: Sequence[Setting], where: Slice | Cards) -> str:
     """The least times of each setting that fits, and the most images a second."""
-    rows = [
+    rows: list[tuple] = [
         ("batch", "remat", "compute", "memory", "averaging", "step", "by", "images/s")
     ]
     for s in settings:
@@ -86,7 +86,7 @@ def scaling(settings: Sequence[Setting], where: Slice | Cards) -> str:
     """Weak scaling of each setting that fits over numbers of such devices."""
     shown = [s for s in settings if s.cost.fits]
     heads = [f"{s.per_device}{' remat' if s.remat else ''}" for s in shown]
-    rows = [("", "devices", *heads)]
+    rows: list[tuple] = [("", "devices", *heads)]
     for other in where.family():
         cells = []
         for s in shown:

@@ -52,14 +52,14 @@ def parse(name: str) -> chips.Slice | cards.Cards | None:
         if where.chip.name == "v6e":
             runtime.check_compiler(runtime.V6E)
         return where
-    if where := cards.Cards.parse(name):
+    if several := cards.Cards.parse(name):
         if _cuda_folder() is None:
             raise UserError(
                 "compiling for GPUs that are not here needs the CUDA plugin and its"
                 " libraries (9 GB); install them, best in an environment for planning"
                 ' alone, with pip install ".[plan-gpu]".'
             )
-        return where
+        return several
     slices = "; ".join(
         f"{chip.name}:{', '.join(chip.slices)}" for chip in chips.CHIPS.values()
     )
@@ -114,8 +114,11 @@ def find(name: str) -> Target:
         title = f"{len(found)} {found[0].device_kind} on {platform.node()}"
         memory = _local_memory(found)
         return Target(title, found, memory, memory)
-    make = slice_devices if isinstance(where, chips.Slice) else card_devices
-    return Target(where.name, make(where), where.memory, where.usable)
+    if isinstance(where, chips.Slice):
+        devices = slice_devices(where)
+    else:
+        devices = card_devices(where)
+    return Target(where.name, devices, where.memory, where.usable)
 
 
 def local_devices(name: str) -> list[Any]:
@@ -141,7 +144,7 @@ def slice_devices(where: chips.Slice) -> list[Any]:
     import jax
     from jax.experimental import topologies
 
-    options = {}
+    options: dict[str, Any] = {}
     if where.chip.name in ("v4", "v5p"):
         options["chip_config_name"] = "megacore"  # A chip's two cores are one device.
     if where.nodes == 1:
@@ -151,7 +154,7 @@ def slice_devices(where: chips.Slice) -> list[Any]:
     except jax.errors.JaxRuntimeError as error:
         if "INVALID_ARGUMENT" not in str(error):
             raise
-        raise chips.refused(where.name) from error
+        raise chips.refused(where) from error
     return list(found.devices)
 
 

@@ -3,8 +3,8 @@
 A unit is a fusion, a call of a library, a copy and the like; on a GPU, a kernel.
 """
 
-import collections
 import re
+from collections import Counter
 
 from cyclegan_jax.plan import traffic
 from cyclegan_jax.plan.hlo import Instruction, Program
@@ -34,7 +34,8 @@ def dearest(program: Program, sources: Sources) -> list[list]:
     Returns:
       Up to ten [line, layer and operation, cycles, number of units].
     """
-    spent, counts = collections.Counter(), collections.Counter()
+    spent: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for _, unit, times in program.running():
         if estimated := times * _cycles(unit):
             place = sources.line(unit.text) or "(none)", _origin(unit)
@@ -73,7 +74,8 @@ def moved_by_kind(program: Program) -> list[list]:
     Returns:
       [kind, bytes read and written, number of units], most bytes first.
     """
-    moved, counts = collections.Counter(), collections.Counter()
+    moved: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for computation, unit, times in program.running():
         if unit.opcode not in traffic.FREE and not unit.opcode.endswith("-done"):
             moved[kind(unit)] += times * traffic.moved(program, computation, unit)
@@ -83,7 +85,7 @@ def moved_by_kind(program: Program) -> list[list]:
 
 def windows(program: Program) -> list[list]:
     """Returns the windows of convolutions, [sides, how many], most frequent first."""
-    found = collections.Counter(
+    found = Counter(
         window[1]
         for computation in program.computations.values()
         for instruction in computation.values()

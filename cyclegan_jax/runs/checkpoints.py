@@ -97,7 +97,7 @@ class Checkpoints:
             for saved in self._checkpointer.checkpoints
             if saved.metrics
         ]
-        return self._better(scores) if scores else None
+        return self._better(scores) if scores and self._better else None
 
     def save(
         self,
@@ -119,7 +119,7 @@ class Checkpoints:
           UserError: this or the previous checkpoint could not be written.
         """
         self.wait()
-        described = {"extra": extra, "checksums": checksums_of(tree)}
+        described: dict[str, Any] = {"extra": extra, "checksums": checksums_of(tree)}
         described["digest"] = digest_of(extra, described["checksums"])
         try:
             self._response = self._checkpointer.save_async(

@@ -27,7 +27,8 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
         tree, extra = checkpoints.load_arrays(step)
     finally:
         checkpoints.close()
-    state, found = tree["state"], {}
+    state = tree["state"]
+    found: dict[str, str] = {}
     kinds = ("params", "opt_state", "norm_stats", "ema_params")
     for kind, parts in [(k, state.get(k) or {}) for k in kinds] + [
         ("pool", tree["pools"])

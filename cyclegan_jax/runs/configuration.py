@@ -36,7 +36,7 @@ def free(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Turns {"data": {"path": ""}} into {"data.path": ""}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")

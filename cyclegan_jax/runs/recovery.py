@@ -43,8 +43,8 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
                 raise found[0][1]
     finally:
         checkpoints.close()
-    for step, error in found:
-        what = str(error).partition("; delete")[0]
+    for step, damage in found:
+        what = str(damage).partition("; delete")[0]
         sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
         if hosts.is_main():
             aside.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def layers(module: nn.Module) -> dict[str, Path]:
     if isinstance(module, UNetGenerator):
         return _unet(module)
     if isinstance(module, PatchDiscriminator):
-        names = {"model.0": ("conv_0",)}
+        names: dict[str, tuple[str, ...]] = {"model.0": ("conv_0",)}
         for i in range(1, module.n_layers + 1):
             names |= {
                 f"model.{3 * i - 1}": (f"conv_{i}",),
@@ -135,7 +135,9 @@ def from_torch(
     Raises:
       KeyError: a tensor belongs to no layer of the network.
     """
-    names, params, stats = layers(module), {}, {}
+    names = layers(module)
+    params: dict[tuple[str, ...], np.ndarray] = {}
+    stats: dict[tuple[str, ...], np.ndarray] = {}
     for key, tensor in state_dict.items():
         layer, leaf = key.rsplit(".", 1)
         path = names[layer]

@@ -1,6 +1,5 @@
 """Starting a training from another run's networks."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -51,9 +50,7 @@ def start_from(run: Run, state: TrainState) -> TrainState:
         if name in stats:
             stats[name] = run.variables[name]["batch_stats"]
     average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
-    return dataclasses.replace(
-        state, params=params, norm_stats=stats, ema_params=average
-    )
+    return state.replace(params=params, norm_stats=stats, ema_params=average)
 
 
 def _check_fits(run: Run, params: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ class Trainer:
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
         config = self.config
-        self.traits = {}
+        self.traits: dict[str, int] = {}
         if hosts.is_main():
             images = None
             if config.data.fingerprint:

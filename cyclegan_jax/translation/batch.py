@@ -60,7 +60,7 @@ class Batch:
         self.done, self.left_out = 0, LeftOut()
         self._forth, self._back = translators[0], (*translators, None)[1]
         self._style, self._sheets = style, sheets
-        self._notes = Counter()
+        self._notes: Counter[str] = Counter()
         self._at_once = 8 * jax.local_device_count()
 
     @property

@@ -1,7 +1,8 @@
 """What translate.py does: files in, files out, with the same names."""
 
-import os
 from collections.abc import Sequence
+
+from etils import epath
 
 from cyclegan_jax import directions
 from cyclegan_jax.data.formats import LeftOut
@@ -18,9 +19,9 @@ from cyclegan_jax.translation.translator import Size
 
 def translate(
     inputs: Sequence[str],
-    output: str | os.PathLike,
+    output: epath.PathLike,
     *,
-    workdir: str | os.PathLike,
+    workdir: epath.PathLike,
     direction: str = "AtoB",
     step: int | None = None,
     average: bool = True,

@@ -3,7 +3,7 @@
 import glob
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from etils import epath
@@ -50,7 +50,7 @@ def find(texts: Sequence[str], output: epath.Path) -> tuple[list[Input], LeftOut
     for text in texts:
         for path in _named(text):
             if path.is_dir():
-                found = _below(path, output, left_out)
+                found: Iterable[Input] = _below(path, output, left_out)
             else:
                 reason = _reason(path)
                 if reason:

@@ -18,8 +18,10 @@ _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Others hold pages, or depth maps.
 _EXIF, _GPS = 0x8769, 0x8825
 # What describes the picture, not its file: description, camera, resolution, program,
 # date, author, rights, and what Windows calls them.
-_KEPT = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
-_KEPT += tuple(range(0x9C9B, 0x9CA0))
+_KEPT = (
+    *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
+    *range(0x9C9B, 0x9CA0),
+)
 _SIDES, _MAKER_NOTE = (0xA002, 0xA003), 0x927C  # Wrong in another file.
 
 
@@ -56,7 +58,7 @@ class Animation:
         self._image, self._name, self._channels = image, name, channels
         self.durations: list[int] = []
         self.loop: int | None = image.info.get("loop")
-        self.count = image.n_frames
+        self.count: int = getattr(image, "n_frames", 1)
         self.exif = _exif(image)
 
     def frames(self) -> Iterator[Photo]:

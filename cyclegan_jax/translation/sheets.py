@@ -22,7 +22,8 @@ class Sheets:
 
     def __init__(self, folder: epath.Path, number: int):
         """Says where the sheets go, and the number of the first."""
-        self._folder, self._rows, self._number = folder, [], number
+        self._folder, self._number = folder, number
+        self._rows: list[list[np.ndarray]] = []
 
     def add(self, *pictures: np.ndarray | None) -> None:
         """Adds a row: uint8 [H, W, C] each, None for those that there are not."""

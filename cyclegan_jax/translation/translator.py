@@ -1,7 +1,7 @@
 """Translates pictures of any size with a run's generator."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args, overload
 
 import jax
 import numpy as np
@@ -59,8 +59,8 @@ class Translator:
         Raises:
           UserError: the run lacks this direction, or it cannot work in tiles.
         """
-        if size not in Size.__args__:
-            raise UserError(f"size is {size!r}; it can be {', '.join(Size.__args__)}.")
+        if size not in get_args(Size):
+            raise UserError(f"size is {size!r}; it can be {', '.join(get_args(Size))}.")
         self.run, self.direction = run, direction
         translation = run.translation(direction)
         self._size, self._side = size, run.config.data.crop_size
@@ -110,6 +110,12 @@ class Translator:
         """Goes on with other variables of the same networks; nothing is recompiled."""
         needed = {name: variables[name] for name in self._networks}
         self._variables = self._spread.place(needed)
+
+    @overload
+    def __call__(self, pictures: np.ndarray) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]: ...
 
     def __call__(
         self, pictures: np.ndarray | Sequence[np.ndarray]
@@ -196,8 +202,8 @@ def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:
     # A line of one pixel has nothing to mirror.
     for axis, extra in enumerate((below, right)):
         widths = [(0, extra if i == axis else 0) for i in range(3)]
-        mode = "reflect" if picture.shape[axis] > 1 else "edge"
-        picture = np.pad(picture, widths, mode=mode)
+        mirrored = picture.shape[axis] > 1
+        picture = np.pad(picture, widths, mode="reflect" if mirrored else "edge")
     return picture
 
 

@@ -66,7 +66,9 @@ class Converter:
           colours: gives more arguments of the filter for a frame.
         """
         self._pixels, self._colours = pixels, colours
-        self._size = self._kind = self._graph = None
+        self._size = ""
+        self._kind: tuple = ()
+        self._graph: Graph  # For frames of that kind.
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Converts a frame."""
@@ -86,7 +88,7 @@ class Converter:
             self._graph.link_nodes(source, scale, form, self._graph.add("buffersink"))
             self._graph.configure()
         self._graph.push(frame)
-        return self._graph.pull()
+        return self._graph.vpull()
 
 
 def _colours(frame):
@@ -120,9 +122,10 @@ class Writer:
         """
         self._out, self._start = out, start
         rate = pictures.average_rate or Fraction(25)
-        self._ticks = max(pictures.time_base, _FINEST)
+        self._ticks = max(pictures.time_base or _FINEST, _FINEST)
         self._video = out.add_stream("libx264", rate=rate)
-        self._last, self._waiting = None, []  # Packets, until the first picture.
+        self._last: int | None = None
+        self._waiting: list[av.Packet] = []  # Until the first picture.
         self._to_yuv = Converter("yuv420p", _colours)
         chapters = film.chapters()
         self._ways, left_out = {}, []
@@ -166,7 +169,7 @@ class Writer:
         if first:
             self._begin(frame, aspect)
         tick = round(time / self._ticks)
-        self._last = tick if first else max(tick, self._last + 1)
+        self._last = tick if self._last is None else max(tick, self._last + 1)
         frame.pts, frame.time_base = self._last, self._ticks
         self._out.mux(self._video.encode(frame))
         if first:
@@ -199,7 +202,8 @@ class Writer:
             track, pass_on = out.add_stream_from_template(stream), self._copy
         elif stream.type == "audio" and name:
             rate = context.sample_rate
-            rate = rate if rate in av.Codec("aac", "w").audio_rates else 48_000
+            known = av.Codec("aac", "w").audio_rates or ()
+            rate = rate if rate in known else 48_000
             track, pass_on = out.add_stream("aac", rate=rate), self._encode
             channels = context.layout.nb_channels
             track.codec_context.layout = _LAYOUTS.get(channels, "stereo")

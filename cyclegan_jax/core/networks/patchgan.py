@@ -65,8 +65,14 @@ class PatchDiscriminator(nn.Module):
         bias = layers.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
-            pad = {"padding": self.stem_kernel // 2, "reflect": True}
-            x = conv(self.width, self.stem_kernel, **pad, name="stem")(x)
+            stem = conv(
+                self.width,
+                self.stem_kernel,
+                padding=self.stem_kernel // 2,
+                reflect=True,
+                name="stem",
+            )
+            x = stem(x)
             doublings = 1
         patches = self.score_kernel == 4
         for i in range(self.n_layers + patches):

@@ -1,6 +1,7 @@
 """The ResNet generator (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -105,15 +106,19 @@ class ResNetGenerator(nn.Module):
         Returns:
           [B, H, W, channels] in [-1, 1], float32.
         """
-        settings = {
+        settings: dict[str, Any] = {
             "init_type": self.init_type,
             "init_gain": self.init_gain,
             "dtype": self.dtype,
         }
         bias = layers.norm_wants_bias(self.norm)
-        conv = functools.partial(layers.Conv, use_bias=bias, **settings)
-        up = functools.partial(layers.ConvTranspose, use_bias=bias, **settings)
-        outer = {
+        conv: Callable[..., layers.Conv] = functools.partial(
+            layers.Conv, use_bias=bias, **settings
+        )
+        up: Callable[..., layers.ConvTranspose] = functools.partial(
+            layers.ConvTranspose, use_bias=bias, **settings
+        )
+        outer: dict[str, Any] = {
             "kernel_size": self.outer_kernel,
             "padding": self.outer_kernel // 2,
             "reflect": self.reflect,

@@ -1,6 +1,7 @@
 """The U-Net generator (Ronneberger et al. 2015; Isola et al. 2017)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -56,10 +57,12 @@ class UNetGenerator(nn.Module):
             "dtype": self.dtype,
         }
         bias = layers.norm_wants_bias(self.norm)
-        conv = functools.partial(
+        conv: Callable[..., layers.Conv] = functools.partial(
             layers.Conv, kernel_size=4, stride=2, padding=1, use_bias=bias, **settings
         )
-        up = functools.partial(layers.ConvTranspose, kernel_size=4, **settings)
+        up: Callable[..., layers.ConvTranspose] = functools.partial(
+            layers.ConvTranspose, kernel_size=4, **settings
+        )
         norm = functools.partial(
             layers.normalise,
             kind=self.norm,

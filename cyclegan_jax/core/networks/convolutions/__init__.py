@@ -158,5 +158,6 @@ def conv_transpose(
       [B, stride H, stride W, O].
     """
     strided = kernel[::-1, ::-1].swapaxes(2, 3)  # Of the convolution back to x.
-    unread = tuple(stride + 2 * padding - taps for taps in kernel.shape[:2])
-    return _input_gradient(Window(strided.shape, stride, padding, unread), x, strided)
+    below, right = (stride + 2 * padding - taps for taps in kernel.shape[:2])
+    window = Window(strided.shape, stride, padding, (below, right))
+    return _input_gradient(window, x, strided)

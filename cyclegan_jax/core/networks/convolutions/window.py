@@ -16,7 +16,7 @@ class Window(NamedTuple):
         cannot be told from the output's size (PyTorch's `output_padding`).
     """
 
-    kernel: tuple[int, int, int, int]
+    kernel: tuple[int, ...]
     stride: int
     padding: int
     unread: tuple[int, int] = (0, 0)
@@ -24,25 +24,28 @@ class Window(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the kernel."""
-        return self.kernel[:2]
+        height, width = self.kernel[:2]
+        return height, width
 
     @property
     def channels(self) -> tuple[int, int]:
         """Of the input and of the output."""
-        return self.kernel[2:]
+        channels_in, channels_out = self.kernel[2:]
+        return channels_in, channels_out
 
     def over(self, height: int, width: int) -> "Window":
         """Returns the window over an input of that size, with the right `unread`."""
         padded = (side + 2 * self.padding for side in (height, width))
-        unread = tuple(
+        below, right = (
             (side - taps) % self.stride
             for side, taps in zip(padded, self.size, strict=True)
         )
-        return self._replace(unread=unread)
+        return self._replace(unread=(below, right))
 
     def input_size(self, output: Sequence[int]) -> tuple[int, int]:
         """Height and width of the input, for those of the output."""
-        return tuple(
+        height, width = (
             self.stride * (side - 1) + taps - 2 * self.padding + unread
             for side, taps, unread in zip(output, self.size, self.unread, strict=True)
         )
+        return height, width
