@@ -80,4 +80,5 @@ def _loss(params, module, photos, classes):
     each = optax.softmax_cross_entropy_with_integer_labels(
         logits, jnp.where(known, classes, 0)
     )
-    return jnp.sum(each * known) / jnp.maximum(jnp.sum(known), 1)
+    counted = known.astype(each.dtype)
+    return jnp.sum(each * counted) / jnp.maximum(jnp.sum(counted), 1.0)
