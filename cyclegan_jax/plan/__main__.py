@@ -122,6 +122,9 @@ def _print_times(settings, where):
 
     print("\nLeast times, at published speeds (roofline):\n")
     print(tables.times(settings, where))
+    if where.count == 1:
+        print("\nWeak scaling: compile for several devices, which average.")
+        return
     print(
         "\nWeak scaling: images/s at most, with averaging after the rest (and relative"
         "\nto devices by themselves); derived from the step above, for any number:\n"

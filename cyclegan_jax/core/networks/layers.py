@@ -12,18 +12,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from cyclegan_jax.core.networks import convolutions
+from cyclegan_jax.core.networks import convolutions, statistics
 
 NORMS = ("instance", "instance_affine", "batch", "none")
 INITS = ("normal", "xavier", "kaiming", "orthogonal")
 EPSILON = 1e-5  # PyTorch's default for both norms; Flax's is 1e-6.
-
-
-def reflect_pad(x: jax.Array, width: int) -> jax.Array:
-    """Mirrors `width` pixels beyond each border: [B, H, W, C] -> [B, H+2w, W+2w, C]."""
-    if width == 0:
-        return x
-    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
 
 
 def kernel_init(name: str, gain: float, *, transposed: bool = False) -> Callable:
@@ -84,11 +77,12 @@ class Conv(nn.Module):
         k = self.kernel_size
         init = kernel_init(self.init_type, self.init_gain)
         kernel = self.param("kernel", init, (k, k, x.shape[-1], self.features))
-        x, padding = x.astype(self.dtype), self.padding
-        if self.reflect:
-            x, padding = reflect_pad(x, padding), 0
         y = convolutions.conv(
-            x, kernel.astype(self.dtype), stride=self.stride, padding=padding
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+            reflect=self.reflect,
         )
         return _add_bias(self, y)
 
@@ -141,8 +135,7 @@ class InstanceNorm(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [B, H, W, C] to the same shape and dtype."""
         y = x.astype(jnp.float32)
-        mean = jnp.mean(y, axis=(1, 2), keepdims=True)
-        var = jnp.mean(jnp.square(y - mean), axis=(1, 2), keepdims=True)
+        mean, var = statistics.moments(y)
         y = (y - mean) * lax.rsqrt(var + EPSILON)
         if self.affine:
             shape = (1, 1, 1, x.shape[-1])

@@ -1,0 +1,71 @@
+"""The three linear functions of a convolution, closed under differentiation.
+
+A convolution is linear in its input and in its kernel, so three functions are closed
+under differentiation: `conv`, `input_gradient` and `kernel_gradient`. Each has the two
+others as derivatives, to any order, and a form for each platform: CPUs have those of
+`cpu`, accelerators XLA's own. A transposed convolution is a gradient for an input, so
+the gradient for its kernel is that of the strided convolution, with the gradient of the
+output in the place of the input. Left to itself, JAX makes of it a convolution over a
+dilated input with a window as large as the image, for which GPUs have no fast program.
+
+All take a `Window`, then two arrays; see the functions of the same names in
+`convolutions`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+from jax import lax
+
+from cyclegan_jax.core.networks.convolutions import cpu, xla
+
+
+def _by_platform(name: str) -> Callable:
+    """Returns (window, array, array) -> array in the form of the platform."""
+    on_cpu, default = (getattr(forms, name) for forms in (cpu, xla))
+
+    # Networks have many convolutions of the same shapes: they are traced once. Inlined:
+    # XLA:CPU brings only those into its fast layout that have no function of their own.
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    @functools.partial(jax.jit, static_argnums=0, inline=True)
+    def function(window, *arrays):
+        return lax.platform_dependent(
+            *arrays,
+            cpu=functools.partial(on_cpu, window),
+            default=functools.partial(default, window),
+        )
+
+    return function
+
+
+conv = _by_platform("conv")
+input_gradient = _by_platform("input_gradient")
+kernel_gradient = _by_platform("kernel_gradient")
+
+
+def _define_derivatives():
+    def conv_backward(window, saved, dy):
+        x, kernel = saved
+        dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel)
+        return dx, kernel_gradient(window, x, dy)
+
+    def input_gradient_backward(window, saved, x):
+        dy, kernel = saved
+        return conv(window, x, kernel), kernel_gradient(window, x, dy)
+
+    def kernel_gradient_backward(window, saved, kernel):
+        x, dy = saved
+        dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel)
+        return dx, conv(window, x, kernel)
+
+    _with_backward(conv, conv_backward)
+    _with_backward(input_gradient, input_gradient_backward)
+    _with_backward(kernel_gradient, kernel_gradient_backward)
+
+
+def _with_backward(function, backward):
+    function.defvjp(lambda window, a, b: (function(window, a, b), (a, b)), backward)
+
+
+_define_derivatives()

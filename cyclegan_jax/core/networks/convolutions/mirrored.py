@@ -1,0 +1,90 @@
+"""Convolutions whose padding mirrors the image.
+
+TPUs keep images in tiles, and a padded image has all its rows in other tiles than the
+image: padding costs more there than the convolution does. So 3x3 convolutions pad with
+zeros, inside the convolution, and add what the mirrored pixels would have given: a row
+or column of the output on each side. For larger kernels that takes too many additions,
+and CPUs and GPUs are faster with a padded image.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cyclegan_jax.core.networks.convolutions import linear
+from cyclegan_jax.core.networks.convolutions.window import Window
+
+
+def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """See `convolutions.conv`; `window.padding` is that of mirrored pixels."""
+    # Sizes are not known in an export, and a single pixel has nothing to mirror.
+    known = all(isinstance(side, int) and side > 1 for side in x.shape[1:3])
+    if known and (*window.size, window.stride, window.padding) == (3, 3, 1, 1):
+        return _conv_3x3(window, x, kernel)
+    return _padded(window, x, kernel)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _conv_3x3(window, x, kernel):
+    return lax.platform_dependent(
+        x,
+        kernel,
+        tpu=functools.partial(_bordered, window),
+        default=functools.partial(_padded, window),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _gradients(window, x, kernel, dy):
+    def of(form):
+        return lambda x, kernel, dy: jax.vjp(
+            functools.partial(form, window), x, kernel
+        )[1](dy)
+
+    return lax.platform_dependent(x, kernel, dy, tpu=of(_bordered), default=of(_padded))
+
+
+_conv_3x3.defvjp(
+    lambda window, x, kernel: (_conv_3x3(window, x, kernel), (x, kernel)),
+    lambda window, saved, dy: _gradients(window, *saved, dy),
+)
+
+
+def _padded(window, x, kernel):
+    width = window.padding
+    sides = ((0, 0), (width, width), (width, width), (0, 0))
+    x = jnp.pad(x, sides, mode="reflect")
+    return linear.conv(window._replace(padding=0), x, kernel)
+
+
+def _bordered(window, x, kernel):
+    """The same by a convolution padded with zeros, and corrections at the borders."""
+    y = linear.conv(window, x, kernel)
+    rows = lax.broadcasted_iota(jnp.int32, (1, y.shape[1], 1, 1), 1)
+    columns = lax.broadcasted_iota(jnp.int32, (1, 1, y.shape[2], 1), 2)
+
+    def mirror(line):  # Beyond both of its ends.
+        return jnp.concatenate([line[:, 1:2], line, line[:, -2:-1]], 1)
+
+    def pad(line):  # The corners belong to the rows.
+        return jnp.pad(line, ((0, 0), (1, 1), (0, 0)))
+
+    top = _line(mirror(x[:, 1]), kernel[0])[:, None]
+    bottom = _line(mirror(x[:, -2]), kernel[2])[:, None]
+    left = _line(pad(x[:, :, 1]), kernel[:, 0])[:, :, None]
+    right = _line(pad(x[:, :, -2]), kernel[:, 2])[:, :, None]
+    zero = jnp.zeros((), y.dtype)
+    y += jnp.where(rows == 0, top, zero)
+    y += jnp.where(rows == y.shape[1] - 1, bottom, zero)
+    y += jnp.where(columns == 0, left, zero)
+    return y + jnp.where(columns == y.shape[2] - 1, right, zero)
+
+
+def _line(line, taps):
+    """Convolves a row or column, [B, N + 2, I], with [3, I, O]: [B, N, O]."""
+    length = line.shape[1] - 2
+    seen = jnp.concatenate([line[:, i : i + length] for i in range(3)], axis=-1)
+    return jnp.matmul(seen, taps.reshape(-1, taps.shape[-1]))

@@ -1,0 +1,61 @@
+"""Mean and variance of images: every platform's form, against NumPy's in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cyclegan_jax.core.networks import layers, statistics
+from tests.test_convolutions import on
+
+PLATFORMS = ["cpu", "cuda", "tpu"]
+
+
+def images(offset):
+    x = offset + np.random.default_rng(0).normal(size=(2, 16, 12, 3))
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_moments(platform, offset):
+    x = images(offset)
+    mean, var = on(platform, statistics.moments, x)
+    exact = x.astype(np.float64)
+    assert mean.shape == var.shape == (2, 1, 1, 3)
+    np.testing.assert_allclose(mean, exact.mean((1, 2), keepdims=True), atol=2e-6)
+    # In one pass the squares of mean and deviation are rounded, not the latter's alone.
+    bound = 2e-6 * (1 + offset**2)
+    np.testing.assert_allclose(var, exact.var((1, 2), keepdims=True), atol=bound)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_derivatives_of_the_norm(platform):
+    """First and second ones, as of the definition."""
+
+    def by_definition(x):
+        centred = x - jnp.mean(x, (1, 2), keepdims=True)
+        var = jnp.mean(centred**2, (1, 2), keepdims=True)
+        return centred / jnp.sqrt(var + layers.EPSILON)
+
+    def derivatives(norm):
+        def of(x):
+            gradient = jax.grad(lambda x: jnp.sum(jnp.sin(3 * norm(x))))
+            return gradient(x), jax.grad(lambda x: jnp.sum(gradient(x) ** 2))(x)
+
+        return of
+
+    x = images(1.0)
+    actual = on(platform, derivatives(lambda x: layers.InstanceNorm().apply({}, x)), x)
+    for a, expected in zip(actual, derivatives(by_definition)(x), strict=True):
+        np.testing.assert_allclose(a, expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_equal_pixels(platform):
+    """No variance, nor its rounding error, below 0: the norm's square root is real."""
+    x = np.full((1, 8, 8, 2), 1.7, np.float32)
+    norm = jax.value_and_grad(lambda x: jnp.sum(layers.InstanceNorm().apply({}, x)))
+    value, gradient = on(platform, norm, x)
+    assert abs(value) < 0.1
+    assert np.isfinite(gradient).all()
