@@ -10,6 +10,7 @@ import optax
 
 from cyclegan_jax.core import slots
 from cyclegan_jax.core.methods.interface import Method
+from cyclegan_jax.core.steps import Metrics
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import AXIS, Devices
 
@@ -80,7 +81,8 @@ class SlotOrderedStep:
 
     def __call__(self, state: Any, pools: Any, batch: Any, seed: Any) -> tuple:
         """Updates every network once; see `steps.train_step`."""
-        places, arrays, metrics = batch["slot"], self._real(batch), {}
+        places, arrays = batch["slot"], self._real(batch)
+        metrics: Metrics = {}
         for number, phase in enumerate(self._phases):
             tree, parts = slots.Tree(self._slots, self._add), []
             for index in range(self._per_device):

@@ -30,7 +30,7 @@ class Architecture:
     settings: dict[str, Any]
     channels_in: int
     channels_out: int
-    shapes: list[Shape]
+    shapes: Sequence[Shape]
     normed: list[bool]
 
 

@@ -96,8 +96,8 @@ def look(
         raise search.errors[top]
     left_out = [path[0] for path in others if not _is_plumbing(path)]
     for where, error in search.errors.items():
-        inside = f"{where}." if where else ""
-        if not any(part.where.startswith(inside) for part in search.parts):
+        below = f"{where}." if where else ""
+        if not any(part.where.startswith(below) for part in search.parts):
             reason = str(error).removeprefix(f"{source} is not one of our networks: ")
             left_out.append(f"{where} ({reason.removesuffix('.')})")
     return Contents(source, tuple(search.parts), tuple(dict.fromkeys(left_out)))

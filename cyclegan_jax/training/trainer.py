@@ -1,6 +1,7 @@
 """The state of a run: created or restored, advanced, and saved."""
 
 import sys
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -83,6 +84,7 @@ class Trainer:
         self._example = self.batches[0]
         self.image_size = self._example["a"].shape[1:3]
         experiment.check_image_size(self.image_size)
+        self.step_fn: SlotOrderedStep | jax.stages.Wrapped
         if self.config.same_bits:
             self.step_fn = SlotOrderedStep(
                 self.devices,
@@ -92,7 +94,7 @@ class Trainer:
             )
         else:
             self.step_fn = self.devices.pmap(experiment.step(self.optimizer))
-        self._step = self.step_fn
+        self._step: Callable = self.step_fn
 
     def open(self) -> None:
         """Opens the run's folder, and starts or resumes the run in it."""
