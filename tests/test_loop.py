@@ -316,7 +316,7 @@ def test_unwritable_folder(tmp_path):
 def test_identity_is_skipped_for_different_channels(tmp_path, capsys):
     config = smoke(**{"data.channels_b": 1}, max_steps=2)
     assert loop.train(config, tmp_path / "run") == 0
-    assert "no identity loss" in capsys.readouterr().out
+    assert "loss.identity=0.5 does not apply" in capsys.readouterr().out
     line = json.loads((tmp_path / "run/metrics.jsonl").open().readline())
     assert "identity_a" not in line
 

@@ -5,16 +5,23 @@ import functools
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import images
 from cyclegan_jax.core import networks, steps
 from cyclegan_jax.core.methods import phases
 from cyclegan_jax.core.methods.cyclegan import CycleGAN, LossWeights
-from cyclegan_jax.core.state import create_pools, create_state, translate
+from cyclegan_jax.core.state import (
+    create_pools,
+    create_state,
+    placeholders,
+    translate,
+)
 
 SIZE, SLOTS = 16, 4
 WEIGHTS, SGD = LossWeights(), optax.sgd(1e-3)
@@ -38,7 +45,8 @@ def make_batch(seed=0, slots=SLOTS):
 
 
 def start(method, optimizer=SGD, pool_size=8, ema=False):
-    state = create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema)
+    given = placeholders(method)
+    state = create_state(method, optimizer, (SIZE, SIZE), 3, ema=ema, given=given)
     return state, create_pools(method, SLOTS, pool_size, (SIZE, SIZE))
 
 
@@ -104,7 +112,7 @@ def test_parts_equal_the_whole():
 
 
 def test_gradient_penalty_with_batch_norm():
-    """The penalty's own pass through the judge moves no statistics."""
+    """The penalty's pass through the discriminator moves no statistics."""
     plain = run(make_method("batch"), 1)[0]
     penalised = run(make_method("batch", gan_mode="wgangp"), 1)[0]
     assert_close(plain.norm_stats["d_a"], penalised.norm_stats["d_a"])
@@ -137,23 +145,23 @@ def test_networks_start_differently():
 @pytest.mark.parametrize(
     ("change", "terms", "calls"),
     [
-        ({}, "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b", (4, 4)),
+        ({}, "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b", (6, 4)),
         ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba", (4, 4)),
         ({"gan": 0.0, "identity": 0.0}, "cycle_a cycle_b", (4, 0)),
         ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba", (2, 4)),
-        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a", (3, 4)),
+        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a", (4, 4)),
     ],
 )
 def test_a_term_without_weight_is_not_computed(change, terms, calls, monkeypatch):
     method = make_method(weights=dataclasses.replace(LossWeights(), **change))
     called = []
-    apply = phases.Networks._apply
+    call = phases.Networks.__call__
 
-    def counting(self, name, *args):
+    def counting(self, name, *args, **kwargs):
         called.append(name[0])
-        return apply(self, name, *args)
+        return call(self, name, *args, **kwargs)
 
-    monkeypatch.setattr(phases.Networks, "_apply", counting)
+    monkeypatch.setattr(phases.Networks, "__call__", counting)
     step = functools.partial(
         steps.train_step, method=method, optimizer=optax.sgd(0.1), axis_name="batch"
     )
@@ -165,16 +173,87 @@ def test_a_term_without_weight_is_not_computed(change, terms, calls, monkeypatch
     assert ("d_a" in state.params) == bool(pools) == ("d_a" in metrics)
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_one_pass_for_announced_images(norm, monkeypatch):
-    """It gives the same as a pass for each, and only happens where it can."""
-    announced = run(make_method(norm), 1, num_steps=2)
-    monkeypatch.setattr(phases.Networks, "announce", lambda *_: None)
-    separate = run(make_method(norm), 1, num_steps=2)
-    if norm == "batch":  # Images of a pass would share their statistics.
-        chex.assert_trees_all_equal(announced, separate)
-    else:
-        assert_close(announced, separate)
+@pytest.mark.parametrize(
+    ("norm", "dropout", "passes"),
+    [("instance", False, 1), ("batch", False, 2), ("instance", True, 2)],
+)
+def test_each_equals_separate_calls(norm, dropout, passes, monkeypatch):
+    """In one pass only where images of a pass share neither statistics nor masks."""
+    method = make_method(norm, dropout)
+    method = dataclasses.replace(
+        method, generator_ab=method.generator_ab.clone(axis_name=None)
+    )
+    state, _ = start(method)
+    keys = jax.random.split(jax.random.key(1), SLOTS)
+    x, y = (images.to_float(jnp.asarray(make_batch()[d])) for d in "ab")
+    one, two = (
+        phases.Networks(method.modules, state.params, state.norm_stats, keys)
+        for _ in range(2)
+    )
+    expected = one("g_ab", x), one("g_ab", y)
+    calls, train_pass = [], phases._train_pass
+    monkeypatch.setattr(
+        phases, "_train_pass", lambda *args: calls.append(1) or train_pass(*args)
+    )
+    assert_close(two.each("g_ab", x, y), expected)
+    assert len(calls) == passes
+    assert_close(two.norm_stats, one.norm_stats)
+    assert moved(expected[0], expected[1])
+
+
+class Features(nn.Module):
+    """Returns what it is asked for: an image, or features of two images as well."""
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False, layers=()):
+        del train
+        first, second = inputs["first"], inputs["second"]
+        y = nn.Dense(3, name="dense")(first)
+        return (y, {layer: second * layer for layer in layers}) if layers else y
+
+
+def test_networks_pass_on_options_and_outputs():
+    """Keyword arguments, trees of inputs, and several outputs; traced and compiled."""
+    inputs = {"first": jnp.ones((2, 4, 4, 3)), "second": jnp.arange(2.0)}
+    module = Features()
+    params = module.init(jax.random.key(0), inputs)["params"]
+    net = phases.Networks({"f": module}, {"f": params}, {}, None)
+
+    @jax.jit
+    def loss(inputs):
+        image, features = net("f", inputs, layers=(2, 3))
+        return image, net("f", inputs), features
+
+    image, plain, features = loss(inputs)
+    np.testing.assert_array_equal(image, plain)
+    np.testing.assert_array_equal(features[3], [0.0, 3.0])
+    assert sorted(features) == [2, 3]
+
+
+def test_a_network_that_is_not_trained_must_be_given():
+    @dataclasses.dataclass(frozen=True)
+    class Perceptual(CycleGAN):
+        @property
+        def modules(self):
+            return super().modules | {"vgg": self.discriminator_a}
+
+        def blanks(self, image_size):
+            blanks = super().blanks(image_size)
+            return blanks | {"vgg": blanks["d_a"]}
+
+    pair = make_method(norm="none")
+    method = Perceptual(
+        pair.generator_ab, pair.generator_ba, pair.discriminator_a, pair.discriminator_b
+    )
+    create = functools.partial(create_state, method, SGD, (SIZE, SIZE), 0)
+    with pytest.raises(ValueError, match="vgg"):
+        create()
+    random = create(given={"vgg": "random"})
+    assert "vgg" not in random.opt_state
+    given = create(given={"vgg": random.params["d_a"]})
+    assert given.params["vgg"] is random.params["d_a"]
+    assert moved(given.params["vgg"], random.params["vgg"])
+    chex.assert_trees_all_equal_shapes(create(given=placeholders(method)), given)
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "hinge", "wgangp"])

@@ -1,16 +1,67 @@
 """Loss terms as pure functions of arrays.
 
-Scores are what a discriminator returns, [B, H', W', 1] without a sigmoid; images are
+Scores are a discriminator's output, [B, H', W', 1] without a sigmoid; images are
 [B, H, W, C] in [-1, 1]. Every loss is a mean over all values, hence a scalar [].
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-GAN_MODES = ("lsgan", "vanilla", "hinge", "wgangp")
+
+class GanLoss(NamedTuple):
+    """An adversarial loss, as functions of single scores.
+
+    Attributes:
+      generator: (scores of generated images, the label that the generator wants for
+        them, 1 for real or 0) -> what the generator minimises.
+      real: scores of real images -> what the discriminator minimises.
+      fake: the same for scores of generated images.
+      gradient_penalty: whether the discriminator is regularised by one.
+    """
+
+    generator: Callable[[jax.Array, Literal[0, 1]], jax.Array]
+    real: Callable[[jax.Array], jax.Array]
+    fake: Callable[[jax.Array], jax.Array]
+    gradient_penalty: bool = False
+
+
+# The choices of loss.gan_mode.
+GAN_LOSSES = {
+    # Mao et al. 2017; Zhu et al. 2017, section 4.
+    "lsgan": GanLoss(
+        generator=lambda scores, wanted: jnp.square(scores - wanted),
+        real=lambda scores: jnp.square(scores - 1.0),
+        fake=jnp.square,
+    ),
+    # The non-saturating cross entropy of Goodfellow et al. 2014.
+    "vanilla": GanLoss(
+        generator=lambda scores, wanted: jax.nn.softplus(_towards(wanted) * scores),
+        real=lambda scores: jax.nn.softplus(-scores),
+        fake=jax.nn.softplus,
+    ),
+    # Lim & Ye 2017.
+    "hinge": GanLoss(
+        generator=lambda scores, wanted: _towards(wanted) * scores,
+        real=lambda scores: jax.nn.relu(1.0 - scores),
+        fake=lambda scores: jax.nn.relu(1.0 + scores),
+    ),
+    # Gulrajani et al. 2017.
+    "wgangp": GanLoss(
+        generator=lambda scores, wanted: _towards(wanted) * scores,
+        real=lambda scores: -scores,
+        fake=lambda scores: scores,
+        gradient_penalty=True,
+    ),
+}
+GAN_MODES = tuple(GAN_LOSSES)
+
+
+def _towards(wanted):
+    """The sign of a loss that falls as scores approach the label 1, or 0."""
+    return 1.0 - 2.0 * wanted
 
 
 def generator_adversarial(
@@ -20,46 +71,40 @@ def generator_adversarial(
 
     Args:
       fake_scores: [...] scores of generated images.
-      mode: `lsgan` (Mao et al. 2017; Zhu et al. 2017, section 4), `vanilla` (the
-        non-saturating cross entropy of Goodfellow et al. 2014), `hinge` (Lim & Ye
-        2017) or `wgangp` (Gulrajani et al. 2017).
+      mode: one of `GAN_LOSSES`.
       wanted: the label that it wants: 1, that of real images, or 0 (`methods.bigan`).
+
+    Raises:
+      ValueError: the mode is not known.
     """
-    sign = 2.0 * wanted - 1.0
-    if mode == "lsgan":
-        return jnp.mean(jnp.square(fake_scores - wanted))
-    if mode == "vanilla":
-        return jnp.mean(jax.nn.softplus(-sign * fake_scores))
-    if mode in ("hinge", "wgangp"):
-        return -sign * jnp.mean(fake_scores)
-    raise ValueError(f"unknown GAN mode {mode!r}; choose from {GAN_MODES}")
+    return jnp.mean(_gan_loss(mode).generator(fake_scores, wanted))
 
 
 def discriminator_adversarial(
     real_scores: jax.Array, fake_scores: jax.Array, mode: str
 ) -> jax.Array:
-    """What a discriminator minimises to score real images as real, others as not.
+    """What a discriminator minimises to tell real images from generated ones.
 
     Half the sum of the two terms: this slows the discriminator down relative to the
-    generator (Zhu et al. 2017, appendix 7.1). The gradient penalty of `wgangp` comes
-    on top, see `gradient_penalty`.
+    generator (Zhu et al. 2017, appendix 7.1). The gradient penalty of `wgangp` is added
+    to it, see `gradient_penalty`.
 
     Args:
       real_scores: [...] scores of real images.
       fake_scores: the same for generated images.
-      mode: as in `generator_adversarial`.
+      mode: one of `GAN_LOSSES`.
+
+    Raises:
+      ValueError: the mode is not known.
     """
-    if mode == "lsgan":
-        real, fake = jnp.square(real_scores - 1.0), jnp.square(fake_scores)
-    elif mode == "vanilla":
-        real, fake = jax.nn.softplus(-real_scores), jax.nn.softplus(fake_scores)
-    elif mode == "hinge":
-        real, fake = jax.nn.relu(1.0 - real_scores), jax.nn.relu(1.0 + fake_scores)
-    elif mode == "wgangp":
-        real, fake = -real_scores, fake_scores
-    else:
+    loss = _gan_loss(mode)
+    return 0.5 * (jnp.mean(loss.real(real_scores)) + jnp.mean(loss.fake(fake_scores)))
+
+
+def _gan_loss(mode):
+    if mode not in GAN_LOSSES:
         raise ValueError(f"unknown GAN mode {mode!r}; choose from {GAN_MODES}")
-    return 0.5 * (jnp.mean(real) + jnp.mean(fake))
+    return GAN_LOSSES[mode]
 
 
 def gradient_penalty(

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import optax
 from flax import struct
 
 from cyclegan_jax.core import image_pool
-from cyclegan_jax.core.methods.interface import Method, Variables
+from cyclegan_jax.core.methods.interface import Method, Variables, untrained
 
 
 class TrainState(struct.PyTreeNode):
@@ -38,7 +38,7 @@ def create_state(
     seed: int,
     *,
     ema: bool = False,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any | Literal["random"]] | None = None,
 ) -> TrainState:
     """Initialises all networks of a method.
 
@@ -48,9 +48,19 @@ def create_state(
       image_size: height and width of the training images.
       seed: of the run; every network's key is folded from it by the network's name.
       ema: whether moving averages of the generators are kept.
-      given: network name -> parameters that it starts from.
+      given: network name -> parameters that it starts from, or "random". Networks that
+        no phase trains must be among them.
+
+    Raises:
+      ValueError: a network that no phase trains is not given: it would remain random.
     """
-    params, norm_stats = dict(given or {}), {}
+    given = given or {}
+    if missing := [name for name in untrained(method) if name not in given]:
+        raise ValueError(
+            f"no phase trains {', '.join(missing)}: give its parameters, or 'random'"
+        )
+    params = {name: x for name, x in given.items() if not isinstance(x, str)}
+    norm_stats = {}
     blanks = method.blanks(image_size)
     for name, module in method.modules.items():
         if name in params:
@@ -70,6 +80,14 @@ def create_state(
         norm_stats=norm_stats,
         ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
     )
+
+
+def placeholders(method: Method) -> dict[str, Literal["random"]]:
+    """Returns what `create_state` can be given for a state whose values do not matter.
+
+    That is where only its shapes are used, or where a checkpoint replaces its values.
+    """
+    return dict.fromkeys(untrained(method), "random")
 
 
 @functools.partial(jax.jit, static_argnums=0)

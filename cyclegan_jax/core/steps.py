@@ -36,7 +36,7 @@ def train_step(
       state: the training state, the same on every device.
       pools: output name -> pools of this device's B slots.
       batch: `a` and `b`: real images uint8 [B, H, W, C]; `slot`: int32 [B].
-      seed: [] uint32, the run's.
+      seed: [] uint32, of the run.
       method: see `methods.interface`.
       optimizer: applied to each network by itself.
       axis_name: the mapped axis over which gradients are averaged.
@@ -71,7 +71,7 @@ def train_step(
 
 @jax.named_scope("optimizer")  # Its name in profiles.
 def update(state, optimizer, grads):
-    """Updates the networks that have gradients, each with an optimiser of its own."""
+    """Updates the networks that have gradients, each with its own optimiser state."""
     params, opt_state = dict(state.params), dict(state.opt_state)
     for name, grad in grads.items():
         updates, opt_state[name] = optimizer.update(grad, opt_state[name], params[name])
@@ -115,12 +115,12 @@ def gradients(method, phase, state, arrays, keys, accumulate):
         body, (zeros, state.norm_stats), jax.tree.map(split, (arrays, keys))
     )
     grads = jax.tree.map(lambda x: x / accumulate, total)
-    outputs = {k: x.reshape(-1, *x.shape[2:]) for k, x in outputs.items()}
+    outputs = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
     return grads, outputs, {k: jnp.mean(x) for k, x in metrics.items()}, norm_stats
 
 
 def average(state, decay):
-    """Moves the averages; early steps count more, so that the start is forgotten."""
+    """EMA of the generators with warm-up: decay = min(decay, (1 + t) / (10 + t))."""
     if not state.ema_params:
         return state.ema_params
     step = state.step.astype(jnp.float32)

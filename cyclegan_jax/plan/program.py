@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import devices
 from cyclegan_jax.runs.experiment import Experiment
@@ -42,7 +43,10 @@ def lower(
     optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch))
     step = devices.pmap(experiment.step(optimizer), where)
     slots = per_device * len(where)
-    create = functools.partial(experiment.create, optimizer, size, slots=slots)
+    given = placeholders(experiment.method)
+    create = functools.partial(
+        experiment.create, optimizer, size, slots=slots, given=given
+    )
     state, pools = jax.eval_shape(create)
     channels = {"a": config.data.channels_a, "b": config.data.channels_b}
     batch = {

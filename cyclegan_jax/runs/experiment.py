@@ -10,9 +10,8 @@ import optax
 
 from cyclegan_jax import data, torch_files
 from cyclegan_jax.core import schedules, steps
-from cyclegan_jax.core.methods import registry
+from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
-from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
@@ -55,7 +54,7 @@ class Experiment:
             load_size=config.data.load_size,
             crop_size=config.data.crop_size,
             flip=config.data.flip,
-            multiple=method.size_multiple,
+            multiple=interface.size_multiple(method),
         )
         return cls(config, method, preprocess, better)
 
@@ -132,7 +131,7 @@ class Experiment:
           image_size: height and width of the training images.
           slots: of the global batch.
           local_slots: those whose pools are made; by default all.
-          given: network name -> parameters that it starts from.
+          given: network name -> parameters that it starts from; see `create_state`.
         """
         state = create_state(
             self.method,
@@ -175,7 +174,7 @@ class Experiment:
         Raises:
           UserError: they are not.
         """
-        smallest = self.method.smallest_size
+        smallest = interface.smallest_size(self.method)
         if min(image_size) < smallest:
             raise UserError(
                 f"the images have {image_size[1]}x{image_size[0]} pixels, but these"
@@ -184,23 +183,16 @@ class Experiment:
             )
 
     def pretrained_parameters(self) -> dict[str, Any]:
-        """Reads network name -> parameters, of networks that the method takes as given.
+        """Returns what `create_state` is given: network name -> parameters or "random".
 
         Raises:
-          UserError: the file is missing, damaged, or another one than it should be.
+          UserError: a file is missing, damaged, or another one than it should be.
         """
-        loss = self.config.loss
-        if self.config.method != "feature_gan" or loss.vgg == "random":
-            return {}
-        path = as_path(loss.vgg)
-        state_dict = torch_files.read(path)
-        sha256 = file_sha256(path)
-        if not sha256.startswith(loss.vgg_sha256.lower()):
-            raise UserError(
-                f"{loss.vgg} has the SHA-256 {sha256}, which does not begin with"
-                f" {loss.vgg_sha256} (config.loss.vgg_sha256)."
-            )
-        return {"vgg": vgg.from_torch(state_dict, loss.vgg)}
+        sources = registry.METHODS[self.config.method].pretrained(self.config)
+        return {
+            name: _read(source) if isinstance(source, interface.Pretrained) else source
+            for name, source in sources.items()
+        }
 
 
 def load_dataset(
@@ -225,7 +217,7 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
       UserError: a setting is not one that it can be, or does not suit another.
     """
     configuration.check(config)
-    method = registry.METHODS[config.method](config, AXIS)
+    method = registry.METHODS[config.method].build(config, AXIS)
     if method.paired and not config.data.paired:
         raise UserError(
             f"method {config.method} learns from pairs: set config.data.paired=True,"
@@ -237,6 +229,19 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " config.data.paired=False, or another config.method."
         )
     return method
+
+
+def _read(source):
+    """Reads the parameters in a file of PyTorch weights."""
+    path = as_path(source.path)
+    tensors = torch_files.read(path)
+    sha256 = file_sha256(path)
+    if not sha256.startswith(source.sha256.lower()):
+        raise UserError(
+            f"{source.path} has the SHA-256 {sha256}, which does not begin with"
+            f" {source.sha256} (config.{source.setting})."
+        )
+    return source.convert(tensors, source.path)
 
 
 def _check_direction(config, method):

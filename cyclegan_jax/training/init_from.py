@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from cyclegan_jax.core.state import TrainState, create_state
+from cyclegan_jax.core.methods.interface import size_multiple, smallest_size
+from cyclegan_jax.core.state import TrainState, create_state, placeholders
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
 from cyclegan_jax.runs.experiment import Experiment
@@ -25,9 +26,12 @@ def load_initial(experiment: Experiment) -> Run | None:
         return None
     run = Run.load(as_path(experiment.config.init_from), average=False)
     method = experiment.method
-    multiple = method.size_multiple
-    size = (-(-method.smallest_size // multiple) * multiple,) * 2
-    fresh = functools.partial(create_state, method, optax.identity(), size, seed=0)
+    multiple = size_multiple(method)
+    size = (-(-smallest_size(method) // multiple) * multiple,) * 2
+    given = placeholders(method)
+    fresh = functools.partial(
+        create_state, method, optax.identity(), size, seed=0, given=given
+    )
     _check_fits(run, jax.eval_shape(fresh).params)
     return run
 

@@ -1,11 +1,16 @@
-"""What a generator makes of a few test images, as training goes on."""
+"""Sample grids: translations of a few test images, during training."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from cyclegan_jax import data, files, images
+from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, translate
+from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.runs.experiment import Experiment
 
 
@@ -30,7 +35,7 @@ class Sampler:
             self._photos[domain] = jnp.asarray(images.to_float(np.stack(same)))
 
     def grid(self, state: TrainState) -> np.ndarray:
-        """Returns a picture: a row an image, a column a network's answer, with titles.
+        """Returns a picture: a row per image, the `columns` with their titles.
 
         Moving averages of the generators are used where the state has them.
         """
@@ -39,11 +44,50 @@ class Sampler:
             return translate(state, self._method, direction, photos)
 
         real_a, real_b = self._photos["a"], self._photos["b"]
-        columns = self._method.samples(apply, real_a, real_b)
+        translated = columns(self._method, apply, real_a, real_b)
         # One by one: `jax.device_get` would sort the titles.
         return images.sample_grid(
-            {title: images.to_uint8(np.asarray(v)) for title, v in columns.items()}
+            {title: images.to_uint8(np.asarray(v)) for title, v in translated.items()}
         )
+
+
+def columns(
+    method: Method,
+    translate: Callable[[str, jax.Array], jax.Array],
+    real_a: jax.Array,
+    real_b: jax.Array,
+) -> dict[str, jax.Array]:
+    """Returns the columns of a sample grid: title -> images.
+
+    For each direction, real images and their translations; where both directions are
+    plain passes of a generator, also the cycle back and, if the domains have equally
+    many channels, the identity mapping. Real images of the target come last where
+    there is one direction.
+
+    Args:
+      method: see `methods.interface`.
+      translate: (direction, images) -> images.
+      real_a: images of A, [N, H, W, C] in [-1, 1].
+      real_b: images of B; pairs of the above, if the method is paired.
+    """
+    real, titled = {"a": real_a, "b": real_b}, {}
+    translations = method.translations
+    cycles = all(
+        direction in translations and translations[direction].generator is not None
+        for direction in DIRECTIONS
+    )
+    for direction in sorted(translations):
+        source, target = domains(direction)
+        x, name = real[source], source.upper()
+        fake = translate(direction, x)
+        titled |= {f"real {name}": x, f"{name} to {target.upper()}": fake}
+        if cycles:
+            titled[f"cycle {name}"] = translate(other(direction), fake)
+        if cycles and real_a.shape[-1] == real_b.shape[-1]:
+            titled[f"identity {name}"] = translate(other(direction), x)
+    if len(translations) == 1:
+        titled[f"real {target.upper()}"] = real[target]
+    return titled
 
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from cyclegan_jax.core.methods.interface import settings
 from cyclegan_jax.data import fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Clock:
 
 
 def summary(trainer: "Trainer") -> dict[str, str]:
-    """Says what a run does: a few words to each of a few headings."""
+    """Describes a run: a few words for each of a few headings."""
     config, dataset = trainer.config, trainer.dataset
     method = trainer.experiment.method
     devices = trainer.devices
@@ -49,7 +50,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         "hint": "; ".join(dataset.notes),
         "networks": ", ".join(f"{name} {parameters(name):,}" for name in method.modules)
         + " parameters",
-        "losses": method.description,
+        "losses": _losses(config.loss, settings(method)),
         "steps": f"{trainer.batches.steps_per_epoch:,} an epoch,"
         f" {trainer.total_steps:,} in all",
         **_changes(trainer.changes),
@@ -57,9 +58,21 @@ def summary(trainer: "Trainer") -> dict[str, str]:
     return {heading: text for heading, text in lines.items() if text}
 
 
-def _changes(settings):
+def _losses(config, built):
+    """The settings loss.* that a method was built with, and those it cannot use."""
+    used = {name: value for name, value in built.items() if name in config}
+    words = [f"{name} {value}" for name, value in used.items()]
+    unused = [
+        f"loss.{name}={config[name]} does not apply to these domains"
+        for name, value in used.items()
+        if value != config[name]
+    ]
+    return ", ".join(words + unused)
+
+
+def _changes(changes):
     """What this resumption changes; the learning rate follows the new values."""
-    if not settings:
+    if not changes:
         return {}
-    pairs = (f"{name} {old!r} -> {new!r}" for name, (old, new) in settings.items())
+    pairs = (f"{name} {old!r} -> {new!r}" for name, (old, new) in changes.items())
     return {"changes": ", ".join(pairs)}

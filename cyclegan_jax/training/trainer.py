@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax import files
+from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import hosts
@@ -70,7 +71,9 @@ class Trainer:
         )
         self._resumes = bool(complete_steps(workdir))
         self._initial = None if self._resumes else load_initial(experiment)
-        self._given = {} if self._resumes else experiment.pretrained_parameters()
+        self._given = placeholders(experiment.method)
+        if not self._resumes:  # A checkpoint has these networks, too.
+            self._given = experiment.pretrained_parameters()
         self.dataset = experiment.dataset()
         self.batches, self.cache_note = open_batches(
             experiment,

@@ -9,7 +9,7 @@ from etils import epath
 from PIL import Image
 
 from cyclegan_jax import images
-from cyclegan_jax.core.methods.interface import Variables
+from cyclegan_jax.core.methods.interface import Variables, size_multiple
 from cyclegan_jax.data.decode import convert_channels
 from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
@@ -67,7 +67,7 @@ class Translator:
         domain_in, domain_out = domains(direction)
         self.channels_in = run.config.data[f"channels_{domain_in}"]
         self.channels_out = run.config.data[f"channels_{domain_out}"]
-        self._multiple = run.method.size_multiple
+        self._multiple = size_multiple(run.method)
         apply, self._networks = translation.apply, translation.networks
         self._spread = Spread(
             lambda variables, photos: apply(variables, photos, jax.random.key(0)),

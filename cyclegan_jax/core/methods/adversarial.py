@@ -1,16 +1,18 @@
-"""The judge's turn, which all methods have in common."""
+"""The discriminator's loss, shared by all methods."""
 
 import functools
+from typing import Any
 
 import jax
 
 from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.phases import Networks
+from cyclegan_jax.errors import UserError
 
 
 def discriminator_loss(
     net: Networks,
-    judge: str,
+    name: str,
     real: jax.Array,
     fake: jax.Array,
     gan_mode: str,
@@ -20,16 +22,29 @@ def discriminator_loss(
 
     Args:
       net: the networks.
-      judge: name of the discriminator.
-      real: [B, H, W, C] what it should take for real.
-      fake: the same number of what it should not.
-      gan_mode: see `losses.GAN_MODES`.
+      name: of the discriminator.
+      real: [B, H, W, C] real images.
+      fake: the same number of generated images.
+      gan_mode: see `losses.GAN_LOSSES`.
       gradient_penalty: its weight; only with `wgangp`.
     """
-    real_scores, fake_scores = net(judge, real), net(judge, fake)
+    real_scores, fake_scores = net.each(name, real, fake)
     loss = losses.discriminator_adversarial(real_scores, fake_scores, gan_mode)
-    if gan_mode == "wgangp" and gradient_penalty:
+    if losses.GAN_LOSSES[gan_mode].gradient_penalty and gradient_penalty:
         mixing = jax.vmap(jax.random.uniform)(net.keys())
-        score = functools.partial(net, judge, keep_stats=False)
+        score = functools.partial(net, name, keep_stats=False)
         loss += gradient_penalty * losses.gradient_penalty(score, real, fake, mixing)
     return loss
+
+
+def check_gan(config: Any) -> None:
+    """Checks that a config has the adversarial loss that its method requires.
+
+    Raises:
+      UserError: its weight is 0.
+    """
+    if not config.loss.gan:
+        raise UserError(
+            f"loss.gan is 0, but method {config.method} requires an adversarial loss"
+            " (loss.gan > 0)."
+        )

@@ -2,25 +2,30 @@
 
 The generator g_ab makes pairs (a, g_ab(a)), the encoder g_ba makes pairs (g_ba(b), b);
 one discriminator tells which is which. If it cannot, each inverts the other. Nothing
-else holds a translation to its input (Zhu et al. 2017, section 5.1.2).
+else ties a translation to its input (Zhu et al. 2017, section 5.1.2).
 """
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import discriminator_loss
+from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
 from cyclegan_jax.core.methods.interface import Translation
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+from cyclegan_jax.core.networks import configured
 
 
 @dataclasses.dataclass(frozen=True)
 class BiGAN:
     """The method's networks, losses, and the order of its updates; a `Method`.
+
+    Notation as in `CycleGAN`: the discriminator minimises
+    1/2 E[ l(d(pool(a, g_ab(a))), 1) + l(d(pool(g_ba(b), b)), 0) ] and is updated first,
+    generator and encoder E[ l(d(a, g_ab(a)), 0) + l(d(g_ba(b), b), 1) ].
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
@@ -28,8 +33,8 @@ class BiGAN:
       discriminator: scores pairs [B, H, W, channels_a + channels_b].
       channels_a: channels of the images of A.
       channels_b: channels of the images of B.
-      gan_mode: see `losses.GAN_MODES`.
-      gradient_penalty: of the gradient penalty; only with `wgangp`.
+      gan_mode: see `losses.GAN_LOSSES`.
+      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
     """
 
     generator_ab: nn.Module
@@ -48,16 +53,6 @@ class BiGAN:
         generators = {"g_ab": self.generator_ab, "g_ba": self.generator_ba}
         return generators | {"d_ab": self.discriminator}
 
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be divisible by."""
-        return self.generator_ab.size_multiple
-
-    @property
-    def smallest_size(self) -> int:
-        """The smallest height and width that it can be trained on."""
-        return max(self.discriminator.smallest_size, self.size_multiple)
-
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
         pair = jnp.zeros((1, *image_size, self.channels_a + self.channels_b))
@@ -66,13 +61,13 @@ class BiGAN:
 
     @property
     def pools(self) -> dict[str, int]:
-        """Both kinds of pairs pass through a pool before they are judged."""
+        """Both kinds of pairs pass through a pool before the discriminator."""
         channels = self.channels_a + self.channels_b
         return {"pair_ab": channels, "pair_ba": channels}
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminator, then generator and encoder, which do not meet."""
+        """The discriminator, then generator and encoder at once."""
         return (
             Phase((), self.generate),
             Phase(("d_ab",), self.discriminator_loss),
@@ -82,7 +77,7 @@ class BiGAN:
     def generate(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Makes the pairs that all will learn from, and keeps their noise."""
+        """Generates the pairs for all losses of the step, and keeps their noise."""
         noise = {"noise_ab": net.keys(), "noise_ba": net.keys()}
         pairs = self._pairs(net, images | noise, keep_stats=False)
         return jnp.zeros(()), pairs | noise, {}
@@ -103,7 +98,7 @@ class BiGAN:
     def discriminator_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Pairs of the generator are to score 1, pairs of the encoder 0."""
+        """Towards 1 for pairs of the generator, 0 for pairs of the encoder."""
         loss = discriminator_loss(
             net,
             "d_ab",
@@ -117,7 +112,7 @@ class BiGAN:
     def generators_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Each wants its pairs to be taken for the other's."""
+        """The same scores, with the labels swapped."""
         pairs = self._pairs(net, images, keep_stats=True)
         scores_ab, scores_ba = (
             net("d_ab", pairs["pair_ab"]),
@@ -134,24 +129,17 @@ class BiGAN:
         """Generator and encoder."""
         return Translation.each_way(self.generator_ab, self.generator_ba)
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """There, and back again, which no loss asks for."""
-        fake_b, fake_a = translate("AtoB", real_a), translate("BtoA", real_b)
-        return {
-            "real A": real_a,
-            "A to B": fake_b,
-            "and back": translate("BtoA", fake_b),
-            "real B": real_b,
-            "B to A": fake_a,
-            "back to B": translate("AtoB", fake_a),
-        }
 
-    @property
-    def description(self) -> str:
-        """The losses in a few words."""
-        return f"{self.gan_mode}, of pairs (a, g_ab(a)) against (g_ba(b), b)"
+def build(config: Any, axis_name: str | None) -> BiGAN:
+    """Builds the method of a config; see `interface.Recipe`."""
+    check_gan(config)
+    d = config.data
+    return BiGAN(
+        generator_ab=configured.generator_of(config, d.channels_b, axis_name),
+        generator_ba=configured.generator_of(config, d.channels_a, axis_name),
+        discriminator=configured.discriminator_of(config, axis_name),
+        channels_a=d.channels_a,
+        channels_b=d.channels_b,
+        gan_mode=config.loss.gan_mode,
+        gradient_penalty=config.loss.gradient_penalty,
+    )

@@ -1,12 +1,14 @@
 """CoGAN (Liu & Tuzel 2016): two GANs with tied weights draw both domains at once.
 
-Nothing in it maps an image to another. To translate, the latent vector is sought whose
-image of one domain is nearest to the given one; its other image is the translation.
+No network maps an image to another. Translation inverts the generator by optimisation
+over its latent vector z: with the z whose image of one domain is nearest to the given
+one, it generates the image of the other domain.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,11 @@ import optax
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import discriminator_loss
+from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
 from cyclegan_jax.core.methods.interface import Translation, Variables
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+from cyclegan_jax.core.networks import configured
+from cyclegan_jax.core.networks.coupled import CoupledDiscriminator, CoupledGenerator
 from cyclegan_jax.errors import UserError
 
 
@@ -33,13 +37,17 @@ def draw_latent(keys: jax.Array, size: int) -> jax.Array:
 class CoGAN:
     """The method's networks, losses, and the order of its updates; a `Method`.
 
+    With g(z) = (image of A, image of B), z ~ U(-1, 1), and otherwise as in `CycleGAN`:
+    the discriminators minimise 1/2 E[ l(d(a, b), 1) + l(d(g(z)), 0) ] and are updated
+    first, the generators E[ l(d(g(z)), 1) ].
+
     Attributes:
       generator: a `networks.CoupledGenerator`.
       discriminator: a `networks.CoupledDiscriminator`.
       latent_size: numbers in a latent vector.
       inversion_steps: of Adam, to find the latent vector of an image.
       inversion_rate: its learning rate.
-      gan_mode: see `losses.GAN_MODES`; published: `vanilla`.
+      gan_mode: see `losses.GAN_LOSSES`; published: `vanilla`.
     """
 
     generator: nn.Module
@@ -56,16 +64,6 @@ class CoGAN:
         """The networks by name; each serves both domains."""
         return {"g": self.generator, "d": self.discriminator}
 
-    @property
-    def size_multiple(self) -> int:
-        """The generator makes images of one size."""
-        return self.generator.size
-
-    @property
-    def smallest_size(self) -> int:
-        """The generator makes images of one size."""
-        return self.generator.size
-
     def blanks(
         self, image_size: tuple[int, int]
     ) -> dict[str, jax.Array | tuple[jax.Array, jax.Array]]:
@@ -81,7 +79,7 @@ class CoGAN:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminators, then the generators, which have to please them."""
+        """The discriminators, then the generators against the updated ones."""
         return (
             Phase((), self.generate),
             Phase(("d",), self.discriminators_loss),
@@ -91,7 +89,7 @@ class CoGAN:
     def generate(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Draws latent vectors and the images of both domains that they stand for."""
+        """Draws latent vectors and generates the images of both domains from them."""
         del images
         latent = draw_latent(net.keys(), self.latent_size)
         fake_a, fake_b = net("g", latent, keep_stats=False)
@@ -101,7 +99,7 @@ class CoGAN:
     def discriminators_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Real images of both domains are to score 1, drawn ones 0."""
+        """Towards 1 for real images of both domains, 0 for generated ones."""
         real = images["real_a"], images["real_b"]
         fake = images["fake_a"], images["fake_b"]
         loss = discriminator_loss(net, "d", real, fake, self.gan_mode)
@@ -110,13 +108,13 @@ class CoGAN:
     def generators_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Drawn images of both domains are to score as real ones."""
+        """Towards 1 for generated images of both domains."""
         scores = net("d", net("g", images["latent"]))
         loss = losses.generator_adversarial(scores, self.gan_mode)
         return loss, {}, {"g": loss}
 
     def invert(self, variables: Variables, images: jax.Array, domain: int) -> jax.Array:
-        """Seeks the latent vectors of images.
+        """Finds the latent vectors of images by optimisation.
 
         Args:
           variables: of the networks.
@@ -124,8 +122,8 @@ class CoGAN:
           domain: theirs, 0 for A and 1 for B.
 
         Returns:
-          [B, latent_size] in [-1, 1], found by Adam on the mean squared difference,
-          from the middle of the latent space.
+          [B, latent_size] in [-1, 1]: Adam's minimum of the mean squared difference,
+          started from 0.
 
         Raises:
           UserError: the images have another size than the generator's.
@@ -160,25 +158,6 @@ class CoGAN:
         """By way of the latent vector."""
         return {"AtoB": self._translation(0, 1), "BtoA": self._translation(1, 0)}
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """Input and output of both directions."""
-        return {
-            "real A": real_a,
-            "A to B": translate("AtoB", real_a),
-            "real B": real_b,
-            "B to A": translate("BtoA", real_b),
-        }
-
-    @property
-    def description(self) -> str:
-        """The losses in a few words."""
-        return f"{self.gan_mode}, of images of both domains from one latent vector"
-
 
 @functools.partial(jax.jit, static_argnames="generator")
 def _draw(variables, latent, *, generator):
@@ -197,3 +176,54 @@ def _improve(latent, state, variables, images, *, generator, domain, rate):
     updates, state = optax.adam(rate).update(jax.grad(distance)(latent), state)
     latent = optax.apply_updates(latent, updates)
     return jnp.clip(latent, -1.0, 1.0), state
+
+
+def build(config: Any, axis_name: str | None) -> CoGAN:
+    """Builds the method of a config; see `interface.Recipe`."""
+    check_gan(config)
+    size = _check_networks(config)
+    if losses.GAN_LOSSES[config.loss.gan_mode].gradient_penalty:
+        raise UserError(
+            "method cogan has no gradient penalty: choose another gan_mode."
+        )
+    common = configured.computation(config, axis_name)
+
+    def settings(network):
+        names = ("width", "norm", "init_type", "init_gain")
+        return {name: network[name] for name in names} | common
+
+    return CoGAN(
+        generator=CoupledGenerator(
+            size=size,
+            channels_a=config.data.channels_a,
+            channels_b=config.data.channels_b,
+            **settings(config.generator),
+        ),
+        discriminator=CoupledDiscriminator(**settings(config.discriminator)),
+        latent_size=config.cogan.latent_size,
+        inversion_steps=config.cogan.inversion_steps,
+        inversion_rate=config.cogan.inversion_rate,
+        gan_mode=config.loss.gan_mode,
+    )
+
+
+def _check_networks(config):
+    """Checks that a config names coupled networks; returns the size of the images."""
+    d = config.data
+    match = re.fullmatch(r"coupled_(\d+)", config.generator.name)
+    size = int(match[1]) if match else 0
+    if size < 8 or size & (size - 1) or config.discriminator.name != "coupled":
+        raise UserError(
+            "method cogan needs coupled networks: set generator.name to coupled_<size>"
+            " with a power of two, such as coupled_128, and discriminator.name to"
+            " coupled."
+        )
+    if d.preprocess != "resize_and_crop" or d.crop_size != size:
+        raise UserError(  # Test images are to have that size, too.
+            f"generator {config.generator.name} generates {size}x{size} images: set"
+            f" data.crop_size={size} (it is {d.crop_size}) and"
+            " data.preprocess='resize_and_crop'."
+        )
+    if {config.generator.norm, config.discriminator.norm} - {"batch", "none"}:
+        raise UserError("method cogan needs norm batch (as published) or none.")
+    return size

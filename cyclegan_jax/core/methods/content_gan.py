@@ -1,4 +1,4 @@
-"""GANs that hold on to the input instead of a cycle: SimGAN, feature loss + GAN.
+"""GANs with a distance to the input instead of a cycle: SimGAN, feature loss + GAN.
 
 One generator, one discriminator, no pairs: the translation must look like the target
 domain and stay near its input, by pixels (SimGAN, Shrivastava et al. 2017) or by the
@@ -6,17 +6,19 @@ features of a network that recognises objects (Zhu et al. 2017, section 5.1.2).
 """
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import discriminator_loss
-from cyclegan_jax.core.methods.interface import Translation
-from cyclegan_jax.core.methods.one_way import OneWay
+from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
+from cyclegan_jax.core.methods.interface import Pretrained, Translation
+from cyclegan_jax.core.methods.one_way import OneWay, common_settings
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.errors import UserError
 
 # The released code divides the gradient of the features by 127.5 where the chain rule
 # multiplies by it.
@@ -26,6 +28,10 @@ LUA_GRADIENT = 1.0 / 127.5**2
 @dataclasses.dataclass(frozen=True)
 class ContentGAN:
     """The method's networks, losses, and the order of its updates; a `Method`.
+
+    Notation as in `CycleGAN`, phi the features or the pixels themselves: the
+    discriminator minimises 1/2 E[ l(d(b), 1) + l(d(pool(g(a))), 0) ] and is updated
+    first, the generator gan * E[ l(d(g(a)), 1) ] + content * |phi(g(a)) - phi(a)|.
 
     Attributes:
       generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
@@ -37,8 +43,8 @@ class ContentGAN:
       channels_out: channels of their translations.
       gan: weight of the adversarial term.
       content: weight of the mean absolute difference to the input.
-      gan_mode: see `losses.GAN_MODES`.
-      gradient_penalty: of the gradient penalty; only with `wgangp`.
+      gan_mode: see `losses.GAN_LOSSES`.
+      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
       feature_gradient: factor on the gradient through the features; 1 is the true one,
         `LUA_GRADIENT` that of the released code.
     """
@@ -67,37 +73,31 @@ class ContentGAN:
         """The networks by name; `vgg` keeps its parameters."""
         modules = {
             self.names.generator: self.generator,
-            self.names.judge: self.discriminator,
+            self.names.discriminator: self.discriminator,
         }
         return modules | ({"vgg": self.features} if self.features else {})
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be divisible by."""
-        return self.generator.size_multiple
-
-    @property
-    def smallest_size(self) -> int:
-        """The smallest height and width that it can be trained on."""
-        return max(self.discriminator.smallest_size, self.size_multiple)
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
         given = jnp.zeros((1, *image_size, self.channels_in))
         wanted = jnp.zeros((1, *image_size, self.channels_out))
-        return {self.names.generator: given, self.names.judge: wanted, "vgg": given}
+        return {
+            self.names.generator: given,
+            self.names.discriminator: wanted,
+            "vgg": given,
+        }
 
     @property
     def pools(self) -> dict[str, int]:
-        """Translations pass through a pool before they are judged."""
+        """Translations pass through a pool before the discriminator gets them."""
         return {"fake": self.channels_out}
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminator, then the generator, which has to please the new one."""
+        """The discriminator, then the generator against the updated discriminator."""
         return (
             Phase((), self.names.generate),
-            Phase((self.names.judge,), self.discriminator_loss),
+            Phase((self.names.discriminator,), self.discriminator_loss),
             Phase((self.names.generator,), self.generator_loss),
         )
 
@@ -107,21 +107,21 @@ class ContentGAN:
         """The discriminator's loss on real images and on translations of the pool."""
         loss = discriminator_loss(
             net,
-            self.names.judge,
-            images[self.names.wanted],
+            self.names.discriminator,
+            images[self.names.real_target],
             images["fake"],
             self.gan_mode,
             self.gradient_penalty,
         )
-        return loss, {}, {self.names.judge: loss}
+        return loss, {}, {self.names.discriminator: loss}
 
     def generator_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
         """The adversarial term, on new translations, and the distance to the input."""
-        name, given = self.names.generator, images[self.names.given]
+        name, given = self.names.generator, images[self.names.real_source]
         fake = net(name, given, dropout_keys=images["noise"])
-        scores = net(self.names.judge, fake)
+        scores = net(self.names.discriminator, fake)
         adversarial = losses.generator_adversarial(scores, self.gan_mode)
         terms = {name: self.gan * adversarial}
         if self.content:
@@ -141,18 +141,45 @@ class ContentGAN:
         by = Translation.by(self.names.generator, self.generator)
         return {self.direction: by}
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """Input, output, and images of the target domain."""
-        return self.names.samples(translate, real_a, real_b)
 
-    @property
-    def description(self) -> str:
-        """The losses in a few words."""
-        what = "pixels" if self.features is None else "features relu4_2"
-        adversarial = f"{self.gan_mode} {self.gan:g}"
-        return f"{self.direction}: {adversarial}, L1 of {what} {self.content:g}"
+def build_simgan(config: Any, axis_name: str | None) -> ContentGAN:
+    """Builds the method of a config, with pixels; see `interface.Recipe`."""
+    check_gan(config)
+    a, b = config.data.channels_a, config.data.channels_b
+    if a != b:
+        raise UserError(
+            "method simgan compares the pixels of input and output, which needs"
+            f" data.channels_a ({a}) and data.channels_b ({b}) to be the same."
+        )
+    return ContentGAN(**common_settings(config, axis_name), content=config.loss.content)
+
+
+def build_feature_gan(config: Any, axis_name: str | None) -> ContentGAN:
+    """Builds the method of a config, with features; see `interface.Recipe`."""
+    check_gan(config)
+    loss, d = config.loss, config.data
+    if {d.channels_a, d.channels_b} - {1, 3}:
+        raise UserError(
+            "method feature_gan can compare images of 1 or 3 channels, not"
+            f" {d.channels_a} (A) and {d.channels_b} (B)."
+        )
+    if not loss.vgg:
+        raise UserError(
+            "method feature_gan needs the weights of VGG-16: set config.loss.vgg to"
+            f" the file that {vgg.URL} gives, or to 'random' to do without."
+        )
+    return ContentGAN(
+        **common_settings(config, axis_name),
+        content=loss.content,
+        features=vgg.VGG16(size=loss.vgg_size, dtype=jnp.dtype(config.compute_dtype)),
+        feature_gradient=LUA_GRADIENT if loss.vgg_lua_gradient else 1.0,
+    )
+
+
+def pretrained_features(config: Any) -> dict[str, Pretrained | Literal["random"]]:
+    """Returns where VGG-16 comes from; see `interface.Recipe`."""
+    loss = config.loss
+    if loss.vgg == "random":
+        return {"vgg": "random"}
+    file = Pretrained(loss.vgg, loss.vgg_sha256, "loss.vgg_sha256", vgg.from_torch)
+    return {"vgg": file}

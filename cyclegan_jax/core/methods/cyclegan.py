@@ -1,12 +1,12 @@
 """CycleGAN (Zhu et al. 2017): two generators, two discriminators, one cycle each way.
 
-`g_ab` translates domain A to B, `g_ba` back; `d_a` judges images of A, `d_b` of B.
-(The reference code calls our `d_b` D_A and our `d_a` D_B.)
+`g_ab` translates domain A to B, `g_ba` back; `d_a` discriminates images of A, `d_b`
+those of B. (The reference code calls our `d_b` D_A and our `d_a` D_B.)
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +16,20 @@ from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.adversarial import discriminator_loss
 from cyclegan_jax.core.methods.interface import Translation
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+from cyclegan_jax.core.networks import configured
+from cyclegan_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """How the terms are added up (section 3.3 and appendix 7.1). 0 leaves a term out.
+    """Weights of the loss terms (section 3.3, appendix 7.1). 0 leaves a term out.
 
     Attributes:
       gan: of both adversarial terms.
       cycle_a: of A -> B -> A (lambda_A in the reference).
       cycle_b: of B -> A -> B (lambda_B).
       identity: of the identity terms, as a fraction of the cycle weight of the domain.
-      gradient_penalty: of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
     """
 
     gan: float = 1.0
@@ -41,6 +43,22 @@ class LossWeights:
 class CycleGAN:
     """The method's networks, losses, and the order of its updates; a `Method`.
 
+    With images a of A and b of B, |x| the mean absolute value, E the mean over scores
+    and images, and l(s, 1) and l(s, 0) the adversarial loss of scores s of images that
+    are to count as real, and as generated (`lsgan`: (s - 1)^2 and s^2), the generators
+    minimise, in one step,
+
+        gan      * E[ l(d_b(g_ab(a)), 1) + l(d_a(g_ba(b)), 1) ]
+      + cycle_a  *  |g_ba(g_ab(a)) - a|  +  cycle_b * |g_ab(g_ba(b)) - b|
+      + identity * ( cycle_a * |g_ba(a) - a|  +  cycle_b * |g_ab(b) - b| )
+
+    and the discriminators, independently of `gan` unless it is 0,
+
+        1/2 E[ l(d_b(b), 1) + l(d_b(pool(g_ab(a))), 0) ]
+      + 1/2 E[ l(d_a(a), 1) + l(d_a(pool(g_ba(b))), 0) ]
+
+    where `pool` is the history of generated images (`image_pool`).
+
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
       generator_ba: maps back.
@@ -49,7 +67,7 @@ class CycleGAN:
       channels_a: channels of the images of A.
       channels_b: channels of the images of B.
       weights: see `LossWeights`.
-      gan_mode: see `losses.GAN_MODES`.
+      gan_mode: see `losses.GAN_LOSSES`.
     """
 
     generator_ab: nn.Module
@@ -65,22 +83,11 @@ class CycleGAN:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name; without adversarial loss there are no judges."""
+        """The networks by name; no discriminators without an adversarial loss."""
         generators = {"g_ab": self.generator_ab, "g_ba": self.generator_ba}
         if not self.weights.gan:
             return generators
         return generators | {"d_a": self.discriminator_a, "d_b": self.discriminator_b}
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be divisible by."""
-        return self.generator_ab.size_multiple
-
-    @property
-    def smallest_size(self) -> int:
-        """The smallest height and width that it can be trained on."""
-        least = self.discriminator_a.smallest_size if self.weights.gan else 1
-        return max(least, self.size_multiple)
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
@@ -99,8 +106,8 @@ class CycleGAN:
     def phases(self) -> tuple[Phase, ...]:
         """Generators, then discriminators.
 
-        The discriminators learn from images made before the generators' update, so
-        this equals taking all four gradients at the same parameters.
+        The discriminators' loss takes the images from before the generators' update,
+        so all four gradients are those at the same parameters.
         """
         generators = Phase(("g_ab", "g_ba"), self.generators_loss)
         if not self.weights.gan:
@@ -113,10 +120,6 @@ class CycleGAN:
         """Adversarial, cycle and identity terms of both generators."""
         w = self.weights
         real_a, real_b = images["real_a"], images["real_b"]
-        if w.identity and w.cycle_b:
-            net.announce("g_ab", real_a, real_b)
-        if w.identity and w.cycle_a:
-            net.announce("g_ba", real_b, real_a)
         fake_b = net("g_ab", real_a)
         cycle_a = net("g_ba", fake_b) if w.cycle_a else None
         fake_a = net("g_ba", real_b)
@@ -149,11 +152,10 @@ class CycleGAN:
     ) -> tuple[jax.Array, Arrays, Arrays]:
         """Each discriminator's loss on real images and on images from the pool."""
         terms = {}
-        for judge, domain in (("d_b", "b"), ("d_a", "a")):
+        for name, domain in (("d_b", "b"), ("d_a", "a")):
             real, fake = images[f"real_{domain}"], images[f"fake_{domain}"]
-            net.announce(judge, real, fake)
-            terms[judge] = discriminator_loss(
-                net, judge, real, fake, self.gan_mode, self.weights.gradient_penalty
+            terms[name] = discriminator_loss(
+                net, name, real, fake, self.gan_mode, self.weights.gradient_penalty
             )
         return sum(terms.values(), start=jnp.zeros(())), {}, terms
 
@@ -162,30 +164,30 @@ class CycleGAN:
         """Each generator is one direction."""
         return Translation.each_way(self.generator_ab, self.generator_ba)
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """There and back again, and what becomes of images of the output domain."""
-        fake_b, fake_a = translate("AtoB", real_a), translate("BtoA", real_b)
-        side_a = {"real A": real_a, "A to B": fake_b}
-        side_a["cycle A"] = translate("BtoA", fake_b)
-        side_b = {"real B": real_b, "B to A": fake_a}
-        side_b["cycle B"] = translate("AtoB", fake_a)
-        if self.channels_a == self.channels_b:
-            side_a["identity A"] = translate("BtoA", real_a)
-            side_b["identity B"] = translate("AtoB", real_b)
-        return side_a | side_b
 
-    @property
-    def description(self) -> str:
-        """The losses in a few words."""
-        w = self.weights
-        identity = "no identity loss: the domains have different numbers of channels"
-        if self.channels_a == self.channels_b:
-            a, b = w.identity * w.cycle_a, w.identity * w.cycle_b
-            identity = f"identity {a:g} (A), {b:g} (B)"
-        cycle = f"cycle {w.cycle_a:g} (A), {w.cycle_b:g} (B)"
-        return f"{self.gan_mode} {w.gan:g}, {cycle}, {identity}"
+def build(config: Any, axis_name: str | None) -> CycleGAN:
+    """Builds the method of a config; see `interface.Recipe`."""
+    d = config.data
+    return CycleGAN(
+        generator_ab=configured.generator_of(config, d.channels_b, axis_name),
+        generator_ba=configured.generator_of(config, d.channels_a, axis_name),
+        discriminator_a=configured.discriminator_of(config, axis_name),
+        discriminator_b=configured.discriminator_of(config, axis_name),
+        channels_a=d.channels_a,
+        channels_b=d.channels_b,
+        weights=_loss_weights(config),
+        gan_mode=config.loss.gan_mode,
+    )
+
+
+def _loss_weights(config):
+    names = [field.name for field in dataclasses.fields(LossWeights)]
+    weights = {name: config.loss[name] for name in names}
+    if config.data.channels_a != config.data.channels_b:
+        # A generator cannot take images of the domain that it translates to.
+        weights["identity"] = 0.0
+    if not (weights["gan"] or weights["cycle_a"] or weights["cycle_b"]):
+        raise UserError(
+            "loss.gan, loss.cycle_a and loss.cycle_b are all 0: nothing to train."
+        )
+    return LossWeights(**weights)

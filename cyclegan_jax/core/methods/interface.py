@@ -1,15 +1,18 @@
-"""What a training method is: everything that the rest of the code asks it for.
+"""The interface of a training method, and what follows from it.
 
 A method is a frozen dataclass; `cyclegan.py` is the one to read first. The names of its
-networks begin with "g" if they make images (these may get moving averages) and with "d"
-if they judge them.
+generators begin with "g" (these may have moving averages), those of its discriminators
+with "d".
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from cyclegan_jax.core.methods.phases import Phase
@@ -54,19 +57,20 @@ def _generate(variables, images, *, module):
 
 
 class Method(Protocol):
-    """The interface; no class derives from it.
+    """What every method has; no class derives from it.
+
+    Its networks are Flax modules, called as `module(inputs, train=True)`, with
+    `dropout_keys` ([B] PRNG keys) where they have an attribute `dropout` that is true.
+    `size_multiple` and `smallest_size` are attributes of those that need them.
 
     Attributes:
       paired: whether image i of A and image i of B in a batch show the same scene.
       modules: network name -> module, of all networks. Those that no phase trains keep
-        the parameters that they are given.
-      phases: what happens in one step, in order.
-      pools: name of an output -> its channels, for outputs that go through an image
-        pool before later phases see them.
+        the parameters that they are given (see `Recipe.pretrained`).
+      phases: the parts of a training step, in order.
+      pools: name of an output -> its channels, for outputs that pass through an image
+        pool before later phases get them.
       translations: direction (AtoB, BtoA) -> how it translates; may lack one.
-      size_multiple: what the height and width of an image must be divisible by.
-      smallest_size: the smallest height and width that it can be trained on.
-      description: the losses in a few words, for a person.
     """
 
     paired: bool
@@ -74,23 +78,73 @@ class Method(Protocol):
     phases: tuple[Phase, ...]
     pools: dict[str, int]
     translations: dict[str, Translation]
-    size_multiple: int
-    smallest_size: int
-    description: str
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, Any]:
         """Returns network name -> an input of that network, a batch of 1."""
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """Returns the columns of a sample grid: title -> images.
 
-        Args:
-          translate: (direction, images) -> images.
-          real_a: images of A, [N, H, W, C] in [-1, 1].
-          real_b: images of B; pairs of the above, if the method is paired.
-        """
+class Pretrained(NamedTuple):
+    """A file of PyTorch weights for a network that a method does not train.
+
+    Attributes:
+      path: the file.
+      sha256: how the SHA-256 of the file must begin; "" for any.
+      setting: name of the setting with that digest, for messages.
+      convert: (tensors by PyTorch's names, the path) -> parameters; raises a
+        `UserError` where they do not fit.
+    """
+
+    path: str
+    sha256: str
+    setting: str
+    convert: Callable[[Mapping[str, np.ndarray], str], Any]
+
+
+def _nothing(config):
+    del config
+    return {}
+
+
+class Recipe(NamedTuple):
+    """How a method is made from a config; `registry.METHODS` has one per name.
+
+    Attributes:
+      build: (config, name of the mapped axis that batch norms average over, or None) ->
+        the method; raises a `UserError` for settings that do not go together.
+      pretrained: config -> name of a network that no phase trains -> where its
+        parameters are, or "random" to initialise them like any other network's.
+    """
+
+    build: Callable[[Any, str | None], Method]
+    pretrained: Callable[[Any], dict[str, Pretrained | Literal["random"]]] = _nothing
+
+
+def untrained(method: Method) -> list[str]:
+    """Returns the names of the networks that no phase trains."""
+    trained = {name for phase in method.phases for name in phase.players}
+    return [name for name in method.modules if name not in trained]
+
+
+def size_multiple(method: Method) -> int:
+    """Returns what the height and width of an image must be divisible by."""
+    modules = method.modules.values()
+    return math.lcm(*(getattr(module, "size_multiple", 1) for module in modules))
+
+
+def smallest_size(method: Method) -> int:
+    """Returns the smallest height and width in pixels that it can be trained on."""
+    modules = method.modules.values()
+    sizes = (getattr(module, "smallest_size", 1) for module in modules)
+    return max(*sizes, size_multiple(method))
+
+
+def settings(method: Method) -> dict[str, float | str]:
+    """Returns the numbers and words that a method was built with, by their names."""
+    values = {}
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, nn.Module):
+            values |= settings(value)
+        elif isinstance(value, int | float | str):
+            values[field.name] = value
+    return values

@@ -1,17 +1,17 @@
-"""Names in methods that translate in one direction only."""
+"""What methods that translate in one direction only have in common."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from cyclegan_jax.core.methods.phases import Arrays, Networks
+from cyclegan_jax.core.networks import configured
 from cyclegan_jax.directions import domains
 
 
 class OneWay(NamedTuple):
-    """A direction, and what its networks and arrays are called.
+    """A direction, and the names of its networks and arrays.
 
     Attributes:
       source: domain that is translated, "a" or "b".
@@ -32,44 +32,54 @@ class OneWay(NamedTuple):
         return f"g_{self.source}{self.target}"
 
     @property
-    def judge(self) -> str:
+    def discriminator(self) -> str:
         """d_b or d_a: of images of the target domain."""
         return f"d_{self.target}"
 
     @property
-    def given(self) -> str:
+    def real_source(self) -> str:
         """The real images that are translated: real_a or real_b."""
         return f"real_{self.source}"
 
     @property
-    def wanted(self) -> str:
+    def real_target(self) -> str:
         """The real images of the target domain: real_b or real_a."""
         return f"real_{self.target}"
 
     def generate(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Makes the images that both players will learn from, and keeps their noise."""
+        """Generates the images for both networks' losses, and keeps their noise."""
         noise = net.keys()
         fake = net(
             self.generator,
-            images[self.given],
+            images[self.real_source],
             dropout_keys=noise,
-            keep_stats=False,  # The generator's turn makes the same images again.
+            keep_stats=False,  # The generator's phase generates the same images again.
         )
         return jnp.zeros(()), {"fake": fake, "noise": noise}, {}
 
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """What is translated, what becomes of it, and real images of the target."""
-        real = {"a": real_a, "b": real_b}
-        a, b = self.source.upper(), self.target.upper()
-        return {
-            f"real {a}": real[self.source],
-            f"{a} to {b}": translate(f"{a}to{b}", real[self.source]),
-            f"real {b}": real[self.target],
-        }
+
+def common_settings(config: Any, axis_name: str | None) -> dict[str, Any]:
+    """Returns the attributes that these methods share, from a config.
+
+    Args:
+      config: of a run.
+      axis_name: see `layers.BatchNorm`.
+
+    Raises:
+      UserError: a network's name or a setting is not known.
+    """
+    channels = [config.data.channels_a, config.data.channels_b]
+    if config.direction == "BtoA":
+        channels.reverse()
+    return {
+        "generator": configured.generator_of(config, channels[1], axis_name),
+        "discriminator": configured.discriminator_of(config, axis_name),
+        "direction": config.direction,
+        "channels_in": channels[0],
+        "channels_out": channels[1],
+        "gan": config.loss.gan,
+        "gan_mode": config.loss.gan_mode,
+        "gradient_penalty": config.loss.gradient_penalty,
+    }

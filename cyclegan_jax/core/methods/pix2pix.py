@@ -1,12 +1,12 @@
 """pix2pix (Isola et al. 2017): one generator that learns from pairs.
 
-The discriminator judges pairs: an image together with its translation, or with the true
+The discriminator takes pairs: an image together with its translation, or with the true
 one. Noise enters as dropout, in training and in translation.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,9 @@ from flax import linen as nn
 from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.adversarial import discriminator_loss
 from cyclegan_jax.core.methods.interface import Translation
-from cyclegan_jax.core.methods.one_way import OneWay
+from cyclegan_jax.core.methods.one_way import OneWay, common_settings
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
+from cyclegan_jax.errors import UserError
 
 STATISTICS = ("image", "running")
 
@@ -24,6 +25,10 @@ STATISTICS = ("image", "running")
 @dataclasses.dataclass(frozen=True)
 class Pix2Pix:
     """The method's networks, losses, and the order of its updates; a `Method`.
+
+    Pairs (a, b), notation as in `CycleGAN`: the discriminator minimises
+    1/2 E[ l(d(a, b), 1) + l(d(a, g(a)), 0) ] and is updated first, the generator
+    gan * E[ l(d(a, g(a)), 1) ] + l1 * |g(a) - b|.
 
     Attributes:
       generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
@@ -33,8 +38,8 @@ class Pix2Pix:
       channels_out: channels of their translations.
       gan: weight of the adversarial term; 0 leaves the discriminator out.
       l1: weight of the distance to the true image (100 in the paper).
-      gan_mode: see `losses.GAN_MODES`.
-      gradient_penalty: of the gradient penalty; only with `wgangp`.
+      gan_mode: see `losses.GAN_LOSSES`.
+      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
       test_dropout: whether translations have noise, as published.
       test_statistics: what batch norm uses in translations: `image`, the statistics of
         the one image, as published (there in batches of one); or the `running` ones.
@@ -63,40 +68,30 @@ class Pix2Pix:
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name."""
         modules = {self.names.generator: self.generator}
-        return modules | ({self.names.judge: self.discriminator} if self.gan else {})
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and width of an image must be divisible by."""
-        return self.generator.size_multiple
-
-    @property
-    def smallest_size(self) -> int:
-        """The smallest height and width that it can be trained on."""
-        return max(
-            self.discriminator.smallest_size if self.gan else 1, self.size_multiple
+        return modules | (
+            {self.names.discriminator: self.discriminator} if self.gan else {}
         )
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
         pair = jnp.zeros((1, *image_size, self.channels_in + self.channels_out))
         given = pair[..., : self.channels_in]
-        return {self.names.generator: given, self.names.judge: pair}
+        return {self.names.generator: given, self.names.discriminator: pair}
 
     @property
     def pools(self) -> dict[str, int]:
-        """None: a pair must be judged while it is one."""
+        """None: in a pool an image would lose its partner."""
         return {}
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminator, then the generator, which has to please the new one."""
+        """The discriminator, then the generator against the updated discriminator."""
         generator = Phase((self.names.generator,), self.generator_loss)
         if not self.gan:
             return (generator,)
         return (
             Phase((), self.names.generate),
-            Phase((self.names.judge,), self.discriminator_loss),
+            Phase((self.names.discriminator,), self.discriminator_loss),
             generator,
         )
 
@@ -104,29 +99,29 @@ class Pix2Pix:
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
         """The discriminator's loss on true pairs and on translations."""
-        given = images[self.names.given]
+        given = images[self.names.real_source]
         loss = discriminator_loss(
             net,
-            self.names.judge,
-            _pair(given, images[self.names.wanted]),
+            self.names.discriminator,
+            _pair(given, images[self.names.real_target]),
             _pair(given, images["fake"]),
             self.gan_mode,
             self.gradient_penalty,
         )
-        return loss, {}, {self.names.judge: loss}
+        return loss, {}, {self.names.discriminator: loss}
 
     def generator_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
         """The adversarial term and the distance to the true image."""
-        name, given = self.names.generator, images[self.names.given]
+        name, given = self.names.generator, images[self.names.real_source]
         fake = net(name, given, dropout_keys=images.get("noise"))
         terms = {}
         if self.gan:
-            scores = net(self.names.judge, _pair(given, fake))
+            scores = net(self.names.discriminator, _pair(given, fake))
             terms[name] = self.gan * losses.generator_adversarial(scores, self.gan_mode)
         if self.l1:
-            terms["l1"] = self.l1 * losses.l1(fake, images[self.names.wanted])
+            terms["l1"] = self.l1 * losses.l1(fake, images[self.names.real_target])
         return sum(terms.values()), {}, terms
 
     @property
@@ -146,20 +141,6 @@ class Pix2Pix:
             return _generate(variables[name], images, key, **settings)
 
         return {self.direction: Translation((name,), apply)}
-
-    def samples(
-        self,
-        translate: Callable[[str, jax.Array], jax.Array],
-        real_a: jax.Array,
-        real_b: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """Input, output and truth."""
-        return self.names.samples(translate, real_a, real_b)
-
-    @property
-    def description(self) -> str:
-        """The losses in a few words."""
-        return f"{self.direction}: {self.gan_mode} {self.gan:g}, L1 {self.l1:g}"
 
 
 @functools.partial(jax.jit, static_argnames=("module", "train", "dropout"))
@@ -181,3 +162,15 @@ def _generate(variables, images, key, *, module, train, dropout):
 
 def _pair(given, other):
     return jnp.concatenate([given, other], axis=-1)
+
+
+def build(config: Any, axis_name: str | None) -> Pix2Pix:
+    """Builds the method of a config; see `interface.Recipe`."""
+    if not (config.loss.gan or config.loss.l1):
+        raise UserError("loss.gan and loss.l1 are both 0: nothing to train.")
+    return Pix2Pix(
+        **common_settings(config, axis_name),
+        l1=config.loss.l1,
+        test_dropout=config.test_dropout,
+        test_statistics=config.test_statistics,
+    )
