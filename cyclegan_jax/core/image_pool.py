@@ -2,8 +2,8 @@
 
 Shrivastava et al. 2017 and Zhu et al. 2017, section 4: a discriminator sees either the
 newest generated image or one of the last 50. Here every slot of the global batch has a
-pool of its own with `capacity` images: at batch size 1 this is the published algorithm,
-and what a run does does not depend on how slots are spread over devices.
+separate pool with `capacity` images: at batch size 1 this is the published algorithm,
+and results do not depend on how slots are spread over devices.
 """
 
 from typing import NamedTuple
@@ -31,10 +31,10 @@ def create(slots: int, capacity: int, image_shape: tuple[int, int, int]) -> Imag
 
 
 def draw(keys: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
-    """Draws what full pools will do: with probability 1/2, swap with a random image.
+    """Samples each slot's decision for a full pool: swap with probability 1/2.
 
     Args:
-      keys: [B] PRNG keys, one a slot.
+      keys: [B] PRNG keys, one per slot.
       capacity: images in a pool, at least 1.
 
     Returns:
@@ -52,15 +52,15 @@ def draw(keys: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
 def exchange(
     pool: ImagePool, images: jax.Array, keys: jax.Array
 ) -> tuple[ImagePool, jax.Array]:
-    """Shows each slot's pool one new image and takes one for the discriminator.
+    """Adds a new image to each slot's pool and returns one for the discriminator.
 
     A pool that is not full stores the image and returns it. A full one returns the
-    image, or, with probability 1/2, a stored one whose place the new image takes.
+    image, or, with probability 1/2, a stored one, which the new image replaces.
 
     Args:
       pool: of B slots.
       images: [B, H, W, C] newly generated images.
-      keys: [B] PRNG keys, one a slot.
+      keys: [B] PRNG keys, one per slot.
 
     Returns:
       The new pool and [B, H, W, C] images to train on.

@@ -56,7 +56,7 @@ GAN_LOSSES = {
         gradient_penalty=True,
     ),
 }
-GAN_MODES = tuple(GAN_LOSSES)
+GAN_MODES = GAN_LOSSES.keys()
 
 
 def _towards(wanted):
@@ -103,7 +103,7 @@ def discriminator_adversarial(
 
 def _gan_loss(mode):
     if mode not in GAN_LOSSES:
-        raise ValueError(f"unknown GAN mode {mode!r}; choose from {GAN_MODES}")
+        raise ValueError(f"unknown GAN mode {mode!r}; choose from {[*GAN_LOSSES]}")
     return GAN_LOSSES[mode]
 
 

@@ -1,4 +1,4 @@
-"""CoGAN (Liu & Tuzel 2016): two GANs with tied weights draw both domains at once.
+"""CoGAN (Liu & Tuzel 2016): two GANs with tied weights generate both domains at once.
 
 No network maps an image to another. Translation inverts the generator by optimisation
 over its latent vector z: with the z whose image of one domain is nearest to the given
@@ -131,7 +131,7 @@ class CoGAN:
         size = self.generator.size
         if images.shape[1:3] != (size, size):
             raise UserError(
-                f"CoGAN draws pictures of {size}x{size} pixels and cannot translate"
+                f"CoGAN generates images of {size}x{size} pixels and cannot translate"
                 f" one of {images.shape[2]}x{images.shape[1]}: use --size=resize."
             )
 
@@ -170,7 +170,7 @@ def _improve(latent, state, variables, images, *, generator, domain, rate):
 
     def distance(latent):
         drawn = generator.apply(variables, latent)[domain]
-        # A sum over images: each has a latent vector, and a gradient, of its own.
+        # A sum over images: each image's latent vector has only its own gradient.
         return jnp.sum(jnp.mean(jnp.square(drawn - images), axis=(1, 2, 3)))
 
     updates, state = optax.adam(rate).update(jax.grad(distance)(latent), state)

@@ -145,7 +145,7 @@ class Pix2Pix:
 
 @functools.partial(jax.jit, static_argnames=("module", "train", "dropout"))
 def _generate(variables, images, key, *, module, train, dropout):
-    """Translates each image as a batch of its own, all with the same noise."""
+    """Translates each image as a batch of one, all with the same noise."""
 
     def translate(image):
         y, _ = module.apply(

@@ -107,7 +107,7 @@ def discriminator_of(config: Any, axis_name: str | None) -> nn.Module:
 
 
 def computation(config: Any, axis_name: str | None) -> dict[str, Any]:
-    """Returns the attributes of all networks that say how they are computed."""
+    """Returns what all networks are computed with: the dtype and the mapped axis."""
     return {"dtype": jnp.dtype(config.compute_dtype), "axis_name": axis_name}
 
 

@@ -14,11 +14,11 @@ from flax import linen as nn
 from cyclegan_jax.core.networks import layers
 
 _STRIDED = (5, 5, 5, 3, 3, 3)  # Kernels of the discriminator.
-_DROPOUT = (0.0, 0.1, 0.3, 0.3, 0.5, 0.0)  # What is dropped after each of them.
+_DROPOUT = (0.0, 0.1, 0.3, 0.3, 0.5, 0.0)  # Dropout rate after each of them.
 
 
 class CoupledGenerator(nn.Module):
-    """Draws an image of A and one of B, of one scene, from one latent vector.
+    """Generates an image of A and one of B, of one scene, from one latent vector.
 
     Attributes:
       size: height and width of the images, a power of two from 8 on; 128 as published.
@@ -65,7 +65,7 @@ class CoupledGenerator(nn.Module):
             )
             return nn.PReLU(negative_slope_init=0.25, name=f"{name}_prelu")(x)
 
-        bias = self.norm == "none"  # A norm has one of its own.
+        bias = self.norm == "none"  # A norm has a bias itself.
         doublings = self.size.bit_length() - 3  # From 4 pixels to `size`.
         features = self.width * 2**doublings
         init = layers.kernel_init(self.init_type, self.init_gain)
@@ -133,7 +133,7 @@ class CoupledDiscriminator(nn.Module):
         }
         keys = None
         if self.dropout and dropout_keys is not None:
-            # The two domains of a slot need masks of their own.
+            # The two domains of a slot need different masks.
             fold = jax.vmap(jax.random.fold_in, (0, None))
             keys = jnp.concatenate([fold(dropout_keys, n) for n in range(2)])
 
@@ -149,7 +149,7 @@ class CoupledDiscriminator(nn.Module):
             x = nn.PReLU(negative_slope_init=0.25, name=f"prelu_{number}")(x)
             return layers.dropout(x, keys, number, rate) if rate else x
 
-        bias = self.norm == "none"  # A norm has one of its own.
+        bias = self.norm == "none"  # A norm has a bias itself.
 
         def conv(x, number, name):
             kernel = _STRIDED[number]
@@ -157,8 +157,8 @@ class CoupledDiscriminator(nn.Module):
             features = self.width * 2**number
             return layers.Conv(features, kernel, **options, **settings, name=name)(x)
 
-        own = [conv(x, 0, f"conv_0_{d}") for d, x in zip("ab", images, strict=True)]
-        x = activate(jnp.concatenate(own), 0, _DROPOUT[0])
+        first = [conv(x, 0, f"conv_0_{d}") for d, x in zip("ab", images, strict=True)]
+        x = activate(jnp.concatenate(first), 0, _DROPOUT[0])
         for i in range(1, len(_STRIDED)):
             x = activate(conv(x, i, f"conv_{i}"), i, _DROPOUT[i])
         init = layers.kernel_init(self.init_type, self.init_gain)

@@ -1,4 +1,4 @@
-"""Discriminators that judge patches or pixels (Isola et al. 2017, section 3.2.2)."""
+"""Discriminators of patches or pixels (Isola et al. 2017, section 3.2.2)."""
 
 import functools
 from typing import Any
@@ -14,10 +14,10 @@ class PatchDiscriminator(nn.Module):
     """Scores overlapping patches of an image.
 
     Attributes:
-      n_layers: strided convolutions, 1 to 6; 3 judges 70x70 patches, the published one.
+      n_layers: strided convolutions, 1 to 6; 3, as published, for patches of 70x70.
       width: channels after the first convolution; doubles up to 8 times that.
       stem_kernel: odd size of one more convolution at the start, to `width` channels
-        with mirrored padding and nothing after it; 0 for none, as published.
+        with mirrored padding and no activation; 0 for none, as published.
       score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
         the convolution with stride 1 before it: 32x32 scores for 256x256.
       norm: see `layers.NORMS`.

@@ -18,7 +18,7 @@ class ResidualBlock(nn.Module):
       norm: see `layers.NORMS`.
       reflect: mirrored instead of zero padding.
       train: see `layers.BatchNorm`.
-      index: number of the block, which tells its dropout from that of the others.
+      index: number of the block; blocks have different dropout masks.
       axis_name: see `layers.BatchNorm`.
       init_gain: see `layers.BatchNorm`.
       conv: `layers.Conv` with the network's initialisation and dtype bound.

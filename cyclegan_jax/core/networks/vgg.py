@@ -1,6 +1,6 @@
 """The first layers of VGG-16 (Simonyan & Zisserman 2015), to compare images by content.
 
-Layers carry the names of the paper's community, conv1_1 to conv4_2; `from_torch` reads
+Layers have their usual names, conv1_1 to conv4_2; `from_torch` reads
 the weights that torchvision publishes.
 """
 
@@ -38,7 +38,7 @@ class VGG16(nn.Module):
         """Maps images to features.
 
         Args:
-          images: [B, H, W, 3] in [-1, 1], or [B, H, W, 1], which is taken as grey.
+          images: [B, H, W, 3] in [-1, 1], or [B, H, W, 1], grey.
           train: changes nothing.
 
         Returns:
@@ -88,7 +88,7 @@ def from_torch(
         for layer in range(1, layers + 1):
             features = width * 2 ** (block - 1)
             shapes = {"weight": (features, channels, 3, 3), "bias": (features,)}
-            found = {}
+            tensors = {}
             for leaf, shape in shapes.items():
                 name = f"features.{number}.{leaf}"
                 if name not in state_dict or state_dict[name].shape != shape:
@@ -96,9 +96,9 @@ def from_torch(
                         f"{source} does not hold VGG-16: its tensor {name!r} is"
                         " missing or has another shape."
                     )
-                found[leaf] = np.asarray(state_dict[name], np.float32)
-            kernel = np.ascontiguousarray(found["weight"].transpose(2, 3, 1, 0))
-            params[f"conv{block}_{layer}"] = {"kernel": kernel, "bias": found["bias"]}
+                tensors[leaf] = np.asarray(state_dict[name], np.float32)
+            kernel = np.ascontiguousarray(tensors["weight"].transpose(2, 3, 1, 0))
+            params[f"conv{block}_{layer}"] = {"kernel": kernel, "bias": tensors["bias"]}
             number, channels = number + 2, features  # A ReLU after each convolution,
         number += 1  # and a pooling after each block.
     return params
