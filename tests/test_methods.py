@@ -16,6 +16,7 @@ from cyclegan_jax.core.methods import phases
 from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.cogan import CoGAN
 from cyclegan_jax.core.methods.content_gan import ContentGAN
+from cyclegan_jax.core.methods.interface import size_multiple, smallest_size
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.core.state import (
@@ -425,3 +426,14 @@ def test_columns_of_a_sample_grid(name, changes, expected, monkeypatch):
     monkeypatch.setattr(samples.images, "sample_grid", titles.extend)
     sampler.grid(create_state(method, optax.sgd(0.1), (32, 32), 0))
     assert titles == expected.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("name", "multiple", "smallest"),
+    [("pix2pix", 4, 6), ("bigan", 4, 6), ("cogan", SIZE, SIZE)],
+)
+def test_sizes_are_those_of_the_networks(name, multiple, smallest):
+    """A ResNet halves twice; one strided convolution and a score need 6 pixels."""
+    method = make(name)
+    assert size_multiple(method) == multiple
+    assert smallest_size(method) == smallest

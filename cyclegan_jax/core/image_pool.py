@@ -21,7 +21,7 @@ class ImagePool(NamedTuple):
     """
 
     images: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # Also a method of tuples.
 
 
 def create(slots: int, capacity: int, image_shape: tuple[int, int, int]) -> ImagePool:

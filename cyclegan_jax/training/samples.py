@@ -70,7 +70,8 @@ def columns(
       real_a: images of A, [N, H, W, C] in [-1, 1].
       real_b: images of B; pairs of the above, if the method is paired.
     """
-    real, titled = {"a": real_a, "b": real_b}, {}
+    real = {"a": real_a, "b": real_b}
+    titled: dict[str, jax.Array] = {}
     translations = method.translations
     cycles = all(
         direction in translations and translations[direction].generator is not None

@@ -13,8 +13,8 @@ from cyclegan_jax.errors import UserError
 def discriminator_loss(
     net: Networks,
     name: str,
-    real: jax.Array,
-    fake: jax.Array,
+    real: Any,
+    fake: Any,
     gan_mode: str,
     gradient_penalty: float = 0.0,
 ) -> jax.Array:
@@ -23,8 +23,8 @@ def discriminator_loss(
     Args:
       net: the networks.
       name: of the discriminator.
-      real: [B, H, W, C] real images.
-      fake: the same number of generated images.
+      real: [B, H, W, C] real images, or whatever the network takes.
+      fake: the same number of generated ones.
       gan_mode: see `losses.GAN_LOSSES`.
       gradient_penalty: its weight; only with `wgangp`.
     """

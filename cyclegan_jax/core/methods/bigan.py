@@ -122,7 +122,7 @@ class BiGAN:
             "g_ab": losses.generator_adversarial(scores_ab, self.gan_mode, wanted=0),
             "g_ba": losses.generator_adversarial(scores_ba, self.gan_mode),
         }
-        return sum(terms.values()), {}, terms
+        return sum(terms.values(), start=jnp.zeros(())), {}, terms
 
     @property
     def translations(self) -> dict[str, Translation]:

@@ -126,7 +126,7 @@ class ContentGAN:
         terms = {name: self.gan * adversarial}
         if self.content:
             terms["content"] = self.content * self._content(net, fake, given)
-        return sum(terms.values()), {}, terms
+        return sum(terms.values(), start=jnp.zeros(())), {}, terms
 
     def _content(self, net, fake, given):
         if self.features is None:

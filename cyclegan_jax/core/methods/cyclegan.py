@@ -121,9 +121,11 @@ class CycleGAN:
         w = self.weights
         real_a, real_b = images["real_a"], images["real_b"]
         fake_b = net("g_ab", real_a)
-        cycle_a = net("g_ba", fake_b) if w.cycle_a else None
+        if w.cycle_a:
+            cycle_a = net("g_ba", fake_b)
         fake_a = net("g_ba", real_b)
-        cycle_b = net("g_ab", fake_a) if w.cycle_b else None
+        if w.cycle_b:
+            cycle_b = net("g_ab", fake_a)
 
         terms = {}
         if w.identity and w.cycle_b:
@@ -145,7 +147,8 @@ class CycleGAN:
             terms["cycle_a"] = w.cycle_a * losses.l1(cycle_a, real_a)
         if w.cycle_b:
             terms["cycle_b"] = w.cycle_b * losses.l1(cycle_b, real_b)
-        return sum(terms.values()), {"fake_a": fake_a, "fake_b": fake_b}, terms
+        total = sum(terms.values(), start=jnp.zeros(()))
+        return total, {"fake_a": fake_a, "fake_b": fake_b}, terms
 
     def discriminators_loss(
         self, net: Networks, images: Arrays

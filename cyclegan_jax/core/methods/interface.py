@@ -73,11 +73,20 @@ class Method(Protocol):
       translations: direction (AtoB, BtoA) -> how it translates; may lack one.
     """
 
-    paired: bool
-    modules: dict[str, nn.Module]
-    phases: tuple[Phase, ...]
-    pools: dict[str, int]
-    translations: dict[str, Translation]
+    @property
+    def paired(self) -> bool: ...  # noqa: D102 (see above)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]: ...  # noqa: D102
+
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
+
+    @property
+    def pools(self) -> dict[str, int]: ...  # noqa: D102
+
+    @property
+    def translations(self) -> dict[str, Translation]: ...  # noqa: D102
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, Any]:
         """Returns network name -> an input of that network, a batch of 1."""
@@ -138,9 +147,9 @@ def smallest_size(method: Method) -> int:
     return max(*sizes, size_multiple(method))
 
 
-def settings(method: Method) -> dict[str, float | str]:
+def settings(method: Any) -> dict[str, float | str]:
     """Returns the numbers and words that a method was built with, by their names."""
-    values = {}
+    values: dict[str, float | str] = {}
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, nn.Module):

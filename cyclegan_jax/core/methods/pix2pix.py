@@ -122,7 +122,7 @@ class Pix2Pix:
             terms[name] = self.gan * losses.generator_adversarial(scores, self.gan_mode)
         if self.l1:
             terms["l1"] = self.l1 * losses.l1(fake, images[self.names.real_target])
-        return sum(terms.values()), {}, terms
+        return sum(terms.values(), start=jnp.zeros(())), {}, terms
 
     @property
     def translations(self) -> dict[str, Translation]:

@@ -39,6 +39,7 @@ def generator(name: str, **settings) -> nn.Module:
     Raises:
       UserError: the name or a setting is not known.
     """
+    module: type[nn.Module]
     if match := re.fullmatch(r"resnet_(\d+)blocks", name):
         module, settings = ResNetGenerator, {"blocks": int(match[1]), **settings}
     elif match := re.fullmatch(r"unet_(\d+)", name):
@@ -68,6 +69,7 @@ def discriminator(name: str, **settings) -> nn.Module:
     Raises:
       UserError: the name or a setting is not known.
     """
+    module: type[nn.Module]
     if name == "basic":
         module, settings = PatchDiscriminator, {**settings, "n_layers": 3}
     elif name == "n_layers":

@@ -43,6 +43,11 @@ class CoupledGenerator(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
+    @property
+    def size_multiple(self) -> int:
+        """The height and width of its images: what sides must be divisible by."""
+        return self.size
+
     @nn.compact
     def __call__(
         self, latent: jax.Array, *, train: bool = False
