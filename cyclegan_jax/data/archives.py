@@ -27,14 +27,14 @@ _TWICE = "in the archive twice; the last one counts"
 class Archive:
     r"""The images in a zip archive, read in place, from any number of threads.
 
-    If all of them lie in one folder (``horse2zebra/trainA/...``, as in the CycleGAN
-    authors' archives), their names leave that folder out. Paths with backslashes, as
-    some programs for Windows write them, are understood.
+    If all of them are in one folder (``horse2zebra/trainA/...``, as in the CycleGAN
+    authors' archives), names omit that folder. Paths with backslashes, as written by
+    some Windows programs, are accepted.
 
     Attributes:
       path: where the archive is.
       names: the images' sorted names.
-      left_out: what else is in it.
+      left_out: the other files in it, by reason.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -115,7 +115,7 @@ class Archive:
         if any(map(formats.is_hidden, path.parts)):
             return formats.SYSTEM
         if not path.suffix and entry.file_size > decode.MAX_BYTES:
-            return formats.NO_PICTURE  # Not unpacked to have a look at it.
+            return formats.NO_PICTURE  # Would have to be unpacked to find out.
         return formats.reason_left_out(
             path.name, functools.partial(self._zip.open, entry)
         )
@@ -139,7 +139,7 @@ class Archive:
 
 
 def _hidden_part(name: str) -> str:
-    """A hidden folder instead of everything in it."""
+    """Returns the hidden folder of a path, to list it once instead of its files."""
     parts = name.split("/")
     first = next(i for i, part in enumerate(parts) if formats.is_hidden(part))
     return "/".join(parts[: first + 1]) + "/" * (first + 1 < len(parts))

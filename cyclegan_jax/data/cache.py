@@ -16,14 +16,14 @@ from cyclegan_jax.machine import memory
 
 T = TypeVar("T")
 
-_SHARE = 2  # At most one part in so many of the free memory: networks need the rest.
+_SHARE = 2  # At most 1/_SHARE of the free memory: networks need the rest.
 
 
 def budget(cache_gib: float) -> tuple[int, str]:
-    """Returns how many bytes to keep images in, and why fewer than asked for.
+    """Returns the size of the cache in bytes, and why it is less than requested.
 
     Args:
-      cache_gib: the most, in GiB.
+      cache_gib: the maximum, in GiB.
 
     Returns:
       The bytes, and what limits them; "" if that is `cache_gib`.
@@ -41,12 +41,12 @@ def budget(cache_gib: float) -> tuple[int, str]:
 class CachedSource:
     """Images after the deterministic part of preprocessing, in memory if they fit.
 
-    The first images are loaded at once and kept until `cache_bytes` are used; the rest
-    is loaded each time it is asked for.
+    The first images are loaded at construction, until `cache_bytes` are used; the rest
+    are loaded on every access.
 
     Attributes:
       names: the names of `source`.
-      cached_bytes: the memory that the kept images take.
+      cached_bytes: memory used by the cached images.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class CachedSource:
         Args:
           source: uint8 images.
           load: the transform, given an image and its name (`Preprocess.load`).
-          cache_bytes: the most memory to use; 0 keeps nothing.
-          num_threads: threads that decode; by default one for each core.
+          cache_bytes: the maximum memory to use; 0 disables the cache.
+          num_threads: decoding threads; by default one per core.
           quiet: show no progress bar.
 
         Raises:
-          UserError: an image is damaged or does not suit `load`.
+          UserError: an image is damaged or rejected by `load`.
         """
         self.names = source.names
         self.cached_bytes = 0
@@ -86,14 +86,14 @@ class CachedSource:
 
     @property
     def cached(self) -> int:
-        """How many images are kept."""
+        """The number of cached images."""
         return len(self._images)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def content(self, index: int) -> bytes:
-        """That of the image as it is stored."""
+        """The encoded bytes of the image as stored."""
         return self._source.content(index)
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -110,7 +110,7 @@ class CachedSource:
             for image in loaded:
                 if self.cached_bytes + image.nbytes > cache_bytes:
                     break
-                # Crops are views of these images: nobody may write into them.
+                # Crops are views of these images, which must not be modified.
                 image.setflags(write=False)
                 images.append(image)
                 self.cached_bytes += image.nbytes
@@ -139,5 +139,5 @@ def map_in_order(
 
 
 def _common_folder(names: Sequence[str]) -> str:
-    """What to call a set of images in a message: the folder of the first."""
+    """Names a set of images in messages: the folder of the first."""
     return (os.path.dirname(names[0]) if names else "") or "images"

@@ -1,4 +1,4 @@
-"""Colours of pictures with a profile of their own (ICC), converted to sRGB.
+"""Converts images with embedded ICC colour profiles to sRGB.
 
 Conversions are Little CMS's, as Pillow calls it, with its default (perceptual) intent.
 """
@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageCms
 
-_TOLERANCE = 2  # Levels: profiles that move no colour farther are sRGB's own.
-_MODES = {  # A profile's colour space -> the pictures' modes that it may belong to.
+_TOLERANCE = 2  # Levels: profiles that change no colour by more are sRGB.
+_MODES = {  # A profile's colour space -> the image modes that it applies to.
     "RGB": ("RGB", "RGBA", "L", "LA", "1", "P", "PA"),
     "GRAY": ("L", "LA", "1"),
     "CMYK": ("CMYK",),
@@ -19,15 +19,15 @@ _MODES = {  # A profile's colour space -> the pictures' modes that it may belong
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Converts a picture from its profile to sRGB.
+    """Converts an image from its profile to sRGB.
 
     Args:
-      image: of 8 bits a channel.
-      profile: the ICC profile that its file has, if any.
+      image: 8 bits per channel.
+      profile: the ICC profile embedded in its file, if any.
 
     Returns:
-      The same image if it is sRGB already, or if the profile is damaged, or not for
-      such pictures; else one of mode RGB, or RGBA where there is transparency.
+      The same image if it is already sRGB, or if the profile is damaged or does not
+      apply to its mode; otherwise an RGB image, or RGBA with transparency.
     """
     if not profile or (conversion := _conversion(profile)) is None:
         return image
@@ -47,7 +47,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether `to_srgb` leaves pictures of this profile as they are."""
+    """Whether `to_srgb` leaves images with this profile unchanged."""
     return not profile or _conversion(profile) is None
 
 
@@ -55,7 +55,7 @@ def is_srgb(profile: bytes) -> bool:
 def _conversion(
     profile: bytes,
 ) -> tuple[str, Callable[[Image.Image], Image.Image]] | None:
-    """The colour space of a profile and how to convert from it; None: no need to."""
+    """The colour space of a profile and the transform to sRGB; None if not needed."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = opened.profile.xcolor_space.strip()

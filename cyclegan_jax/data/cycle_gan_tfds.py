@@ -1,9 +1,9 @@
 """The TFDS data set `cycle_gan/*`, prepared and read without TensorFlow.
 
-TFDS's own builder extracts the authors' archive and lists its folders by TensorFlow.
-The builder here makes the same data set (name, version, features, splits) from the
-archive itself, as array_record files. Two things are added that other readers ignore:
-examples keep the order of the files' names, and `image_names.json` holds those names.
+TFDS's own builder extracts the authors' archive and lists its folders with TensorFlow.
+This builder writes the same data set (name, version, features, splits) directly from
+the archive, as array_record files. Two additions, which other readers ignore: examples
+are in the order of the file names, and `image_names.json` contains these names.
 """
 
 import functools
@@ -57,7 +57,7 @@ class CycleGAN(cycle_gan.CycleGAN, skip_registration=True):  # type: ignore[call
             supervised_keys=info.supervised_keys,
             homepage=info.homepage,
             citation=info.citation,
-            # TFDS would shuffle each split by itself, and test pairs would be lost.
+            # TFDS would shuffle each split separately, which loses the test pairs.
             disable_shuffling=True,
         )
 
@@ -83,7 +83,7 @@ class CycleGAN(cycle_gan.CycleGAN, skip_registration=True):  # type: ignore[call
 
 
 def check_config(config: str) -> None:
-    """Raises UserError unless TFDS's `cycle_gan` has this config."""
+    """Raises UserError if TFDS's `cycle_gan` has no such config."""
     known = [c.name for c in CycleGAN.BUILDER_CONFIGS]
     if config == "cityscapes":
         raise UserError(
@@ -95,7 +95,7 @@ def check_config(config: str) -> None:
 
 
 def is_prepared(path: epath.PathLike) -> bool:
-    """Whether a folder holds a data set that TFDS has prepared."""
+    """Whether a folder contains a data set prepared by TFDS."""
     path = as_path(path)
     return (path / "dataset_info.json").exists() and (path / "features.json").exists()
 
@@ -110,12 +110,12 @@ def open_prepared(
       decoders: how images are decoded, by split ("train_a", ...).
 
     Returns:
-      The sources by split. Without `image_names.json` (TFDS prepared it) names are
+      The sources by split. Without `image_names.json` (if prepared by TFDS) names are
       numbers.
 
     Raises:
-      UserError: the splits of `cycle_gan` are not there, or they are in a format that
-        only TensorFlow reads.
+      UserError: splits of `cycle_gan` are missing, or are in a format that only
+        TensorFlow reads.
     """
     path = as_path(path)
     _refuse_foreign_code(path / "features.json")
@@ -135,7 +135,7 @@ def open_prepared(
         raise UserError(
             f"{path} was prepared as {builder.info.file_format.value}, which only "
             "TensorFlow can read: set config.data.data_dir to another folder to "
-            "prepare it anew, or config.data.path to an archive or folder of images"
+            "prepare it again, or config.data.path to an archive or folder of images"
         ) from None
     names = _names(path, {split: len(images) for split, images in read.items()})
     return {
@@ -156,14 +156,14 @@ def load(
     *,
     quiet: bool = False,
 ) -> dict[str, ImageSource]:
-    """Opens ``cycle_gan/<config>`` under `data_dir`; prepares it first if need be.
+    """Opens ``cycle_gan/<config>`` under `data_dir`; prepares it first if necessary.
 
-    It is prepared from ``<data_dir>/downloads/manual/<config>.zip`` if that exists, or
-    else from the authors' archive, downloaded and compared with the checksum that TFDS
-    has on record.
+    It is prepared from ``<data_dir>/downloads/manual/<config>.zip`` if that exists,
+    otherwise from the authors' archive, downloaded and verified against TFDS's
+    checksum.
 
     Raises:
-      UserError: there is no such config, or no data and no way to get them.
+      UserError: there is no such config, or the data cannot be obtained.
     """
     check_config(config)
     data_dir = as_path(data_dir)
@@ -184,7 +184,7 @@ def prepare(builder: CycleGAN, archive: epath.Path | None = None) -> None:
       archive: the authors' zip file; None downloads it.
 
     Raises:
-      UserError: the archive cannot be had or used. Nothing half-written stays.
+      UserError: the archive cannot be obtained or used. No partial output remains.
     """
     builder.archive = archive
     if archive is None:
@@ -237,18 +237,18 @@ def _partial_downloads(downloads: epath.Path) -> Iterable[epath.Path]:
 
 
 def _refuse_foreign_code(file: epath.Path) -> None:
-    """TFDS imports the classes that a prepared set names: only its own are allowed."""
+    """Allows only TFDS's own classes: TFDS imports those that a data set names."""
     try:
-        found = [json.loads(file.read_text())] if file.exists() else []
+        pending = [json.loads(file.read_text())] if file.exists() else []
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is no JSON: {error}") from error
-    while found:
-        value = found.pop()
+        raise UserError(f"{file} is not valid JSON: {error}") from error
+    while pending:
+        value = pending.pop()
         if isinstance(value, list):
-            found += value
+            pending += value
         if not isinstance(value, dict):
             continue
-        found += value.values()
+        pending += value.values()
         for key in ("type", "pythonClassName"):
             name = value.get(key, "")
             own = str(name).startswith("tensorflow_datasets.")

@@ -29,10 +29,10 @@ class Dataset:
       paired_train, paired_test: image i of A and image i of B show the same scene.
       palette: B's images are label maps in these colours; None otherwise.
       test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
-        where there is none; None without a palette.
-      train_class_maps: those of image i of train_a; None where they are not known.
-      left_out: what of the input is not used, and why.
-      notes: sentences about what looks like a mistake.
+        for unlabelled pixels; None without a palette.
+      train_class_maps: those of image i of train_a; None if unknown.
+      left_out: input files that are not used, by reason.
+      notes: warnings about likely mistakes, one sentence each.
     """
 
     name: str
@@ -50,13 +50,12 @@ class Dataset:
 
 
 def select(dataset: Dataset, kept: Mapping[str, Sequence[int]], reason: str) -> Dataset:
-    """Keeps only some images of each split.
+    """Selects images of each split.
 
     Args:
-      dataset: to choose from.
-      kept: split -> the indices of its images, in their new order; splits that are not
-        named keep all.
-      reason: why the others are left out.
+      dataset: the data set to select from.
+      kept: split -> indices of its images, in the new order; other splits keep all.
+      reason: why the other images are left out.
     """
     left_out = LeftOut()
     left_out.merge(dataset.left_out)
@@ -79,10 +78,10 @@ def first(dataset: Dataset, count: int) -> Dataset:
 
 
 def without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
-    """Decodes all images; leaves out those that cannot be, of a pair both.
+    """Decodes all images; drops those that fail, and their partners in pairs.
 
     Raises:
-      UserError: nothing is left of a split.
+      UserError: no image of a split is left.
     """
     kept = {s: _readable(getattr(dataset, s), s, quiet) for s in SPLITS}
     for paired, a, b in (
@@ -115,6 +114,6 @@ def _readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
             if error is None:
                 kept.append(index)
             else:
-                what = str(error).partition("): ")[0]  # Not what to do about it.
+                what = str(error).partition("): ")[0]  # Without the advice.
                 tqdm.write(f"left out: {what})", file=sys.stderr)
     return kept

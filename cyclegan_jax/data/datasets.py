@@ -38,19 +38,19 @@ def open_dataset(
     """Opens a data set.
 
     Args:
-      settings: which one, where it lies, and how it is read.
-      splits: those that are needed; the others are empty, and need not exist.
+      settings: which one, where it is, and how it is read.
+      splits: the splits to open; the others are empty and need not exist.
       quiet: Show no progress bar.
 
     Returns:
-      The data set. Hardly anything is decoded yet, unless `on_corrupt` is "skip".
+      The data set. Images are decoded lazily, unless `on_corrupt` is "skip".
 
     Raises:
-      UserError: No such data set, no images, no way to get them, or no pairs.
+      UserError: No such data set, no images, or no pairs.
     """
     name = settings.name
     palette = labels.palette_of(name, settings.palette)
-    # Label maps are opened in colour, whatever is asked for: classes are colours.
+    # Label maps are always opened in colour, because classes are colours.
     decoders = settings.decoders(("train_b", "test_b") if palette else ())
     kind = name.partition("/")[0]
     dataset = _KINDS[kind](settings, decoders, splits, quiet)
@@ -66,8 +66,8 @@ def open_dataset(
 
 
 def _dataset(name: str, opened: Opened[sources.ImageSource], **about: Any) -> Dataset:
-    """Makes a Dataset of the splits that there are."""
-    if not opened.sources:  # Training images are not asked for, or are there.
+    """Makes a Dataset of the splits that exist."""
+    if not opened.sources:  # Training images are not requested, or exist.
         raise UserError(f"{name} has no test images (testA and testB).")
     none = sources.SubsetSource(next(iter(opened.sources.values())), ())
     train_a, train_b, test_a, test_b = (opened.sources.get(s, none) for s in SPLITS)
@@ -197,8 +197,8 @@ _KINDS: dict[str, _Loader] = {
 
 
 def _pair(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Dataset:
-    """Keeps the pairs of the training and of the test images, where there are any."""
-    # The photographs of the other sets of the authors are no pairs, whatever names.
+    """Keeps only pairs in the training and test images, where they are paired."""
+    # The authors' other data sets are unpaired, whatever their file names.
     known = dataset.name in ("cycle_gan/maps", "cycle_gan/facades")
     never = dataset.name.startswith("cycle_gan/") and not known
     if never and (settings.paired or settings.paired_test):
@@ -219,7 +219,7 @@ def _pair(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Datase
     if settings.paired or known:
         try:
             return _keep_pairs(dataset, "test", settings)
-        except UserError:  # Nobody has said that they are pairs.
+        except UserError:  # Pairs were not requested.
             note = "the test images are not named in pairs, and are not compared so"
             return dataclasses.replace(dataset, notes=(*dataset.notes, note))
     return dataset
@@ -228,10 +228,10 @@ def _pair(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Datase
 def _keep_pairs(dataset: Dataset, kind: str, settings: DataSettings) -> Dataset:
     a, b = f"{kind}_a", f"{kind}_b"
     both = getattr(dataset, a), getattr(dataset, b)
-    if not (len(both[0]) and len(both[1])):  # Of what is not asked for.
+    if not (len(both[0]) and len(both[1])):  # A split that is not requested.
         return dataset
-    found = pairs.match(*both, order=settings.pairs == "order")
-    kept = {a: [i for i, _ in found], b: [j for _, j in found]}
+    matched = pairs.match(*both, order=settings.pairs == "order")
+    kept = {a: [i for i, _ in matched], b: [j for _, j in matched]}
     chosen = select(dataset, kept, "without a partner")
     paired: dict[str, Any] = {f"paired_{kind}": True}
     return dataclasses.replace(chosen, **paired)

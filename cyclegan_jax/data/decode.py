@@ -1,11 +1,11 @@
 """Encoded images to uint8 arrays, in one place and with one set of rules.
 
-Pictures are read as people see them: upright, as EXIF data ask, and in the colours that
-a profile gives them, converted to sRGB. Otherwise colours follow the published PyTorch
-code, ``Image.open(path).convert("RGB")``: transparency is dropped, not composited, and
-of an animation the first frame counts. Two more things differ on purpose: 16-bit
-greyscale is scaled to 8 bits (``convert`` clips it to white), and images whose values
-have no defined range (32-bit integer or float) are refused.
+EXIF orientation is applied, and embedded colour profiles are converted to sRGB. Other
+rules are those of the published PyTorch code, ``Image.open(path).convert("RGB")``:
+transparency is dropped, not composited, and only the first frame of an animation is
+used. Two more differences are deliberate: 16-bit greyscale is scaled to 8 bits
+(``convert`` clips it to white), and images whose values have no defined range (32-bit
+integer or float) are refused.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ MAX_PIXELS = 89_478_485
 """Largest image that is decoded, in pixels (Pillow's own warning threshold)."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# What Pillow's decoders raise on broken bytes (found by flipping bytes of every
+# What Pillow's decoders raise on damaged files (determined by flipping bytes of every
 # format); its UnidentifiedImageError is an OSError.
 BROKEN = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError),
@@ -37,7 +37,7 @@ BROKEN = (
 
 
 class UnreadableImage(UserError):
-    """An image that is damaged, too large, or of a kind that has no 8-bit meaning."""
+    """An image that is damaged, too large, or cannot be converted to 8 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Decoder:
       as_stored: ignore EXIF orientation and colour profiles.
 
     Raises:
-      UserError: images cannot have so many channels.
+      UserError: `channels` is not 1, 3 or 4.
     """
 
     channels: int = 3
@@ -60,7 +60,7 @@ class Decoder:
             raise UserError(f"images can have 1, 3 or 4 channels, not {self.channels}")
 
     def __call__(self, source: bytes | str | os.PathLike, name: str) -> np.ndarray:
-        """Decodes an image; `name` is what error messages call it."""
+        """Decodes an image; `name` identifies it in error messages."""
         return decode_image(
             source, channels=self.channels, as_stored=self.as_stored, name=name
         )
@@ -79,14 +79,14 @@ def decode_image(
       source: the encoded bytes, or the path of a file (gs:// paths too).
       channels: 1 (ITU-R 601 luma), 3 (RGB) or 4 (RGBA).
       as_stored: ignore EXIF orientation and colour profiles, as the published code
-        does (but Pillow turns TIFFs, and libheif HEICs, in any case).
-      name: what error messages call the image; the path by default.
+        does (Pillow always applies the orientation of TIFFs, and libheif of HEICs).
+      name: identifies the image in error messages; by default the path.
 
     Returns:
       A uint8 array [H, W, channels].
 
     Raises:
-      UnreadableImage: the image cannot be decoded, and why.
+      UnreadableImage: the image cannot be decoded.
     """
     data = b""
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "an image")
@@ -126,8 +126,8 @@ def read_file(path: epath.PathLike, name: str) -> bytes:
     """Reads an encoded image.
 
     Args:
-      path: of the file; gs:// paths too.
-      name: what error messages call it.
+      path: of the file; may be gs://.
+      name: identifies it in error messages.
 
     Raises:
       UnreadableImage: it is too large, or cannot be read.
@@ -142,10 +142,12 @@ def read_file(path: epath.PathLike, name: str) -> bytes:
 
 
 def traits(data: bytes) -> list[str]:
-    """Says what of an encoded image is not used as it is stored; reads its header.
+    """Lists the properties of an encoded image that change when it is read.
+
+    Reads only its header.
 
     Returns:
-      Some of `TRAITS`' keys; none if it cannot be read.
+      Keys of `TRAITS`; empty if it cannot be read.
     """
     try:
         with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
@@ -172,11 +174,11 @@ TRAITS = {
     "alpha": _has_alpha,
     "16 bits": lambda image: image.mode.startswith("I"),
 }
-"""What can be special about an image -> whether an opened one is so."""
+"""Property of an image -> whether an opened image has it."""
 
 
 def _turn_upright(image: Image.Image) -> None:
-    with contextlib.suppress(*BROKEN):  # Damaged EXIF data: as it is stored.
+    with contextlib.suppress(*BROKEN):  # Damaged EXIF data: ignored.
         ImageOps.exif_transpose(image, in_place=True)
 
 

@@ -1,4 +1,4 @@
-"""What a data set holds, in a few digits: names and bytes of its images."""
+"""Fingerprint of a data set: digests of its images' names and bytes."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ _NAMED = "sha256_with_names"
 
 
 class Contents(NamedTuple):
-    """What was read of a data set.
+    """The contents of a data set.
 
     Attributes:
       splits: split -> {"images": how many, "sha256": of their bytes as stored, in
         their order, "sha256_with_names": of their names, too}.
-      traits: `decode.TRAITS` -> how many images have them.
+      traits: `decode.TRAITS` -> number of images that have them.
     """
 
     splits: dict[str, dict[str, int | str]]
@@ -29,22 +29,22 @@ class Contents(NamedTuple):
 
 def read(dataset: Dataset, splits: Sequence[str] = SPLITS) -> Contents:
     """Reads every image of some splits once."""
-    found = Contents({}, Counter())
+    contents = Contents({}, Counter())
     for split in splits:
         source = getattr(dataset, split)
-        found.splits[split] = _of_split(source, found.traits)
-    return found
+        contents.splits[split] = _of_split(source, contents.traits)
+    return contents
 
 
 def describe(traits: Mapping[str, int], *, as_stored: bool = False) -> str:
-    """Returns a line on what is special about images, and what becomes of it.
+    """Describes in one line which images are converted when read, and how.
 
     Args:
       traits: see `Contents.traits`.
       as_stored: how they are decoded, see `decode_image`.
     """
     changed = not as_stored
-    told = {
+    meanings = {
         "animated": "animated or of several pages, of which the first is used",
         "turned": "turned upright, as their EXIF data ask"
         if changed
@@ -55,7 +55,9 @@ def describe(traits: Mapping[str, int], *, as_stored: bool = False) -> str:
         "alpha": "with transparency, which only 4 channels keep",
         "16 bits": "of 16 bits, read as 8",
     }
-    return "; ".join(f"{traits[t]:,} {told[t]}" for t in told if traits.get(t))
+    return "; ".join(
+        f"{traits[t]:,} {text}" for t, text in meanings.items() if traits.get(t)
+    )
 
 
 def fingerprint(dataset: Dataset) -> dict[str, dict[str, int | str]]:

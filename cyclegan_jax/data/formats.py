@@ -1,7 +1,7 @@
-"""Which files are pictures, the same for training, evaluation and translation.
+"""Which files are images, for training, evaluation and translation alike.
 
-A file's ending decides where it is known; where it is not, what Pillow makes of the
-first bytes does. Whatever is no picture has a reason, for `LeftOut`.
+A known file extension decides; otherwise Pillow tries to identify the first bytes.
+Every file that is not an image has a reason, for `LeftOut`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _SUFFIXES = {
     "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
     "HEIF": (".heic", ".heif", ".heics", ".heifs", ".hif"),
 }
-# Pillow takes many of these for TIFFs, and would read the small preview in them.
+# Pillow identifies many of these as TIFFs, and would read their small preview.
 _RAW_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc"),
     *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
@@ -47,7 +47,7 @@ BROKEN_LINK = "a link to nothing"
 
 
 def _readable() -> tuple[str, ...]:
-    """The formats that this installation decodes, as Pillow calls them."""
+    """The formats that this installation decodes, by Pillow's names."""
     with contextlib.suppress(ImportError):  # An optional package.
         import pillow_heif
 
@@ -57,12 +57,12 @@ def _readable() -> tuple[str, ...]:
 
 
 FORMATS = _readable()
-"""The formats that are decoded, as Pillow calls them."""
+"""The formats that are decoded, by Pillow's names."""
 IMAGE_SUFFIXES = tuple(suffix for name in FORMATS for suffix in _SUFFIXES[name])
-"""Their files' endings, in lower case."""
+"""Their file extensions, in lower case."""
 FORMAT_TEXT = ", ".join(FORMATS)
 
-_TYPES = mimetypes.MimeTypes(filenames=())  # Python's own, on every system.
+_TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table, not the system's.
 _UNAVAILABLE = {
     suffix: name
     for name, suffixes in _SUFFIXES.items()
@@ -72,7 +72,7 @@ _UNAVAILABLE = {
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name belongs to the system, not to people.
+    """Whether this is the name of a hidden or system file or folder.
 
     Such as ``.x``, ``Thumbs.db``, ``__MACOSX`` and ``@eaDir``, the thumbnails of NAS.
     """
@@ -86,11 +86,11 @@ def is_hidden(name: str) -> bool:
 
 
 def reason_left_out(name: str, open_file: Callable[[], IO[bytes]]) -> str:
-    """Says why a file is not used as a picture; "" if it is.
+    """Returns why a file is not used as an image; "" if it is used.
 
     Args:
       name: of the file, without its folder.
-      open_file: opens it for reading; called only where the ending says nothing.
+      open_file: opens it for reading; called only for unknown extensions.
 
     Returns:
       One of this module's reasons.
@@ -106,19 +106,19 @@ def reason_left_out(name: str, open_file: Callable[[], IO[bytes]]) -> str:
         return RAW
     known = _TYPES.guess_type(f"_{suffix}")[0] or "application/octet-stream"
     if not known.startswith("image/") and known != "application/octet-stream":
-        return NO_PICTURE  # A text or a video, say.
+        return NO_PICTURE  # Such as a text or a video.
     return "" if _is_picture(open_file) else NO_PICTURE
 
 
 def missing_decoder(format_name: str) -> str:
-    """Says what to install, to read a known format that this installation cannot."""
+    """Names the package needed to read a known format that is not supported here."""
     if format_name == "HEIF":
         return "HEIC, which needs the package pillow-heif"
     return f"{format_name}, which needs a newer Pillow"
 
 
 def unavailable_format(head: bytes) -> str:
-    """Returns the known format that these first bytes are of, if it cannot be read."""
+    """Returns the format of these first bytes, if known but not supported here."""
     brand = head[8:12] if head[4:8] == b"ftyp" else b""
     if brand in (b"avif", b"avis"):
         name = "AVIF"
@@ -133,24 +133,24 @@ def _is_picture(open_file: Callable[[], IO[bytes]]) -> bool:
     try:
         with open_file() as file, Image.open(file, formats=FORMATS):
             return True
-    except Exception:  # Decoders raise anything on what is not theirs.
+    except Exception:  # Decoders may raise anything on other formats.
         return False
 
 
 class LeftOut(dict[str, list[str]]):
-    """What of the input is not used: reason -> the names of the files or folders."""
+    """Input that is not used: reason -> names of files or folders."""
 
     def add(self, reason: str, name: str) -> None:
-        """Notes one file or folder."""
+        """Adds one file or folder."""
         self.setdefault(reason, []).append(name)
 
     def merge(self, other: "LeftOut") -> None:
-        """Notes all that another has noted."""
+        """Adds everything in `other`."""
         for reason, names in other.items():
             self.setdefault(reason, []).extend(names)
 
     def describe(self) -> str:
-        """One line: counts by reason, with the first names; "" if there is nothing."""
+        """One line: counts by reason, with the first names; "" if empty."""
         return "; ".join(
             f"{len(names):,} {reason} ({_some(names)})"
             for reason, names in sorted(self.items())
@@ -163,5 +163,5 @@ def _some(names: Iterable[str], count: int = 3) -> str:
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be written; bytes that are not UTF-8 as \\xff."""
+    """A file name as valid text; bytes that are not UTF-8 become \\xff."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

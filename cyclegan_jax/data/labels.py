@@ -13,14 +13,14 @@ from cyclegan_jax.errors import UserError
 
 
 def palette_of(name: str, path: str | os.PathLike) -> Palette | None:
-    """Returns the colours of a data set's label maps, if its images of B are such.
+    """Returns the colours of a data set's label maps, if B consists of label maps.
 
     Args:
       name: of the data set.
       path: of a palette file, or "".
 
     Raises:
-      UserError: the file is no palette, or the set is `streets`, which knows its own.
+      UserError: the file is not a palette, or the data set is `streets`, which has one.
     """
     if path and name == "streets":
         raise UserError("streets has its own classes: leave config.data.palette empty")
@@ -35,9 +35,9 @@ def read_as_labels(
     """Reads the images of B as label maps.
 
     Args:
-      dataset: its images of B in colour; its test images are pairs, if there are any.
-      palette: their colours.
-      channels: split -> channels that its images are then converted to.
+      dataset: with images of B in colour; its test images, if any, are pairs.
+      palette: the colours of the classes.
+      channels: split -> channels that its images are converted to afterwards.
     """
 
     def class_maps(images: sources.ImageSource) -> sources.ImageSource | None:
@@ -48,7 +48,7 @@ def read_as_labels(
     if dataset.paired_train:
         partners = {i: i for i in range(len(dataset.train_a))}
     labels = None
-    if len(partners) == len(dataset.train_a):  # Else not all classes are known.
+    if len(partners) == len(dataset.train_a):  # Otherwise some classes are unknown.
         order = [partners[i] for i in range(len(partners))]
         labels = class_maps(sources.SubsetSource(dataset.train_b, order))
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The pictures below a folder, in order, and what else lies there."""
+"""Lists the images under a folder, in order, and the files that are skipped."""
 
 import os
 import unicodedata
@@ -22,14 +22,14 @@ class Entry(NamedTuple):
 
 
 def list_images(folder: epath.Path, prefix: str) -> tuple[list[str], LeftOut]:
-    """Finds all pictures below a folder; links are followed.
+    """Finds all images under a folder, following links.
 
     Args:
       folder: local, or gs://...
-      prefix: what names begin with, such as "trainA/".
+      prefix: prepended to all names, such as "trainA/".
 
     Returns:
-      The names in their order, and what is no picture.
+      The names in order, and the files that are not images.
 
     Raises:
       UserError: a folder cannot be read.
@@ -45,25 +45,25 @@ def list_images(folder: epath.Path, prefix: str) -> tuple[list[str], LeftOut]:
 
 
 def in_order(name: str) -> tuple[str, str]:
-    """What names are sorted by: the same on systems that write accents differently."""
+    """Sort key of names, independent of the system's Unicode form of accents."""
     return unicodedata.normalize("NFC", name), name
 
 
 def entries(folder: epath.Path) -> Iterator[Entry]:
-    """Yields what lies in a folder.
+    """Yields the entries of a folder.
 
     Raises:
       UserError: it cannot be read.
     """
     try:
         if "://" in os.fspath(folder):
-            for path in folder.iterdir():  # Asking each what it is takes a request.
+            for path in folder.iterdir():  # Each is_dir is a request.
                 known = path.suffix.lower() in formats.IMAGE_SUFFIXES
                 is_dir = not known and path.is_dir()
                 yield Entry(path.name, path, is_dir, not is_dir)
             return
-        with os.scandir(folder) as found:
-            for entry in found:
+        with os.scandir(folder) as scan:
+            for entry in scan:
                 path = folder / entry.name
                 yield Entry(entry.name, path, entry.is_dir(), entry.is_file())
     except OSError as error:
@@ -73,9 +73,9 @@ def entries(folder: epath.Path) -> Iterator[Entry]:
 def _walk(
     folder: epath.Path, prefix: str, above: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
-    """Yields names, each with the reason why it is left out, if it is."""
+    """Yields names, each with the reason why it is left out, or ""."""
     here = os.path.realpath(folder)
-    if here in above:  # a link to a folder that it lies in
+    if here in above:  # a link to a parent folder
         return
     for entry in entries(folder):
         name = prefix + entry.name
@@ -88,7 +88,7 @@ def _walk(
 def _reason(entry: Entry) -> str:
     if entry.is_dir or formats.is_hidden(entry.name):
         return formats.SYSTEM
-    if not entry.is_file:  # Nor a pipe or the like, which would wait for ever.
+    if not entry.is_file:  # Also not a pipe, on which reading would block.
         link = os.path.islink(entry.path) and not os.path.exists(entry.path)
         return formats.BROKEN_LINK if link else formats.NO_PICTURE
     return formats.reason_left_out(entry.name, lambda: entry.path.open("rb"))

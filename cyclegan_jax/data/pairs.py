@@ -1,4 +1,4 @@
-"""Which images of two folders are pairs: by their names, never by chance."""
+"""Pairs the images of two folders by their names."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from cyclegan_jax.data.formats import printable
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
 
-# Words that say which side of a pair a file is, not which pair: Cityscapes', the
-# CycleGAN authors', and those that people use.
+# Words that name the side of a pair, not the pair: those of Cityscapes, of the CycleGAN
+# authors, and other common ones.
 _SIDES = frozenset(
     (
         *("a", "b", "real", "fake", "input", "output", "in", "out", "target"),
@@ -28,16 +28,16 @@ _LETTER = re.compile(r"(?<=\d)[ab]$")
 
 
 def by_name(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
-    """Finds the pairs of two lists of files: those of one name, but for their side.
+    """Finds the pairs of two lists of files: equal names up to the words for a side.
 
-    Upper and lower case, separators, the two ways to write accents, leading zeros, and
-    words such as ``_A`` and ``_B``, ``real_`` and ``fake_``, or ``_leftImg8bit`` and
-    ``_gtFine_color`` make no difference; nor do the folders that the files lie in,
-    unless only these tell files apart. Names that several files share pair nothing.
+    Case, separators, the Unicode form of accents, leading zeros, and words such as
+    ``_A`` and ``_B``, ``real_`` and ``fake_``, or ``_leftImg8bit`` and
+    ``_gtFine_color`` are ignored; so are folders, unless names are ambiguous without
+    them. Names shared by several files are not paired.
 
     Args:
-      a: names of A's images, relative, with slashes.
-      b: those of B's.
+      a: names of the images of A, relative, with slashes.
+      b: names of the images of B.
 
     Returns:
       (index in `a`, index in `b`) of each pair, in the order of `a`.
@@ -47,10 +47,10 @@ def by_name(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
     alone = [[PurePosixPath(name).name for name in names] for names in below]
     for rewrite in (str, _without_side, _without_zeros):
         for names in (below, alone):
-            found = _match(*([_rewrite(n, rewrite) for n in side] for side in names))
-            if len(found) == max(len(a), len(b)):
-                return found
-            best = max(best, found, key=len)
+            matched = _match(*([_rewrite(n, rewrite) for n in side] for side in names))
+            if len(matched) == max(len(a), len(b)):
+                return matched
+            best = max(best, matched, key=len)
     return best
 
 
@@ -60,14 +60,14 @@ def match(a: ImageSource, b: ImageSource, *, order: bool) -> list[tuple[int, int
     Args:
       a: images of A.
       b: images of B.
-      order: image i with image i, whatever their names.
+      order: pair image i with image i, ignoring names.
 
     Returns:
       The indices of each pair. Some images may have no partner.
 
     Raises:
-      UserError: the counts differ (by order), or less than half of the names say which
-        images are pairs.
+      UserError: the counts differ (with `order`), or fewer than half of the names
+        match.
     """
     if order:
         if len(a) != len(b):
@@ -76,25 +76,25 @@ def match(a: ImageSource, b: ImageSource, *, order: bool) -> list[tuple[int, int
                 f" {len(b)} of B"
             )
         return [(i, i) for i in range(len(a))]
-    found = by_name(a.names, b.names)
-    if 2 * len(found) < min(len(a), len(b)) or not found:
+    matched = by_name(a.names, b.names)
+    if 2 * len(matched) < min(len(a), len(b)) or not matched:
         names = printable(f"{a.names[0]} and {b.names[0]}")
         raise UserError(
             f"the names do not say which images of A and B are pairs ({names}, ...):"
-            f" {len(found)} of {len(a)} and {len(b)} images are named alike. Give the"
+            f" {len(matched)} of {len(a)} and {len(b)} images are named alike. Give the"
             " two images of a pair one name, or 12_A and 12_B, or set"
             " config.data.pairs=order if their order is what pairs them"
         )
-    return found
+    return matched
 
 
 def same_scenes(a: ImageSource, b: ImageSource) -> bool:
-    """Whether image i of A and image i of B are pairs by their names, all of them."""
+    """Whether for every i the names of image i of A and of B match."""
     return by_name(a.names, b.names) == [(i, i) for i in range(max(len(a), len(b)))]
 
 
 def _below_common(names: Sequence[str]) -> list[str]:
-    """Names without the folders that all of them lie in."""
+    """Names without their common parent folders."""
     folders = [os.path.dirname(name) for name in names]
     common = os.path.commonpath(folders) if names and all(folders) else ""
     return [name[len(common) :].lstrip("/") for name in names]
@@ -109,7 +109,7 @@ def _match(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _rewrite(name: str, rewrite: Callable[[str], str]) -> str:
-    """Applies a function to each part of a path, the last one without its ending."""
+    """Applies a function to each part of a path, the last without its extension."""
     path = PurePosixPath(unicodedata.normalize("NFC", name))
     return "/".join(rewrite(part) for part in (*path.parts[:-1], path.stem))
 

@@ -1,4 +1,4 @@
-"""Label colours: class indices to pictures and back."""
+"""Label colours: class indices to images and back."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
 
 VOID = 255
-"""The index of pixels that belong to no class; they are not scored."""
+"""The index of unlabelled pixels, which are not scored."""
 LABEL_DISTANCE = 40.0
 """Label maps are read with this much tolerance (Euclidean, of RGB in 0..255): enough
 for JPEG's noise, less than the distance of Cityscapes' unlabelled areas to a class."""
@@ -56,7 +56,7 @@ class Palette:
         """Reads a palette from a small file; its order is the class order.
 
         A `.json` file holds one object, `{"road": [128, 64, 128], ...}`. Any other
-        file is text with one class a line, `road 128 64 128`: a name, which may hold
+        file is text with one class per line, `road 128 64 128`: a name, which may hold
         spaces, and three numbers; empty lines and lines starting with `#` are skipped.
 
         Args:
@@ -133,9 +133,9 @@ class Palette:
         for start in range(0, len(pixels), _CHUNK_PIXELS):
             chunk = pixels[start : start + _CHUNK_PIXELS].astype(np.float32)
             scores = squares - chunk @ (2 * colours.T)
-            found = scores.argmin(-1).astype(np.uint8)
+            nearest = scores.argmin(-1).astype(np.uint8)
             far = scores.min(-1) + (chunk**2).sum(-1) > within**2
-            classes[start : start + _CHUNK_PIXELS] = np.where(far, VOID, found)
+            classes[start : start + _CHUNK_PIXELS] = np.where(far, VOID, nearest)
         return classes.reshape(images.shape[:-1])
 
 

@@ -1,9 +1,9 @@
 """Batches of training pairs as a pure function of (seed, step), built on Grain.
 
 Element n of the endless stream of training pairs depends on (seed, n) alone, and the
-batch of step t is made of the elements t * batch_size + slot, one for each slot of the
-global batch. So nothing but the step must be saved to go on later, on any number of
-hosts: each one reads only its own slots.
+batch of step t consists of the elements t * batch_size + slot, one for each slot of the
+global batch. To resume, only the step has to be saved, on any number of hosts; each host
+reads only its own slots.
 """
 
 import sys
@@ -29,9 +29,9 @@ class _Element(NamedTuple):
 class TrainBatches:
     """The training batches, with random access by step.
 
-    One epoch is max(|A|, |B|) elements. In it every image of the larger set is used
-    once (every image of A, if B is drawn at random), in an order of its own, and A's
-    are repeated if they are fewer. Batches run on through the epochs' borders.
+    One epoch is max(|A|, |B|) elements. It uses every image of the larger set once
+    (every image of A, if B is sampled at random), in an order reshuffled every epoch,
+    and repeats the images of A if they are fewer. Batches continue across epochs.
 
     Attributes:
       epoch_size: elements in an epoch.
@@ -56,17 +56,16 @@ class TrainBatches:
 
         Args:
           source_a: loaded images of A (`CachedSource`).
-          source_b: those of B.
-          transform: its `augment` makes the crops and flips, independently for A and
+          source_b: loaded images of B.
+          transform: its `augment` applies crops and flips, independently for A and
             B; with `paired`, its `augment_pair`.
           seed: any number from 0 on.
           batch_size: elements in the global batch, over all hosts.
           slots: the slots of the global batch that this host reads; by default all.
           paired: image i of A goes with image i of B.
-          sample_b: how an element of A gets its B. `random`: any image, with
-            replacement, as in the published code; `shuffle`: each image once before
-            one comes again.
-          num_threads: threads that `iterate` prepares batches with.
+          sample_b: how images of B are chosen. `random`: sampled with replacement, as
+            in the published code; `shuffle`: each image once before any is repeated.
+          num_threads: threads in which `iterate` prepares batches.
           prefetch: batches that `iterate` prepares ahead; 0 for none.
 
         Raises:
@@ -85,7 +84,7 @@ class TrainBatches:
         self._read_options = grain.ReadOptions(
             num_threads=min(num_threads, prefetch), prefetch_buffer_size=prefetch
         )
-        # Explicit seeds: those that Grain derives itself may change with its version.
+        # Explicit seeds, because Grain's derived seeds may change between versions.
         seed_a, seed_b, seed_element = np.random.SeedSequence(seed).generate_state(3)
         order_a = _endless_shuffle(self.epoch_size, seed_a)
         order_b = (
@@ -112,7 +111,7 @@ class TrainBatches:
         """Yields self[start_step], self[start_step + 1], ... without end.
 
         Batches are prepared in background threads. `close()` stops them; an iterator
-        that is simply dropped does not keep the program from ending.
+        that is simply dropped does not prevent the program from exiting.
         """
         batches = self._batches[start_step:].to_iter_dataset(self._read_options)
         return iter(batches)
@@ -139,7 +138,7 @@ class TrainBatches:
     def _batch(self, step: int) -> dict[str, np.ndarray]:
         first = step * self._batch_size
         elements = [self._elements[first + slot] for slot in self._slots]
-        self._first = self._first or elements[0]  # All others must have its size.
+        self._first = self._first or elements[0]  # All others must have the same size.
         _check_sizes([self._first, *elements])
         return {
             "a": np.stack([element.a for element in elements]),
@@ -154,13 +153,13 @@ def eval_images(
     batch_size: int = 1,
     num_threads: int = 2,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yields all images in order, in batches of one size of image.
+    """Yields all images in order, in batches of images of equal size.
 
     Args:
       source: stored images.
       transform: what `test_transform` returns.
-      batch_size: the most images in a batch. A batch ends early where the images' size
-        changes, and at the end.
+      batch_size: maximum number of images per batch. A batch is smaller where the image
+        size changes, and at the end.
       num_threads: threads that decode ahead.
 
     Yields:
@@ -182,7 +181,7 @@ def eval_images(
 
 
 def _endless_shuffle(count: int, seed: np.uint32) -> grain.MapDataset:
-    """0 ... count - 1 again and again, each time in another order."""
+    """0 ... count - 1, repeated endlessly and reshuffled each time."""
     return grain.MapDataset.range(count).shuffle(seed=int(seed)).repeat()
 
 

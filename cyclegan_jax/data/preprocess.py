@@ -1,7 +1,7 @@
-"""From a stored image to a training or test image, as the published code does it.
+"""From a stored image to a training or test image, as in the published code.
 
 The work is split in two. `load` is deterministic and expensive (a bicubic resize), so
-its result can be cached; `augment` is random and cheap (a crop and a mirror image).
+its result can be cached; `augment` is random and cheap (a crop and a flip).
 Modes and arithmetic are those of `get_transform` in the published PyTorch code.
 """
 
@@ -22,15 +22,15 @@ class Preprocess:
     """How images become training images.
 
     Attributes:
-      mode: `resize_and_crop`: to load_size x load_size (the aspect is not kept), then
+      mode: `resize_and_crop`: to load_size x load_size, ignoring the aspect ratio, then
         a random crop; `crop`: a random crop of the stored image; `scale_width`: to
-        width load_size, the aspect kept; `scale_width_and_crop`: both; `none`: as
+        width load_size, keeping the aspect ratio; `scale_width_and_crop`: both; `none`: as
         stored. Without a crop, both sides are rounded to multiples of `multiple`.
       load_size: the side or width to resize to, in pixels.
-      crop_size: the side of the random crop, in pixels; `scale_width` makes no image
-        less high than this.
-      flip: mirror left and right half of the time.
-      multiple: what the generator needs sides to be divisible by: 4 for ResNet,
+      crop_size: the side of the random crop, in pixels; with
+        `scale_width`, the minimum height.
+      flip: flip left to right with probability 1/2.
+      multiple: what the generator needs height and width to be divisible by: 4 for ResNet,
         2^downsamplings for U-Net.
     """
 
@@ -85,12 +85,12 @@ class Preprocess:
         return image
 
     def augment(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The random part: a crop, then a mirror image half of the time.
+        """The random part: a crop, then a flip with probability 1/2.
 
         Args:
           image: uint8 [H, W, C] from `load`.
-          rng: always asked for three numbers, so that what is drawn next does not
-            depend on the options.
+          rng: always three numbers are drawn, so that later draws do not depend on the
+            options.
 
         Returns:
           A view of `image`, [H', W', C].
@@ -128,7 +128,7 @@ class Preprocess:
     def _cut(
         self, image: np.ndarray, top: float, left: float, mirror: float
     ) -> np.ndarray:
-        """Crops and mirrors by three numbers in [0, 1)."""
+        """Crops and flips according to three numbers in [0, 1)."""
         if self._crops:
             size = self.crop_size
             y = int(top * (image.shape[0] - size + 1))

@@ -1,4 +1,4 @@
-"""Which data set, where it lies, and how it is read."""
+"""Which data set, where it is, and how it is read."""
 
 import dataclasses
 import os
@@ -16,35 +16,35 @@ _READ = ("folder", "side_by_side", "cityscapes")  # From `path`, always.
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """Which data set, where it lies, and how it is read.
+    """Which data set, where it is, and how it is read.
 
     Attributes:
       name: "streets" (built in), "folder" (your own images), "side_by_side" (your
         own, or the pix2pix authors': pairs in one image), "cityscapes" (a folder or
-        archive laid out like the CycleGAN authors': A photos, B label maps) or
+        archive with the CycleGAN authors' layout: A photos, B label maps) or
         "cycle_gan/<config>" of TensorFlow Datasets, such as
         "cycle_gan/horse2zebra".
       path: A folder or zip archive with trainA, trainB, testA and testB; for
-        cycle_gan/* also a directory prepared by TFDS. A gs:// path may be given.
-      data_dir: Where TFDS data sets are looked for, and prepared.
+        cycle_gan/* also a directory prepared by TFDS. May be a gs:// path.
+      data_dir: Where TFDS data sets are searched for and prepared.
       folders: For "folder", instead of `path`: the folder of each split, by
         "train_a", "train_b", "test_a" and "test_b".
       channels_a: Channels that images of A are converted to: 1, 3 or 4.
-      channels_b: Those of B.
+      channels_b: Channels that images of B are converted to.
       as_stored: Ignore EXIF orientation and colour profiles; see `decode_image`.
-      paired: Train on pairs: "streets" makes them, and the others must have them.
-      paired_test: The test images are pairs, whatever the training images are.
-      pairs: What pairs images: their names, or their order.
+      paired: Train on pairs: "streets" generates them, other data sets must have them.
+      paired_test: The test images are pairs, even if the training images are not.
+      pairs: How images are paired: by "name" or by "order".
       on_corrupt: What to do about an image that cannot be decoded: "stop" raises
-        when it is first read; "skip" decodes all images once, now, and leaves
-        such images out (of a pair both), with a warning that names them.
-      max_images: The most images of each split to use, the first ones; 0 is all.
+        when it is first read; "skip" decodes all images once at the start and drops
+        such images (and their partners in pairs), with a warning that names them.
+      max_images: Use only the first images of each split; 0: all.
       palette: A file of class colours, see `Palette.from_file`: the images of B are
         label maps in these colours, and files of A and B are pairs.
       streets_size: Side of the images of "streets", in pixels.
       streets_train_count: Training images of A, and of B, of "streets".
       streets_test_count: Test pairs of "streets".
-      streets_seed: The scenes of "streets" depend on it alone.
+      streets_seed: The seed of the scenes of "streets".
     """
 
     name: str
@@ -80,13 +80,13 @@ class DataSettings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], path: str = "") -> "DataSettings":
-        """Takes the settings from a config.
+        """Reads the settings from a config.
 
         Args:
           config: its group `data`.
-          path: where the data lie now, if not where the config says. If that names
-            single folders, they are looked for below `path`, as far from each other as
-            they were; else `path` is what `config.data.path` would be.
+          path: where the data are now, if they have moved. If the config names single
+            folders, `path` is the new location of their common parent folder;
+            otherwise it replaces `config.data.path`.
         """
         folders = {split: config[split] for split in SPLITS if config[split]}
         if path and folders:
@@ -106,15 +106,15 @@ class DataSettings:
 
     @property
     def chosen_folders(self) -> dict[str, str]:
-        """The folders that are named one by one."""
+        """The folders that are set individually."""
         return {s: folder for s, folder in (self.folders or {}).items() if folder}
 
     def channels(self, split: str) -> int:
-        """How many channels images of a split are to have."""
+        """The number of channels that images of a split are converted to."""
         return self.channels_a if split[-1] == "a" else self.channels_b
 
     def decoders(self, in_colour: Collection[str] = ()) -> dict[str, Decoder]:
-        """How the images of each split are decoded; of some always in colour."""
+        """The decoder of each split; those in `in_colour` always decode in colour."""
         return {
             s: Decoder(3 if s in in_colour else self.channels(s), self.as_stored)
             for s in SPLITS
@@ -122,9 +122,9 @@ class DataSettings:
 
 
 def _moved(folders: Mapping[str, str], path: str) -> dict[str, str]:
-    """Where folders are after the one that they all lie in has become `path`.
+    """Returns the folders after their common parent folder has moved to `path`.
 
-    Nothing, if they are not there: then `path` is laid out in another way.
+    Empty if they are not there: then `path` has another layout.
     """
     old = {s: os.path.abspath(as_path(folder)) for s, folder in folders.items()}
     above = os.path.commonpath([os.path.dirname(folder) for folder in old.values()])
@@ -147,7 +147,7 @@ def _check_location(settings: DataSettings) -> None:
         )
     if path and name == "streets":
         raise UserError(
-            f"config.data.path is {path}, but the data set streets is made, not read: "
+            f"config.data.path is {path}, but the data set streets is generated, not read: "
             "set config.data.dataset=folder"
         )
     if not path and not folders and name in _READ:

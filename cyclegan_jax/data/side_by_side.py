@@ -1,4 +1,4 @@
-"""Pairs in one picture: A on the left, B on the right."""
+"""Pairs in one image: A on the left, B on the right."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,8 +11,8 @@ from cyclegan_jax.data.splits import Opened, beside, locate, split_folder
 from cyclegan_jax.data.trees import Tree
 from cyclegan_jax.errors import UserError
 
-_LOOKED_AT = 8  # Pictures, to tell pairs from ordinary ones.
-_NEAR = 4  # Columns on each side of the middle that it is compared with.
+_LOOKED_AT = 8  # Images examined by `looks_ordinary`.
+_NEAR = 4  # Columns on each side that the middle is compared with.
 
 
 class HalfSource:
@@ -42,7 +42,7 @@ class HalfSource:
         return image[:, start : start + width // 2]
 
     def content(self, index: int) -> bytes:
-        """That of the whole image: either half of it is made of that."""
+        """The encoded bytes of the whole image."""
         return self.whole.content(index)
 
 
@@ -51,7 +51,7 @@ def open_side_by_side(
 ) -> Opened[HalfSource]:
     """Opens train and, if it has tests, test or val.
 
-    As in the pix2pix authors' data sets, an image shows A on the left and B on the
+    As in the pix2pix authors' data sets, each image shows A on the left and B on the
     right.
 
     Args:
@@ -60,15 +60,15 @@ def open_side_by_side(
       splits: those to open.
 
     Returns:
-      The sources by split; without "test_a" and "test_b" if there are no tests.
+      The sources by split; without "test_a" and "test_b" if there are no test images.
 
     Raises:
-      UserError: training images are to be opened, and there is none in train.
+      UserError: training images are requested, but train has none.
     """
 
     def find(tree: Tree, base: str) -> dict[str, str]:
-        found = {kind: split_folder(tree, base, kind) for kind in ("train", "test")}
-        return {kind: folder for kind, folder in found.items() if folder}
+        folders = {kind: split_folder(tree, base, kind) for kind in ("train", "test")}
+        return {kind: folder for kind, folder in folders.items() if folder}
 
     base, folders = locate(tree, find)
     needed = "train" if "train_a" in splits or "train_b" in splits else "test"
@@ -90,20 +90,20 @@ def open_side_by_side(
 
 
 def looks_ordinary(source: ImageSource) -> bool:
-    """Whether pictures look like ordinary ones, not like two side by side.
+    """Whether images look like ordinary ones, not like two side by side.
 
-    Two pictures have a seam in the middle, where colours change as they do nowhere near
-    it. Pictures that are even there, such as drawings on white, tell nothing.
+    Two images have a seam in the middle, where colours change more than anywhere near
+    it. Images that are uniform there, such as drawings on white, are inconclusive.
 
     Args:
-      source: whole pictures; a few of them are looked at.
+      source: whole images; a few of them are examined.
     """
     indices = np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source)))
     verdicts = []
     for index in sorted(set(indices.astype(int).tolist())):
         try:
             image = source[index].astype(float)
-        except UnreadableImage:  # That is told when it is used.
+        except UnreadableImage:  # Reported when it is used.
             continue
         middle = image.shape[1] // 2
         if middle <= _NEAR or image.shape[1] % 2:
@@ -111,6 +111,6 @@ def looks_ordinary(source: ImageSource) -> bool:
         strip = image[:, middle - 1 - _NEAR : middle + 1 + _NEAR]
         change = np.abs(np.diff(strip, axis=1)).mean(axis=(0, 2))
         usual = np.delete(change, _NEAR).max()
-        if usual > 1:  # Level: else nothing can be told.
+        if usual > 1:  # A uniform middle is inconclusive.
             verdicts.append(change[_NEAR] < 1.5 * usual)
     return len(verdicts) > 0 and sum(verdicts) > len(verdicts) / 2

@@ -1,6 +1,6 @@
 """Images with random access by index, and folders of them.
 
-Names are what messages, reports and output files show. They are relative to the set's
+Names appear in messages, reports and output files. They are relative to the data set's
 root, use forward slashes, and start with the split's folder:
 ``trainA/n02381460_2.jpg``.
 """
@@ -35,15 +35,15 @@ class ImageSource(Protocol):
         """Image `index` as stored: uint8 [H, W, C]."""
 
     def content(self, index: int) -> bytes:
-        """What image `index` is made of, undecoded: it says whether it has changed."""
+        """The content of image `index`, undecoded; used to detect changes."""
 
 
 class EncodedSource:
-    """Images that are read and decoded each time they are asked for.
+    """Images that are read and decoded on every access.
 
     Attributes:
-      names: one name an image.
-      left_out: what lies beside the images and is not used.
+      names: one name per image.
+      left_out: files beside the images that are not used, by reason.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class EncodedSource:
         """Wraps a function that returns image i's encoded bytes or its path.
 
         Args:
-          names: one name an image.
+          names: one name per image.
           read: called with an index, from any thread.
           decoder: how they are decoded.
           where: the folder or archive, for error messages.
-          left_out: what lies beside the images and is not used.
+          left_out: files beside the images that are not used, by reason.
         """
         self.names = tuple(names)
         self._read, self._where = read, where
@@ -99,7 +99,7 @@ class SubsetSource:
         return self._source[self._indices[index]]
 
     def content(self, index: int) -> bytes:
-        """That of the chosen image."""
+        """The content of the selected image."""
         return self._source.content(self._indices[index])
 
 
@@ -118,7 +118,7 @@ class MappedSource:
         return self._function(self._source[index])
 
     def content(self, index: int) -> bytes:
-        """That of the image before the function."""
+        """The content of the image before `function`."""
         return self._source.content(index)
 
 

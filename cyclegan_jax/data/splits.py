@@ -1,4 +1,4 @@
-"""Where the training and test images of a set lie: the layouts that are understood."""
+"""Finds the training and test images of a data set: the supported folder layouts."""
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +15,7 @@ _WORDS = {
     "train": ("train", "training"),
     "test": ("test", "testing", "val", "valid", "validation", "eval"),
 }
-_DEEPEST = 2  # Folders between the one that is named and the splits.
+_DEEPEST = 2  # Maximum number of folders between the given path and the splits.
 
 Source = TypeVar("Source", bound=ImageSource, covariant=True)
 Find = Callable[[Tree, str], dict[str, str]]
@@ -23,7 +23,7 @@ Find = Callable[[Tree, str], dict[str, str]]
 
 
 class Opened(NamedTuple, Generic[Source]):
-    """The splits that were found, and what lies beside their images."""
+    """The splits of a data set, and the files beside their images."""
 
     sources: Mapping[str, Source]
     left_out: LeftOut
@@ -32,11 +32,10 @@ class Opened(NamedTuple, Generic[Source]):
 def open_splits(
     tree: Tree, decoders: Mapping[str, Decoder], splits: Collection[str] = SPLITS
 ) -> Opened[EncodedSource]:
-    """Opens trainA, trainB and, if it has tests, testA and testB.
+    """Opens trainA, trainB and, if they exist, testA and testB.
 
-    ``train/A`` and ``A/train`` are understood as well, ``val`` and ``validation`` where
-    there is no ``test``, in upper or lower case, and all of them one or two folders
-    down.
+    ``train/A`` and ``A/train`` are recognised as well, and ``val`` or ``validation`` if
+    there is no ``test``, in upper or lower case, at the top or one or two folders down.
 
     Args:
       tree: a folder or an archive.
@@ -44,16 +43,16 @@ def open_splits(
       splits: those to open.
 
     Returns:
-      The sources by split. Tests may be missing.
+      The sources by split. Test splits may be missing.
 
     Raises:
-      UserError: a training split that is to be opened is missing or holds no image, or
-        no split is there at all, or several folders hold some.
+      UserError: a requested training split is missing or empty, or there is no split at
+        all, or several folders contain splits.
     """
 
     def find(tree: Tree, base: str) -> dict[str, str]:
-        found = {s: _folder(tree, base, *s.split("_")) for s in SPLITS}
-        return {split: folder for split, folder in found.items() if folder}
+        folders = {s: _folder(tree, base, *s.split("_")) for s in SPLITS}
+        return {split: folder for split, folder in folders.items() if folder}
 
     base, folders = locate(tree, find)
     needed = [s for s in splits if s.startswith("train")] or (
@@ -79,13 +78,13 @@ def open_splits(
 
 
 def locate(tree: Tree, find: Find) -> tuple[str, dict[str, str]]:
-    """Finds the folder that holds the splits: the top one, or one or two below it.
+    """Finds the folder that contains the splits: the top one, or one or two below.
 
     Returns:
-      That folder, "" for the top one, and what `find` found in it.
+      That folder ("" for the top one) and its splits, as returned by `find`.
 
     Raises:
-      UserError: several folders of one depth hold some.
+      UserError: several folders at the same depth contain splits.
     """
     level = [""]
     for _ in range(_DEEPEST + 1):
@@ -103,7 +102,7 @@ def locate(tree: Tree, find: Find) -> tuple[str, dict[str, str]]:
 
 
 def beside(tree: Tree, base: str, used: Collection[str]) -> LeftOut:
-    """Lists what lies beside the splits: other folders, and pictures in none."""
+    """Lists folders and images that belong to no split."""
     left_out = LeftOut()
     parts = base.split("/") if base else []
     here = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
@@ -144,7 +143,7 @@ def _key(name: str) -> str:
 
 
 def _folders(tree: Tree, base: str) -> list[str]:
-    with contextlib.suppress(UserError):  # One that may not be looked into.
+    with contextlib.suppress(UserError):  # A folder that cannot be read.
         return tree.folders(base)
     return []
 

@@ -1,4 +1,4 @@
-"""Folders and archives alike: which folders they hold, and the images below one."""
+"""A common interface to folders and archives: their folders and images."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from cyclegan_jax.files import as_path
 
 
 class Tree(Protocol):
-    """Where the images of a data set lie; paths in it are relative, with slashes.
+    """The files of a data set; paths in it are relative, with slashes.
 
     Attributes:
       where: the folder or archive, for messages.
@@ -39,9 +39,9 @@ class FolderTree:
 
     def folders(self, base: str) -> list[str]:
         """The sorted names of the folders directly below `base`."""
-        found = listing.entries(self._root / base)
+        listed = listing.entries(self._root / base)
         return sorted(
-            e.name for e in found if e.is_dir and not formats.is_hidden(e.name)
+            e.name for e in listed if e.is_dir and not formats.is_hidden(e.name)
         )
 
     def pictures(self, base: str) -> list[str]:
@@ -60,7 +60,7 @@ class FolderTree:
 
 
 class ArchiveTree:
-    """A zip archive, of which only folders that hold images count."""
+    """A zip archive; only folders that contain images are listed."""
 
     def __init__(self, archive: Archive):
         self.where, self._archive = str(archive.path), archive
@@ -87,7 +87,7 @@ def open_tree(path: epath.PathLike) -> Tree:
     """Opens a folder or a zip archive.
 
     Raises:
-      UserError: there is none, or it is no archive.
+      UserError: the path does not exist, or is not a zip archive.
     """
     path = as_path(path)
     if path.is_dir():

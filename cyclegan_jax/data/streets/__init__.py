@@ -1,7 +1,7 @@
 """`streets`, the built-in data set: street scenes and their label maps.
 
-Made from a seed in seconds, so that everything can be tried and measured without
-downloading anything: domain A are small "photographs", domain B label maps in the
+Generated from a seed in seconds, so that everything can be tried and measured without a
+download: domain A consists of small "photographs", domain B of label maps in the
 Cityscapes colours. A scene is a pure function of (seed, split, index). Training is
 unpaired (`train_a` and `train_b` hold different scenes); the test images are pairs.
 """
@@ -22,18 +22,18 @@ Split = Literal["train_a", "train_b", "test"]
 MIN_SIZE, MAX_SIZE = 32, 512
 
 
-_DRAWN = 2  # Images of each kind whose pixels stand for the drawing code.
+_DRAWN = 2  # Images per kind whose pixels are part of the fingerprint.
 
 
 class StreetsSource:
-    """A random-access source of images, one scene an index.
+    """A random-access source of images, one scene per index.
 
     `source[i]` is a uint8 image [size, size, 3], of a `class_map` [size, size] with
     indices into `palettes.CITYSCAPES`. Sources that agree in seed, split and index
     show the same scene, whatever their kind and size.
 
     Attributes:
-        names: Of each image a file-like name, such as "train_a_photo_00012.png".
+        names: File-like names of the images, such as "train_a_photo_00012.png".
 
     Args:
         kind: "photo" for domain A, "label" for domain B, "class_map" for its indices.
@@ -79,7 +79,7 @@ class StreetsSource:
         return CITYSCAPES.paint(classes) if self._kind == "label" else classes
 
     def content(self, index: int) -> bytes:
-        """What the image is drawn from; of the first ones, how it is drawn, too."""
+        """The parameters of the image; for the first ones also its pixels."""
         pixels = self[index].tobytes() if index < _DRAWN else b""
         return f"{self!r}[{index}]".encode() + pixels
 

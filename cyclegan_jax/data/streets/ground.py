@@ -59,7 +59,7 @@ def skyline(sketch: Sketch, rng: np.random.Generator) -> None:
 def ground(
     sketch: Sketch, rng: np.random.Generator, street: Street, kinds: list[str]
 ) -> None:
-    """The road, the pavements, and what lies beyond them."""
+    """The road, the pavements, and the ground beyond them."""
     paving, asphalt = varied(rng, _PAVING, 5.0), varied(rng, _ASPHALT, 4.0)
     joint, road, edge = shaded(paving, 0.8), street.road, street.edge
     for side, kind in zip((-1, 1), kinds, strict=True):

@@ -4,8 +4,8 @@ import numpy as np
 
 from cyclegan_jax.data.streets.sketch import BUILDING, Colour, Sketch, shaded, varied
 
-# Walls and roofs are never green, so that colour tells houses from trees, as it
-# mostly does in real streets; the unpaired task would be ambiguous without that.
+# Walls and roofs are never green, so that colour distinguishes houses from trees, as
+# it mostly does in real streets; the unpaired task would be ambiguous without that.
 WALLS = (
     *((98, 90, 88), (116, 102, 96), (84, 82, 88), (124, 110, 104)),
     *((112, 84, 78), (96, 96, 104), (130, 98, 88), (106, 100, 92)),
@@ -105,7 +105,7 @@ def _facade(
     for row in range(int(shop), storeys):
         y0, y1 = (row + 0.3) * storey, (row + 0.8) * storey
         for column, looks in columns:
-            if looks < 0.025:  # Too far away to be told from the wall.
+            if looks < 0.025:  # Too far away to be visible.
                 break
             a0, a1 = (column + 0.26) * bay, (column + 0.74) * bay
             if looks > 0.06:

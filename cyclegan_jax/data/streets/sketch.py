@@ -1,7 +1,7 @@
 """A scene as a list of flat shapes: the camera and the pencil of `streets`.
 
 The world is in metres: x to the right, y up from the ground, z ahead. Shapes are in
-the unit square, y down, so a scene knows nothing of the size it is rendered at.
+the unit square, y down, so a scene does not depend on the rendered size.
 """
 
 import dataclasses
