@@ -333,7 +333,7 @@ def test_nothing_left_is_an_error(tmp_path):
         ({"name": "side_by_side"}, "or zip archive with train and test"),
         ({"name": "side_by_side", "path": "/nowhere/x"}, "there is no /nowhere/x"),
         ({"name": "folder", "path": "/nowhere/x"}, "there is no /nowhere/x"),
-        ({"name": "streets", "path": "x"}, "streets is made, not read"),
+        ({"name": "streets", "path": "x"}, "config.data.path is x"),
         ({"name": "cycle_gan/horse"}, "no cycle_gan/horse, only: apple2orange"),
         ({"name": "cycle_gan/cityscapes"}, "config.data.dataset=cityscapes"),
         ({"name": "streets", "folders": {"train_a": "x"}}, "train_a, train_b"),

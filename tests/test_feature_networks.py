@@ -124,7 +124,7 @@ def test_fcn_command(tmp_path):
     settings = {"inception": "none", "fcn": "auto"}
     networks = FeatureNetworks.load(settings, workdir=tmp_path, palette=palette)
     assert networks.by_name["fcn"].side == 32
-    assert networks.notes == ("FID and KID were not asked for.",)
+    assert networks.notes == ("FID and KID were not requested.",)
 
 
 def test_mistakes(tmp_path, dataset):

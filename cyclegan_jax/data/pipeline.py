@@ -2,8 +2,8 @@
 
 Element n of the endless stream of training pairs depends on (seed, n) alone, and the
 batch of step t consists of the elements t * batch_size + slot, one for each slot of the
-global batch. To resume, only the step has to be saved, on any number of hosts; each host
-reads only its own slots.
+global batch. To resume, only the step has to be saved, on any number of hosts; each
+host reads only its own slots.
 """
 
 import sys

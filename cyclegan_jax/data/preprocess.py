@@ -24,13 +24,13 @@ class Preprocess:
     Attributes:
       mode: `resize_and_crop`: to load_size x load_size, ignoring the aspect ratio, then
         a random crop; `crop`: a random crop of the stored image; `scale_width`: to
-        width load_size, keeping the aspect ratio; `scale_width_and_crop`: both; `none`: as
-        stored. Without a crop, both sides are rounded to multiples of `multiple`.
+        width load_size, keeping the aspect ratio; `scale_width_and_crop`: both; `none`:
+        as stored. Without a crop, both sides are rounded to multiples of `multiple`.
       load_size: the side or width to resize to, in pixels.
       crop_size: the side of the random crop, in pixels; with
         `scale_width`, the minimum height.
       flip: flip left to right with probability 1/2.
-      multiple: what the generator needs height and width to be divisible by: 4 for ResNet,
+      multiple: divisor of height and width that the generator needs: 4 for ResNet,
         2^downsamplings for U-Net.
     """
 

@@ -147,7 +147,7 @@ def _check_location(settings: DataSettings) -> None:
         )
     if path and name == "streets":
         raise UserError(
-            f"config.data.path is {path}, but the data set streets is generated, not read: "
+            f"config.data.path is {path}, but streets is generated, not read: "
             "set config.data.dataset=folder"
         )
     if not path and not folders and name in _READ:

@@ -1,4 +1,4 @@
-"""How good a run's generators are on the test split: images, metrics and pages."""
+"""Evaluates a run's generators on the test split: images, metrics and pages."""
 
 from cyclegan_jax.evaluation.checkpoint import evaluate, open_evaluator
 from cyclegan_jax.evaluation.evaluator import Evaluator

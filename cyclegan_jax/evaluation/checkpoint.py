@@ -1,4 +1,4 @@
-"""Evaluates one checkpoint, and writes its folder."""
+"""Evaluates one checkpoint and writes the results to its folder."""
 
 import dataclasses
 import os
@@ -38,9 +38,9 @@ def evaluate(
     Args:
       workdir: the run's folder.
       step: of a checkpoint; None for the newest.
-      average: use the moving averages of the parameters where they exist.
-      data_path: where the data lie, if not where the run's config says.
-      evaluator: from `open_evaluator`; None: without FID, KID, FCN and LPIPS.
+      average: use averaged (EMA) parameters where they exist.
+      data_path: where the data are, if they have moved.
+      evaluator: from `open_evaluator`; None: no FID, KID, FCN scores or LPIPS.
 
     Returns:
       The content of metrics.json: {"step", "method", "average", "data", "data_path",
@@ -102,14 +102,14 @@ def open_evaluator(
     data_path: str = "",
     paired_test: bool = False,
 ) -> Evaluator:
-    """Opens the test images of a run, and the networks that metrics need.
+    """Opens the test images of a run and loads the metrics' networks.
 
     Args:
       workdir: the run's folder.
       networks: see `FeatureNetworks.load`.
       references: the real images of FID and KID: `test`, `train+test`.
-      data_path: where the data lie, if not where the run's config says.
-      paired_test: the test images are pairs, whatever the run's config says.
+      data_path: where the data are, if they have moved.
+      paired_test: treat the test images as pairs, overriding the run's config.
 
     Raises:
       UserError: there is no run or no test image, or weights cannot be used.
@@ -127,18 +127,18 @@ def open_evaluator(
 
 
 def _about_images(dataset: data.Dataset, settings: data.DataSettings) -> Iterator[str]:
-    """Says what is left out, and what is special about the test images."""
+    """Describes skipped files and converted images of the test splits."""
     yield from dataset.notes
     if dataset.left_out:
         yield f"Left out: {dataset.left_out.describe()}."
     traits = fingerprint.read(dataset, ("test_a", "test_b")).traits
     if traits:
-        told = fingerprint.describe(traits, as_stored=settings.as_stored)
-        yield f"Of the test images {told}."
+        converted = fingerprint.describe(traits, as_stored=settings.as_stored)
+        yield f"Of the test images {converted}."
 
 
 def _needed(references: Sequence[str]) -> tuple[str, ...]:
-    """The splits that an evaluation reads: training images for FID against them."""
+    """The splits that an evaluation reads; training images as references of FID."""
     kinds = {"test"}.union(*(REFERENCES[reference] for reference in references))
     return tuple(split for split in data.SPLITS if split.partition("_")[0] in kinds)
 
@@ -171,7 +171,7 @@ class _Gallery:
             self.entries.append(entry)
 
     def _stem(self, name):
-        # Names may come from a stranger's file: they stay inside the folder.
+        # Names may come from untrusted files: they must stay inside the folder.
         parts = [p for p in pathlib.PurePosixPath(name).parts if p not in ("/", "..")]
         inside = pathlib.PurePosixPath(*parts[1:] or parts or ["_"])
         stem = os.fsencode(str(inside.with_suffix(""))).decode("utf-8", "replace")

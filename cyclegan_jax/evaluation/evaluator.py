@@ -1,4 +1,4 @@
-"""Translates a test split in one direction, and computes the metrics."""
+"""Translates a test split in one direction and computes its metrics."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ class Result:
     Attributes:
       direction: AtoB or BtoA.
       metrics: key -> value.
-      warnings: sentences about what looks wrong.
+      warnings: suspicious values, one sentence each.
     """
 
     direction: str
@@ -36,11 +36,11 @@ class Result:
 class Evaluator:
     """Evaluates generators on the test images of one data set.
 
-    One object serves all checkpoints: the test images are prepared once.
+    One object is used for all checkpoints: test images are preprocessed once.
 
     Attributes:
       dataset: the data set.
-      notes: sentences about what is missing, or to be read with care.
+      notes: missing metrics and caveats, one sentence each.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Evaluator:
         references: Sequence[str] = ("test",),
         quiet: bool = False,
     ):
-        """Prepares all measures.
+        """Creates all measures.
 
         Args:
           dataset: with test images.
           preprocess: the run's.
-          networks: the networks with weights that are there.
+          networks: the metrics' networks that are available.
           references: the real images of FID and KID: `test`, `train+test`.
           quiet: show no progress bar.
 
@@ -98,7 +98,7 @@ class Evaluator:
         Args:
           translators: by direction; the other direction is optional.
           direction: AtoB or BtoA.
-          see: is called with all images and translations.
+          see: called with every batch of images and translations.
         """
         task, measures = self._tasks[direction], self._measures[direction]
         for measure in measures:
@@ -155,7 +155,7 @@ def _create(task: Task) -> Iterator[Measure]:
 
 
 def _true_images(task, target, indices, size):
-    """The other images of test pairs, uint8 [B, H, W, C]; [H, W] must be `size`."""
+    """The ground truth of test pairs, uint8 [B, H, W, C]; [H, W] must be `size`."""
     truth = [task.transform(target[i], target.names[i]) for i in indices]
     for index, image in zip(indices, truth, strict=True):
         if image.shape[:2] != size:

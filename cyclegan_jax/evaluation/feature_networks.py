@@ -1,4 +1,4 @@
-"""The networks with weights that metrics need: loaded, or why they are missing."""
+"""The pretrained networks of metrics: loaded, or why they are missing."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from cyclegan_jax.metrics.extractors import EXTRACTORS
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """What a network may depend on besides its setting."""
+    """What loading a network may depend on besides its setting."""
 
     setting: str
     workdir: epath.PathLike
@@ -44,11 +44,11 @@ NETWORKS: dict[str, Callable[[_Request], tuple[Any, str]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class FeatureNetworks:
-    """Networks with weights, for the metrics that need them.
+    """Pretrained networks, for the metrics that need them.
 
     Attributes:
-      by_name: name in `NETWORKS` -> the network; without those that are missing.
-      notes: sentences on why one is missing, or which weights it has.
+      by_name: name in `NETWORKS` -> network, without missing ones.
+      notes: why a network is missing, or which weights it uses, one sentence each.
     """
 
     by_name: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -62,16 +62,16 @@ class FeatureNetworks:
         workdir: epath.PathLike,
         palette: Palette | None,
     ) -> "FeatureNetworks":
-        """Loads what is asked for.
+        """Loads the requested networks.
 
         Args:
-          settings: name in `NETWORKS` -> files with commas between them, `auto` or
-            `none`; networks that are left out are not loaded.
+          settings: name in `NETWORKS` -> comma-separated files, `auto` or `none`;
+            other networks are not loaded.
           workdir: the run's folder, where `train_fcn` puts the FCN of its data.
-          palette: the classes of the data, if there are any.
+          palette: the classes of the data, if any.
 
         Raises:
-          UserError: a file that was named cannot be used.
+          UserError: a given file cannot be used.
         """
         by_name, notes = {}, []
         for name in (name for name in NETWORKS if name in settings):

@@ -1,4 +1,4 @@
-"""Evaluations over a run's checkpoints: all of them, and the best."""
+"""Evaluations of all checkpoints of a run, and the best of them."""
 
 from collections.abc import Sequence
 from typing import Any

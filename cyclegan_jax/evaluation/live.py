@@ -1,4 +1,4 @@
-"""Evaluation while a run is being trained."""
+"""Evaluation during training."""
 
 from etils import epath
 
@@ -25,7 +25,7 @@ class LiveEvaluation:
         """Prepares the test split.
 
         Args:
-          experiment: of the run; its setting `evaluation` names weights.
+          experiment: of the run; its setting `evaluation` gives the paths of weights.
           workdir: the run's folder.
           dataset: its data.
 
@@ -50,7 +50,7 @@ class LiveEvaluation:
         """Returns test/<direction>/<metric> -> value.
 
         Args:
-          state: its moving averages are used where it has them.
+          state: its averaged (EMA) parameters are used if present.
           step: of the run.
         """
         variables = variables_of(state.params, state.ema_params, state.norm_stats)

@@ -31,7 +31,7 @@ class Appearance(Measure):
     metrics = (LUMINANCE_CORRELATION, DIVERSITY)
 
     def __init__(self, task: Task):
-        """Takes the direction and its real images."""
+        """Sets the direction and its real images."""
         self._task = task
         self._real_diversity: float | None = None
         self.reset()
@@ -61,7 +61,7 @@ class Appearance(Measure):
         return values
 
     def _diversity_of_real(self) -> float:
-        """Of the target domain's test images; 0 where there are fewer than two."""
+        """Diversity of the target domain's test images; 0 for fewer than two images."""
         if self._real_diversity is None:
             batches = [
                 pictures.thumbnails(x) for x in self._task.real(self._task.target)

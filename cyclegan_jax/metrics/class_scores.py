@@ -1,6 +1,7 @@
-"""The classes in translations against the true ones (Zhu et al. 2017, tables 2 and 3).
+"""Class scores of translations (Zhu et al. 2017, tables 2 and 3).
 
-Label images are read by their colours, photographs by a segmentation network.
+Classes of label images follow from their colours, those of photographs from a
+segmentation network.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ _BASELINES = {
 
 @dataclasses.dataclass(frozen=True)
 class ScoreMetrics:
-    """The metrics of one way to read classes.
+    """The metrics of one way to predict classes.
 
     Attributes:
       scores: name in `segmentation.Scores` -> metric.
@@ -38,7 +39,7 @@ class ScoreMetrics:
     baselines: dict[str, dict[str, Metric]]
 
     def __iter__(self) -> Iterator[Metric]:
-        """Yields all of them."""
+        """Yields all metrics."""
         yield from self.scores.values()
         for metrics in self.baselines.values():
             yield from metrics.values()
@@ -63,7 +64,7 @@ METRICS = {"AtoB": LABELS, "BtoA": PHOTOS}
 
 
 class _ClassScores(Measure):
-    """Scores of class maps that are read from the translations.
+    """Scores of class maps predicted from the translations.
 
     Attributes:
       scored: the metrics, by score and baseline.
@@ -87,7 +88,7 @@ class _ClassScores(Measure):
         self._scorer = labels.Scorer(self._truth)
 
     def update(self, batch: Batch) -> None:
-        """Reads the classes of the translations."""
+        """Predicts the classes of the translations."""
         self._scorer.add(self._read(batch.fake))
 
     def compute(self) -> dict[Metric, float]:
@@ -115,7 +116,7 @@ class _ClassScores(Measure):
 
 
 class LabelScores(_ClassScores):
-    """Classes of label images, by their colours."""
+    """Scores of label images, whose classes follow from their colours."""
 
     scored = LABELS
     metrics = tuple(LABELS)
@@ -142,7 +143,7 @@ class LabelScores(_ClassScores):
 
 
 class PhotoScores(_ClassScores):
-    """Classes of photographs, as the network `fcn` segments them."""
+    """Scores of photographs, segmented by the network `fcn`."""
 
     scored = PHOTOS
     metrics = tuple(PHOTOS)

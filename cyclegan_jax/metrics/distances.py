@@ -25,11 +25,11 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
 def frechet_of_gaussians(
     mean_x: np.ndarray, cov_x: np.ndarray, mean_y: np.ndarray, cov_y: np.ndarray
 ) -> float:
-    """The same for given means [D] and covariances [D, D]."""
+    """Like `frechet`, from means [D] and covariances [D, D]."""
     cov_x, cov_y = np.atleast_2d(cov_x), np.atleast_2d(cov_y)
     # The trace of the root of C_x C_y is that of the root of the symmetric
-    # C_x^(1/2) C_y C_x^(1/2), whose eigenvalues are real and not negative, unlike what
-    # a general matrix root gives for so few images.
+    # C_x^(1/2) C_y C_x^(1/2), whose eigenvalues are real and not negative, unlike those
+    # of a general matrix root for so few images.
     values, vectors = np.linalg.eigh(cov_x)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     inner = np.linalg.eigvalsh(root @ cov_y @ root)
@@ -51,7 +51,7 @@ def kid(x: np.ndarray, y: np.ndarray) -> Kid:
     The unbiased estimate of the squared maximum mean discrepancy with the kernel
     (x.y / D + 1)^3, over all images at once instead of random subsets; its standard
     error by the jackknife, leaving out one image at a time (too large by about half
-    where both sets are alike, so on the safe side).
+    if both sets have the same distribution, so conservative).
 
     Args:
       x: [N, D], N >= 3.

@@ -1,4 +1,4 @@
-"""The networks whose features FID and KID compare, by name."""
+"""The feature networks of FID and KID, by name."""
 
 from cyclegan_jax.metrics import fid_inception, vgg_features
 

@@ -61,7 +61,7 @@ class FCN(nn.Module):
 
 
 class Segmenter:
-    """A trained network, as a function of images.
+    """A trained segmentation network, as a function of images.
 
     Attributes:
       names: the K classes, in order.
@@ -69,7 +69,7 @@ class Segmenter:
     """
 
     def __init__(self, params: Any, names: tuple[str, ...], side: int):
-        """Takes the parameters of an `FCN` with as many classes as names."""
+        """Sets the parameters of an `FCN` with `len(names)` classes."""
         self.names, self.side, self._params = names, side, params
         self._apply = jax.jit(functools.partial(_classify, FCN(len(names))))
 
@@ -108,11 +108,10 @@ class Segmenter:
 
         Args:
           path: of the file.
-          names: the classes of the data it is to segment.
+          names: the classes of the data to segment.
 
         Raises:
-          UserError: there is no such file, it is something else, or its classes are
-            others.
+          UserError: the file is missing, is not an FCN, or has other classes.
         """
         try:
             content = epath.Path(path).read_bytes()
@@ -140,15 +139,15 @@ class Segmenter:
 def load(
     setting: str, workdir: epath.PathLike, names: Sequence[str] | None
 ) -> tuple[Segmenter | None, str]:
-    """Loads what a setting or flag asks for.
+    """Loads the network that a setting or flag names.
 
     Args:
-      setting: a file of `train_fcn`; `auto`: that in the run's folder; or `none`.
+      setting: a file of `train_fcn`; `auto`: the one in the run's folder; or `none`.
       workdir: the run's folder.
       names: the classes of the data; None where there are none.
 
     Returns:
-      The network, if there is one, and what to tell about it.
+      The network or None, and a note for the user.
 
     Raises:
       UserError: the file cannot be used.
@@ -158,7 +157,7 @@ def load(
             raise UserError(f"--fcn={setting}: the data have no classes to recognise.")
         return None, ""
     if setting == "none":
-        return None, "FCN scores were not asked for."
+        return None, "FCN scores were not requested."
     default = epath.Path(workdir) / FILE_NAME
     if setting == "auto" and not default.exists():
         return None, (
@@ -184,7 +183,7 @@ def _classify(module, params, photos):
 
 
 def _checked(tensors, classes, path):
-    """Returns the tensors as a tree, if they are those of the network."""
+    """Returns the tensors as a tree; raises if they are not those of an FCN."""
     blank = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     expected = jax.eval_shape(FCN(classes).init, jax.random.key(0), blank)["params"]
     for name, leaf in traverse_util.flatten_dict(expected, sep="/").items():

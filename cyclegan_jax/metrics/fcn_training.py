@@ -15,7 +15,7 @@ from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, labels
 
-LEARNING_RATE = 1e-3  # Adam's at the start; it falls to 0 along a cosine.
+LEARNING_RATE = 1e-3  # Adam's initial rate; cosine decay to 0.
 
 
 def fit(
@@ -25,13 +25,14 @@ def fit(
 
     Args:
       dataset: with `train_class_maps`.
-      side: pixels; photographs and maps are brought to squares of this.
+      side: pixels; photographs and maps are resized to this height and width.
       steps: number of Adam updates.
-      batch_size: photographs per step, drawn with replacement, half of them mirrored.
-      seed: of the initialisation and of the order.
+      batch_size: photographs per step, sampled with replacement, flipped with
+        probability 1/2.
+      seed: of the initialisation and the sampling.
 
     Raises:
-      UserError: the class maps of the training photographs are not known.
+      UserError: the training photographs have no class maps.
     """
     maps, palette = dataset.train_class_maps, dataset.palette
     if maps is None or palette is None:
@@ -74,7 +75,7 @@ def fit(
 
 
 def _loss(params, module, photos, classes):
-    """Cross entropy, averaged over the pixels with a class."""
+    """Cross entropy, averaged over labelled pixels."""
     logits = module.apply({"params": params}, images.to_float(photos))
     known = classes < module.classes
     each = optax.softmax_cross_entropy_with_integer_labels(

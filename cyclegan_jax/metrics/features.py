@@ -1,4 +1,4 @@
-"""Features of images by published networks, as FID and KID compare them."""
+"""Features of published networks, for FID and KID."""
 
 import dataclasses
 import io
@@ -23,13 +23,13 @@ class Extractor:
 
     Attributes:
       name: of its weights' setting and flag.
-      title: for people.
+      title: its name in texts.
       module: maps what `prepare` returns to features float32 [B, features].
-      features: how many there are.
-      prepare: part of the metrics' keys -> function from uint8 [B, H, W, C] to the
-        input of the module; one for each convention.
-      from_torch: maps tensors by PyTorch's names, and the file's name for messages, to
-        the module's variables.
+      features: their number.
+      prepare: convention, as in the metrics' keys -> function from uint8 [B, H, W, C]
+        to the input of the module.
+      from_torch: maps tensors with PyTorch's names, and the file's name for messages,
+        to the module's variables.
       url: of the weights' public release.
       sha256: of that file.
       fid: the Frechet distance of these features is the published FID.
@@ -47,7 +47,7 @@ class Extractor:
 
     @property
     def measured(self) -> str:
-        """The distances that are taken between its features."""
+        """The metrics computed from its features, for messages."""
         return "FID and KID" if self.fid else f"KID by {self.title}"
 
     def load_weights(self, path: epath.PathLike | None = None) -> dict[str, Any]:
@@ -66,19 +66,19 @@ class Extractor:
         return self.from_torch(read(path), str(path))
 
     def load(self, setting: str) -> "tuple[Features | None, str]":
-        """Loads what a setting or flag asks for.
+        """Loads the network that a setting or flag names.
 
         Args:
           setting: a file; `auto`: the cache or the public release; or `none`.
 
         Returns:
-          The network, if there is one, and what to tell about it.
+          The network or None, and a note for the user.
 
         Raises:
           UserError: the file cannot be used.
         """
         if setting == "none":
-            return None, f"{self.measured} were not asked for." if self.fid else ""
+            return None, f"{self.measured} were not requested." if self.fid else ""
         try:
             variables = self.load_weights(None if setting == "auto" else setting)
         except UserError as error:
@@ -100,14 +100,14 @@ class Extractor:
 
 
 class Features:
-    """Computes features on the devices of all processes, which call it alike.
+    """Computes features on the devices of all processes; all must call it alike.
 
     Attributes:
       extractor: the network.
     """
 
     def __init__(self, extractor: Extractor, variables: dict[str, Any]):
-        """Places the variables; see `Extractor.load_weights`."""
+        """Replicates the variables; see `Extractor.load_weights`."""
         self.extractor = extractor
         self._spread = Spread(extractor.module.apply, all_processes=True)
         self._variables = self._spread.place(variables)
@@ -128,7 +128,7 @@ class Features:
 
 
 def resize(batch: np.ndarray, side: int) -> np.ndarray:
-    """Resizes by Pillow's bicubic filter, as clean-fid (Parmar et al. 2022).
+    """Resizes with Pillow's bicubic filter, like clean-fid (Parmar et al. 2022).
 
     Args:
       batch: uint8 [B, H, W, C].

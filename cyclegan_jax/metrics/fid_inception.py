@@ -1,4 +1,4 @@
-"""Inception as FID uses it: the published weights, and both resizings in use."""
+"""The Inception network of FID: its published weights, and both common resizings."""
 
 import functools
 
@@ -11,7 +11,7 @@ from cyclegan_jax.metrics.features import Extractor, resize
 
 
 def legacy_pytorch(batch: np.ndarray) -> np.ndarray:
-    """Resizes bilinearly without a low-pass filter, as pytorch-fid.
+    """Resizes bilinearly without antialiasing, like pytorch-fid.
 
     Args:
       batch: uint8 [B, H, W, C].

@@ -1,8 +1,8 @@
 """The Inception network of the Frechet inception distance (Heusel et al. 2017).
 
 Inception v3 (Szegedy et al. 2015) as in TensorFlow's graph of 2015-12-05, up to its
-2048 pooled features. It differs from the usual v3 in its poolings: averages leave out
-the padding, and the last block takes a maximum. Layers carry the names of the public
+2048 pooled features. It differs from the usual v3 in its pooling: averages exclude
+the padding, and the last block uses max pooling. Layers have the names of the public
 PyTorch conversion, `pt_inception-2015-12-05`, whose weights `from_torch` reads.
 """
 
@@ -56,7 +56,7 @@ class _Conv(nn.Module):
 
 
 def _average(x):
-    """3x3 averages that leave out the padding."""
+    """3x3 average pooling that excludes the padding."""
     return nn.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)), count_include_pad=False)
 
 
@@ -171,7 +171,7 @@ LEAVES = {
 
 
 def from_torch(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    """Converts the public weights; what belongs to the classifier is left out.
+    """Converts the public weights, without the classifier.
 
     Args:
       state_dict: tensors by PyTorch's names.

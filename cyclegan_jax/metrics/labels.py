@@ -1,4 +1,4 @@
-"""Class maps made from generated images, scored against the true classes."""
+"""Scores class maps of generated images against the true classes."""
 
 from collections.abc import Collection, Sequence
 
@@ -15,8 +15,8 @@ class Truth:
     """The true class maps of the test pairs, and statistics of them.
 
     Attributes:
-      maps: uint8 [H, W] each, VOID where there is no class.
-      classes: how many classes there are.
+      maps: uint8 [H, W] each, VOID for unlabelled pixels.
+      classes: the number of classes.
       present: indices of the classes that occur.
       unknown: share of pixels without a class.
     """
@@ -41,7 +41,7 @@ class Truth:
         self.unknown = float(counts[classes:].sum() / counts.sum())
 
     def chance(self) -> dict[str, float]:
-        """Returns the scores of other pairs' true maps; none, if there is no other."""
+        """Returns the scores of other pairs' true maps; empty for a single pair."""
         if len(self.maps) < 2:
             return {}
         counts = np.zeros((self.classes,) * 2, np.int64)
@@ -56,7 +56,7 @@ class Truth:
 
 
 class Scorer:
-    """Adds up a confusion matrix over the test pairs, in order."""
+    """Accumulates a confusion matrix over the test pairs, in order."""
 
     def __init__(self, truth: Truth):
         """Starts at the first pair."""
@@ -78,13 +78,13 @@ class Scorer:
 
 
 class LabelReader:
-    """Reads label images: each pixel gets the class with the nearest palette colour.
+    """Maps each pixel of a label image to the class with the nearest palette colour.
 
-    Out of the classes that occur in the truth (Zhu et al. 2017, section 5.1.2).
+    Only classes that occur in the ground truth count (Zhu et al. 2017, section 5.1.2).
     """
 
     def __init__(self, palette: Palette, present: Collection[int]):
-        """Takes the palette and the indices of the classes that occur."""
+        """Sets the palette and the indices of the classes that occur."""
         self._present = np.asarray(present, np.uint8)
         self._known = palette.subset(present)
 
@@ -94,7 +94,7 @@ class LabelReader:
 
 
 def resized(class_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resizes a class map uint8 [H, W], taking the nearest pixel."""
+    """Resizes a class map, uint8 [H, W], with nearest-neighbour sampling."""
     if class_map.shape == shape:
         return class_map
     image = Image.fromarray(class_map)

@@ -1,4 +1,4 @@
-"""What the training writes to metrics.jsonl: the losses of all methods."""
+"""The losses of all methods, as logged to metrics.jsonl."""
 
 from cyclegan_jax.metrics.metric import Metric
 

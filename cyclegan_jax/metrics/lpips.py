@@ -19,8 +19,8 @@ from cyclegan_jax.metrics import weights
 # Mean and deviation of ImageNet, for pixels in [-1, 1].
 _SHIFT = np.array([[[[-0.030, -0.088, -0.188]]]], np.float32)
 _SCALE = np.array([[[[0.458, 0.448, 0.450]]]], np.float32)
-# Of AlexNet's convolutions: name in PyTorch, channels, kernel, stride, padding, and
-# whether a 3x3 pooling of stride 2 comes before.
+# AlexNet's convolutions: name in PyTorch, channels, kernel, stride, padding, and
+# whether 3x3 max pooling with stride 2 precedes.
 _LAYERS = (
     ("features.0", 64, 11, 4, 2, False),
     ("features.3", 192, 5, 1, 2, True),
@@ -28,7 +28,7 @@ _LAYERS = (
     ("features.8", 256, 3, 1, 1, False),
     ("features.10", 256, 3, 1, 1, False),
 )
-_MINIMUM = 35  # Pixels per side: below, nothing is left for the last layers.
+_MINIMUM = 35  # Pixels per side: smaller images leave nothing for the last layers.
 
 
 def _features(params, x):
@@ -66,13 +66,13 @@ class LPIPS:
     """The distance, as a function of images.
 
     Attributes:
-      minimum: pixels per side that images need.
+      minimum: smallest height and width of images, in pixels.
     """
 
     minimum = _MINIMUM
 
     def __init__(self, params: dict[str, Any]):
-        """Takes what `from_torch` returns."""
+        """Sets the parameters returned by `from_torch`."""
         self._params = params
 
     @classmethod
@@ -98,7 +98,7 @@ class LPIPS:
 
 
 def from_torch(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    """Picks and checks the tensors.
+    """Selects and checks the tensors.
 
     Args:
       tensors: by the names of the two files.

@@ -1,4 +1,4 @@
-"""All metrics by their keys: the one list that checks, charts, tables and docs read."""
+"""All metrics by key: the single list for checks, charts, tables and docs."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from cyclegan_jax.metrics.realism import Realism
 from cyclegan_jax.metrics.similarity import Similarity
 
 TEST = "test/"  # Metrics of the test split are called test/<direction>/<metric>.
-# What an evaluation measures, in the order of its tables.
+# The measures of an evaluation, in the order of its tables.
 MEASURES = (Similarity, Realism, LabelScores, PhotoScores, Appearance)
 
 
@@ -22,12 +22,12 @@ def evaluated() -> list[Metric]:
 
 
 def find(key: str) -> Metric | None:
-    """Returns the metric of the test split that has a key; None for an unknown one."""
+    """Returns the metric of the test split with this key; None if unknown."""
     return next((metric for metric in evaluated() if metric.key == key), None)
 
 
 def describe(key: str) -> Metric:
-    """Returns the metric; without a meaning where another version has written it."""
+    """Returns the metric; without a meaning if its key is unknown in this version."""
     return find(key) or Metric(key)
 
 
@@ -35,7 +35,7 @@ def check_metric(setting: str, metric: str) -> Callable:
     """Checks the name of a metric by which checkpoints are compared.
 
     Args:
-      setting: what the user calls it.
+      setting: the setting or flag, for the error message.
       metric: such as AtoB/per_pixel.
 
     Returns:
@@ -55,13 +55,13 @@ def check_metric(setting: str, metric: str) -> Callable:
 
 
 def loss(key: str) -> Metric:
-    """Returns a metric of the training; an unknown one goes into the chart Other."""
+    """Returns a training metric; unknown ones are drawn in the chart Other."""
     known = {metric.key: metric for metric in losses.METRICS}
     return known.get(key) or Metric(key, chart="Other", curve=key)
 
 
 def table() -> str:
-    """Returns the table of docs/metrics.md: a row for all keys of one description."""
+    """Returns the table of docs/metrics.md: one row per description."""
     rows: dict[tuple[str, str], list[str]] = {}
     for metric in evaluated():
         keys = rows.setdefault((metric.meaning, metric.way), [])

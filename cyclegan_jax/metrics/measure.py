@@ -1,4 +1,4 @@
-"""What all measures have in common: translations in, values of metrics out."""
+"""The interface of measures: translations in, values of metrics out."""
 
 import abc
 import dataclasses
@@ -22,7 +22,7 @@ class Batch:
       real: the inputs.
       fake: their translations.
       cycle: the translations translated back, if there is a generator for it.
-      identity: the inputs through the generator of their own domain, if it takes them.
+      identity: outputs of the generator of the inputs' own domain, if it accepts them.
       truth: the true images, where test pairs exist.
     """
 
@@ -41,10 +41,10 @@ class Task:
     Attributes:
       direction: AtoB or BtoA.
       dataset: the real images.
-      transform: prepares them as the inputs of the translation are prepared.
+      transform: preprocesses them like the inputs of the translation.
       networks: name -> network with weights; see `evaluation.feature_networks`.
       references: the real images of FID and KID: `test`, `train+test`.
-      truth: the classes of the test pairs, where they are known.
+      truth: the classes of the test pairs, if known.
     """
 
     direction: str
@@ -67,7 +67,7 @@ class Task:
     def real(
         self, domain: str, split: str = "test", *, batch_size: int = 8
     ) -> Iterator[np.ndarray]:
-        """Yields the prepared images of a domain, uint8 [B, H, W, C].
+        """Yields the preprocessed images of a domain, uint8 [B, H, W, C].
 
         Args:
           domain: "a" or "b".
@@ -82,7 +82,7 @@ class Task:
 class Measure(abc.ABC):
     """Computes metrics over all translations of one direction.
 
-    One object serves all checkpoints: what depends on the real images alone is
+    One object is used for all checkpoints, so statistics of the real images are
     computed once. For each checkpoint: `reset`, `update` for each batch, `compute`.
 
     Attributes:
@@ -98,12 +98,12 @@ class Measure(abc.ABC):
 
     @classmethod
     def notes(cls, task: Task) -> Iterator[str]:
-        """Yields sentences about what to read with care, on both domains' images."""
+        """Yields caveats about the metrics on these data, one sentence each."""
         yield from ()
 
     @abc.abstractmethod
     def reset(self) -> None:
-        """Forgets the translations."""
+        """Discards the accumulated translations."""
 
     @abc.abstractmethod
     def update(self, batch: Batch) -> None:

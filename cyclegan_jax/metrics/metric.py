@@ -1,4 +1,4 @@
-"""What a metric is: its key in the files, its unit, its direction and its meaning."""
+"""A metric: its key in the files, its unit, its direction and its meaning."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number that metrics.json or metrics.jsonl holds.
+    """A number in metrics.json or metrics.jsonl.
 
     Attributes:
       key: its name in the files.
-      unit: what an axis shows it in.
+      unit: for the axis of its chart.
       meaning: what it is, in a few words.
-      better: `min` or `max` of several values is the best; None where neither is.
+      better: `min` or `max`, whichever value is best; None if neither.
       chart: title of the chart it is drawn in; its key by default.
-      curve: what tells it from the other metrics in that chart.
+      curve: its label in that chart.
     """
 
     key: str
@@ -29,7 +29,7 @@ class Metric:
             object.__setattr__(self, "chart", self.key.replace("_", " "))
 
     def baseline(self, ending: str, meaning: str) -> "Metric":
-        """Returns the same score of something else, drawn in the same chart.
+        """Returns the metric for the same score of a baseline, drawn in the same chart.
 
         Args:
           ending: of its key.

@@ -1,4 +1,4 @@
-"""How close images are to each other, and how diverse a set of them is.
+"""Similarity of images, and diversity of a set of images.
 
 All take uint8 [B, H, W, C] and return one number per image, unless stated otherwise.
 """
@@ -16,7 +16,7 @@ THUMBNAIL = (8, 8, 3)
 def _compare(a, b):
     a, b = (x.astype(jnp.float32) / 255.0 for x in (a, b))
     l1 = jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
-    # Equal images would have an infinite PSNR; half a level of error caps it.
+    # PSNR is infinite for equal images; an error of half a level caps it.
     mse = jnp.maximum(jnp.mean(jnp.square(a - b), axis=(1, 2, 3)), (0.5 / 255.0) ** 2)
     return {"l1": l1, "psnr": -10.0 * jnp.log10(mse)}
 
@@ -33,7 +33,7 @@ def compare(a: np.ndarray, b: np.ndarray, *, ssim: bool = False) -> dict:
 
     Args:
       a: images.
-      b: as many, of the same size.
+      b: images, same shape as `a`.
       ssim: also the structural similarity (Wang et al. 2004; Gaussian window of 11
         pixels), for which images need 11 pixels per side.
 
@@ -58,14 +58,14 @@ def thumbnails(pictures: np.ndarray) -> np.ndarray:
 
 
 def diversity(small: np.ndarray) -> float:
-    """Mean standard deviation over images, given as `thumbnails`."""
+    """Mean standard deviation over a set of `thumbnails`."""
     return float(np.mean(np.std(small, axis=0)))
 
 
 def luminance_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of luminance between two sets of `thumbnails`, pair by pair.
 
-    1: light stays light; -1: a negative; 0 where a set has no contrast.
+    1: luminance is preserved; -1: inverted; 0 where a set has no contrast.
     """
     a, b = (x.mean(axis=-1).reshape(len(x), -1) for x in (a, b))
     a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))

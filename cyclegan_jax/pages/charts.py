@@ -1,4 +1,4 @@
-"""Sorts metrics into charts, for pages."""
+"""Groups metrics into charts, for pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 
 from cyclegan_jax.metrics import losses, meanings
 
-MAX_POINTS = 800  # Of a curve: more cannot be seen, and would make the page slow.
+MAX_POINTS = 800  # Points per curve: more would be invisible and slow.
 
 
 def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Sorts metrics into charts.
+    """Groups metrics into charts.
 
     Args:
       lines: of `metrics.jsonl`.
@@ -23,7 +23,7 @@ def charts(lines: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
     points: dict[str, list] = {}
     for line in lines:
         for name, value in line.items():
-            # JSON has no NaN: one would leave the page empty.
+            # JSON has no NaN: a single one would break the page.
             if name != "step" and np.isfinite(value):
                 points.setdefault(name, []).append((line["step"], value))
     order = {metric.key: index for index, metric in enumerate(losses.METRICS)}

@@ -1,4 +1,4 @@
-"""HTML pages, each a file that opens from disk."""
+"""HTML pages that open from disk."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def write_training_page(
     Args:
       workdir: the run's folder.
       title: of the page.
-      summary: heading -> a few words about the run.
+      summary: heading -> short text about the run.
     """
     workdir = epath.Path(workdir)
     samples = sorted(path.name for path in (workdir / "samples").glob("step_*.png"))

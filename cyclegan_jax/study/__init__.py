@@ -1,1 +1,1 @@
-"""A perceptual study: can people tell generated pictures from real ones?"""
+"""A perceptual study: can people distinguish generated images from real ones?"""

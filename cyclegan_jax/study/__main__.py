@@ -1,11 +1,11 @@
-r"""A perceptual study, as in Zhu et al. 2017, section 5.1.1: can people tell?
+r"""A perceptual study ("real or fake?"), as in Zhu et al. 2017, section 5.1.1.
 
     python -m cyclegan_jax.study make --workdir=runs/horse2zebra --output=study
     python -m cyclegan_jax.study score --key=study-key.json results/*.json
 
-`make` writes a page that shows pairs of a real and a generated picture, and, beside its
+`make` writes a page that shows pairs of a real and a generated image and, beside its
 folder, the key to the answers; `score` reads the files that participants saved.
-Say --workdir several times to compare methods; each participant sees one of them.
+Repeat --workdir to compare methods; each participant sees one of them.
 """
 
 import argparse
@@ -32,13 +32,13 @@ def parser() -> Parser:
         default="latest",
         help="of the checkpoint; latest, or best",
     )
-    make.add_bool("average", True, "moving averages where they exist")
-    add("--data_path", default="", help="where the data lie, if not where the run says")
+    make.add_bool("average", True, "use averaged (EMA) weights where they exist")
+    add("--data_path", default="", help="where the data are, if they have moved")
     for name, text in (
         ("trials", "scored pairs that each participant sees"),
         ("practice", "pairs before them, with feedback"),
         ("attention", "pairs among them whose fake is obvious"),
-        ("max_pairs", "the most scored pairs to draw each participant's from"),
+        ("max_pairs", "number of scored pairs to sample sessions from"),
         ("sessions", "different sequences of trials for each method"),
         ("show_ms", "milliseconds for which a pair is shown"),
         ("pause_ms", "milliseconds before each pair"),
@@ -77,8 +77,8 @@ def _make(values):
         average=values.average,
         data_path=values.data_path,
     )
-    print(f"Look at {page}")
-    print(f"Give that folder to the participants, but keep {key} to yourself.")
+    print(f"Open {page}")
+    print(f"Give that folder to the participants, but keep {key} private.")
     print(f"python -m cyclegan_jax.study score --key={key} results/*.json")
     return 0
 

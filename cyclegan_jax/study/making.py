@@ -1,4 +1,4 @@
-"""Makes a perceptual study of runs: pictures, a page, and the key to its answers."""
+"""Makes a perceptual study of runs: images, a page, and the key to its answers."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ from cyclegan_jax.study.protocol import (
 )
 from cyclegan_jax.translation.translator import Translator
 
-_AT_ONCE = 8  # Pictures translated between two moves of the progress bar.
+_AT_ONCE = 8  # Images per update of the progress bar.
 _TILES = 8  # Along the shorter side of an obvious fake.
 
 
@@ -38,21 +38,21 @@ def make(
     """Writes a study's folder, and its key beside it.
 
     Args:
-      workdirs: the runs' folders, one for each method. They have the same test
-        pictures, and every method is shown with the same ones.
-      output: the folder to make; it does not exist, or is empty.
-      protocol: what participants go through.
+      workdirs: the runs' folders, one per method. They must have the same test
+        images, and every method is shown with the same ones.
+      output: the folder to create; must not exist, or be empty.
+      protocol: of the sessions.
       direction: AtoB or BtoA.
       step: of the checkpoints: a number, latest, or best (see `choose_step`).
-      average: use the moving averages of the parameters where they exist.
-      data_path: where the data lie, if not where the runs' configs say.
+      average: use averaged (EMA) parameters where they exist.
+      data_path: where the data are, if they have moved.
 
     Returns:
-      The page, and the key, which the participants must not get.
+      The page, and the key, which participants must not see.
 
     Raises:
-      UserError: there is no such run, too few test pictures, or the folder is taken or
-        cannot be written to. Nothing is written then.
+      UserError: there is no such run, there are too few test images, or the folder is
+        not empty or not writable. Nothing is written then.
     """
     output = epath.Path(output).expanduser().resolve()
     key_path = output.with_name(f"{output.name}-key.json")
@@ -66,7 +66,7 @@ def make(
         if test_names not in (None, (source.names, target.names)):
             raise UserError(
                 f"{workdir} has other test pictures than {workdirs[0]}; a study"
-                " compares methods on the same ones (or say --data_path)."
+                " compares methods on the same ones (--data_path if they have moved)."
             )
         test_names = source.names, target.names
         translator = Translator(run, direction)
@@ -95,7 +95,7 @@ def _check_free(output, key_path):
 
 
 def load_data(run: Run, data_path: str) -> tuple[data.Dataset, Callable]:
-    """Opens a run's test images, and how they are prepared."""
+    """Opens a run's test images and their preprocessing."""
     dataset = run.dataset(data_path, data.SPLITS[2:])
     return dataset, data.test_transform(run.experiment.preprocess)
 
@@ -106,12 +106,12 @@ def _splits(dataset, direction):
 
 
 def _make_pairs(translator, source, target, transform, dataset, protocol):
-    """Draws test pictures, the same for all methods, and translates them."""
+    """Samples test images, the same for all methods, and translates them."""
     count = protocol.count_pairs(min(len(source), len(target)))
     rng = np.random.default_rng(protocol.seed)
     inputs = rng.permutation(len(source))[:count].tolist()
     reals = rng.permutation(len(target))[:count].tolist()
-    if dataset.paired_test:  # The truth for the same input.
+    if dataset.paired_test:  # The ground truth of the same input.
         reals = inputs
     pairs = []
     with tqdm(total=count, desc=translator.run.workdir.name, unit="image") as bar:
@@ -129,7 +129,7 @@ def _make_pairs(translator, source, target, transform, dataset, protocol):
 
 
 def cut(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
-    """Cuts two pictures [H, W, C] to one size, around their middles."""
+    """Center-crops two images [H, W, C] to their common size."""
     size = np.minimum(one.shape[:2], other.shape[:2])
     result = []
     for picture in (one, other):
@@ -139,11 +139,11 @@ def cut(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
 
 
 def spoil(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Makes an obvious fake: tiles in disorder, every second one a negative.
+    """Makes an obvious fake: shuffled tiles, every other one inverted.
 
     Args:
       picture: uint8 [H, W, C].
-      rng: draws the order of the tiles.
+      rng: for the order of the tiles.
     """
     side = max(1, min(picture.shape[:2]) // _TILES)
     rows, columns = (length // side for length in picture.shape[:2])
@@ -160,12 +160,12 @@ def spoil(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _write(output, key_path, key, pictures):
-    """Writes everything; the folder appears when it is whole."""
+    """Writes everything; the folder appears only when complete."""
     temporary = output.with_name(f".{output.name}.making")
     if temporary.exists():
         temporary.rmtree()  # Left by a command that was killed.
     (temporary / "pictures").mkdir(parents=True)
-    for name in sorted(pictures):  # So that times of writing tell nothing either.
+    for name in sorted(pictures):  # So that modification times reveal nothing.
         files.save_png(temporary / "pictures" / f"{name}.png", pictures[name])
     report.write_study_page(temporary, page_data(key))
     if output.exists():  # An empty folder.

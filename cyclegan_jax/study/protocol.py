@@ -1,7 +1,7 @@
-"""Who sees what in a perceptual study: pairs, sessions, and the key that scoring needs.
+"""Assignment in a perceptual study: pairs, sessions, and the key for scoring.
 
-A page knows its pictures by random names alone, and which two belong together. What
-they are is in the key, which the participants never get.
+The page contains only random image names and which two form a pair. Which is real is
+recorded in the key, which participants never see.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ REAL, FAKE, SPOILT = "real", "fake", "spoilt"
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """What a participant goes through; by default as in Zhu et al. 2017, 5.1.1.
+    """The protocol of a session; by default as in Zhu et al. 2017, section 5.1.1.
 
     Attributes:
       trials: scored pairs that each participant sees.
@@ -77,7 +77,7 @@ class Protocol:
 
 @dataclasses.dataclass
 class Pair:
-    """A real picture and a fake one, of one size.
+    """A real image and a fake one, of the same size.
 
     Attributes:
       real: uint8 [H, W, C].
@@ -95,14 +95,14 @@ class Pair:
 def plan(
     methods: Sequence[Sequence[Pair]], protocol: Protocol
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Gives pictures their names and puts them into sessions.
+    """Names the images and assigns pairs to sessions.
 
     Session k of M methods tests method k mod M. Its scored pairs, their order and which
     side the real picture is on are drawn by `np.random.default_rng([seed, k])`.
 
     Args:
       methods: for each method its pairs: practice, then attention, then scored ones.
-      protocol: what a session is made of.
+      protocol: of the sessions.
 
     Returns:
       The key, {"study", "protocol", "sessions": [{"method", "practice", "scored"}],
@@ -115,7 +115,7 @@ def plan(
     for pairs in methods:
         names.append([])
         for pair in pairs:
-            # Not from the seed: whoever knows the code could repeat such names.
+            # Not from the seed, which would make the names reproducible.
             real, fake = secrets.token_hex(6), secrets.token_hex(6)
             pictures |= {real: pair.real, fake: pair.fake}
             kinds[real] = {"kind": REAL, "source": pair.sources[0]}
@@ -149,15 +149,15 @@ def _session(number, names, protocol):
 
 
 def _mixed(pairs, rng):
-    """Puts pairs, and the two of each pair, into a random order."""
+    """Shuffles pairs, and the two images of each pair."""
     order = rng.permutation(len(pairs))
     return [pairs[i] if rng.random() < 0.5 else pairs[i][::-1] for i in order]
 
 
 def page_data(key: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the page may know: no kind of picture, no method.
+    """Returns the data for the page, without kinds of images and methods.
 
-    For the feedback of the practice trials it gets hashes of their real pictures.
+    For feedback on practice trials it includes hashes of their real images.
     """
     practice = {
         name

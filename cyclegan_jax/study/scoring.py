@@ -18,7 +18,7 @@ class _UnusableError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Participant:
-    """What one participant answered.
+    """The answers of one participant.
 
     Attributes:
       file: with the answers.
@@ -44,10 +44,10 @@ def score(
 ) -> dict[str, Any]:
     """Scores the answers of participants.
 
-    Percentages have the deviation of the bootstrap: over a participant's trials, and
-    for a method over its participants. As these have equally many trials, resampling
-    without end gives the deviation of their values divided by the root of their
-    number, which is what is computed.
+    Percentages have bootstrap standard deviations, over a participant's trials and over
+    a method's participants. As all have the same number of trials, the limit of
+    infinitely many resamples is the standard deviation of the values divided by the
+    square root of their number, which is what is computed.
 
     Args:
       files: that the page saved.
@@ -61,22 +61,22 @@ def score(
       {"median", "max"}}]}, in percent; a deviation is None for a single participant.
 
     Raises:
-      UserError: a file cannot be read, or nobody is left.
+      UserError: a file cannot be read, or no participant is left.
     """
-    found, dropped = [], []
+    answers, dropped = [], []
     for file in files:
         try:
-            found.append(_read_answers(file, key))
+            answers.append(_read_answers(file, key))
         except _UnusableError as error:
             dropped.append({"file": str(file), "reason": str(error)})
     kept: dict[int, Participant] = {}
-    for one in sorted(found, key=lambda one: (one.finished, one.file)):
+    for one in sorted(answers, key=lambda one: (one.finished, one.file)):
         if reason := _reason_to_drop(one, kept.get(one.number), allowed_failures):
             dropped.append({"file": one.file, "reason": reason})
-        kept.setdefault(one.number, one)  # Who failed does not get a second try.
+        kept.setdefault(one.number, one)  # No second attempt after failing.
     names = [method["workdir"] for method in key["methods"]]
     gone = {entry["file"] for entry in dropped}
-    usable = [one for one in found if one.file not in gone]
+    usable = [one for one in answers if one.file not in gone]
     if not usable:
         reasons = [f"{entry['file']}: {entry['reason']}" for entry in dropped]
         raise UserError("\n  ".join(["no participant is left to score:", *reasons]))
@@ -106,7 +106,7 @@ def read_key(path: epath.PathLike) -> dict[str, Any]:
     """Reads the key of a study.
 
     Raises:
-      UserError: there is no such file, or it is none.
+      UserError: the file is missing or is not a key.
     """
     try:
         key = json.loads(epath.Path(path).read_text())
@@ -196,7 +196,7 @@ def _describe_method(name, group):
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Puts the scores into lines for a terminal."""
+    """Formats the scores for a terminal."""
     lines = ["participant  % labelled real  method"]
     for one in result["participants"]:
         rate = f"{one['labelled_real']:.1f} +- {one['deviation']:.1f}"

@@ -1,5 +1,5 @@
 "use strict";
-// Two pictures for a second, then a question; what is real is not known here.
+// Two images for a second, then a question; the page does not know which is real.
 const study = JSON.parse(document.getElementById("data").textContent);
 const get = (id) => document.getElementById(id);
 const [pair, go, message] = ["pair", "go", "message"].map(get);
@@ -27,7 +27,7 @@ function stop(text) {
 const nextFrame = () => new Promise(requestAnimationFrame);
 const pause = () => new Promise((done) => setTimeout(done, study.pause_ms));
 
-// All pictures are loaded before the first one is shown: a second is then a second.
+// All images are preloaded, so that loading does not shorten the display time.
 async function load() {
   const names = [...session.practice, ...session.scored].flat();
   await Promise.all(names.map(async (name) => {
