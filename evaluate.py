@@ -18,7 +18,7 @@ _METRIC = flags.DEFINE_string(
 )
 _AVERAGE = flags.DEFINE_bool("average", True, "Moving averages where they exist.")
 _DATA_PATH = flags.DEFINE_string(
-    "data_path", "", "Where the data lie, if not where the run's config says."
+    "data_path", "", "Where the data are, if they have moved."
 )
 _PAIRED_TEST = flags.DEFINE_bool(
     "paired_test",

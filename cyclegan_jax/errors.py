@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Bad input: one clear sentence that says what, where, and what to do.
+    """Bad input: one clear sentence: what is wrong, where, and what to do.
 
     The command-line programs print it after `error: ` and exit with status 2;
     they never show a traceback for it.

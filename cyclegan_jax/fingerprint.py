@@ -40,7 +40,7 @@ def main(values: argparse.Namespace) -> int:
     same = "The two are the same, bit for bit"
     one, other = (list_steps(run)[-1] for run in runs)
     if one != other:
-        same += f", up to step {min(one, other)}; one goes on to {max(one, other)}"
+        same += f", up to step {min(one, other)}; one continues to {max(one, other)}"
     print("\n".join(differences) or f"{same}.")
     return 1 if differences else 0
 

@@ -31,7 +31,7 @@ def parser() -> arguments.Parser:
         default=0,
         help="of initialisation and order",
     )
-    add("--data_path", default="", help="where the data lie, if not where the run says")
+    add("--data_path", default="", help="where the data are, if they have moved")
     return flags
 
 

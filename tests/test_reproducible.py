@@ -52,7 +52,7 @@ def test_a_run_that_ends_earlier(twice, tmp_path, capsys):
     shutil.copytree(twice[0], tmp_path / "part")
     shutil.rmtree(tmp_path / "part" / "checkpoints" / "6")
     assert told([str(twice[0]), str(tmp_path / "part")]) == 0
-    assert "up to step 4; one goes on to 6." in capsys.readouterr().out
+    assert "up to step 4; one continues to 6." in capsys.readouterr().out
 
 
 def test_every_part_has_digits(twice, capsys):

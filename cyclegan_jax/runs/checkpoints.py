@@ -1,10 +1,10 @@
 """Checkpoints of a run; the only file that imports Orbax.
 
-A checkpoint holds everything that a run needs to go on exactly: the training state, the
+A checkpoint holds everything needed to resume exactly: the training state, the
 image pools by slot (so that any number of devices can resume), and the losses that were
 not logged yet. Orbax writes in the background, into a temporary folder that it renames
 at the end: a checkpoint that is visible is complete. Checksums of all arrays, taken
-before they are written, tell whether it still is what was saved.
+before they are written, detect damage.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from cyclegan_jax.runs.integrity import (
     digest_of,
 )
 
-# What fails in Orbax's threads is raised here as well, without a page of tracebacks.
+# Errors in Orbax's threads are raised here as well, without their tracebacks.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
@@ -50,10 +50,10 @@ class Checkpoints:
 
         Args:
           folder: where the checkpoints are; a local path or gs://...
-          keep: the newest so many stay.
-          keep_every: as does the one of every so many steps; 0: none.
-          keep_best: `min` or `max`: as does the one whose score is the best by it.
-          read_only: leave the folder alone; another process may be writing to it.
+          keep: number of newest checkpoints to keep.
+          keep_every: also keep one every so many steps; 0: none.
+          keep_best: `min` or `max`: also keep the one with the best score.
+          read_only: do not modify the folder; another process may be writing to it.
 
         Raises:
           DamagedCheckpoint: the score of one of them cannot be read.
@@ -70,7 +70,7 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             kept.append(best)
-        self._folder = files.absolute(folder)  # As Orbax wants it.
+        self._folder = files.absolute(folder)  # Orbax requires absolute paths.
         if broken := broken_scores(self._folder):
             raise DamagedCheckpoint(
                 f"the score of a checkpoint, {broken[0]}, is not valid JSON: delete the"
@@ -107,13 +107,13 @@ class Checkpoints:
         *,
         score: float | None = None,
     ) -> None:
-        """Starts saving; returns when the arrays may change again.
+        """Starts saving; returns once the arrays may be modified.
 
         Args:
           step: of the run; a checkpoint of it must not exist yet.
           tree: of arrays.
           extra: JSON values.
-          score: what `keep_best` goes by, if it was measured at this step.
+          score: for `keep_best`, if it was measured at this step.
 
         Raises:
           UserError: this or the previous checkpoint could not be written.
@@ -150,7 +150,7 @@ class Checkpoints:
 
         Args:
           step: one of `steps()`.
-          abstract: the tree with `jax.ShapeDtypeStruct`s that say shape, dtype and
+          abstract: the tree of `jax.ShapeDtypeStruct`s with the shape, dtype and
             sharding of each array.
 
         Raises:
@@ -164,7 +164,7 @@ class Checkpoints:
         return self._load(step, describe)
 
     def load_weights(self, step: int, sharding: jax.sharding.Sharding) -> Any:
-        """Loads only what translating images needs, as the checkpoint describes it.
+        """Loads only what translation needs, with the shapes in the checkpoint.
 
         Args:
           step: one of `steps()`.
@@ -189,7 +189,7 @@ class Checkpoints:
         return {"ema_params": {}, "norm_stats": {}, **tree["state"]}
 
     def load_arrays(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Loads everything as NumPy arrays, whatever devices it was saved from.
+        """Loads everything as NumPy arrays, independent of the devices that saved it.
 
         Args:
           step: one of `steps()`.
@@ -205,7 +205,7 @@ class Checkpoints:
         return jax.device_get(tree), extra
 
     def _load(self, step, describe, *, partial=False):
-        """Loads what `describe` asks for, given a description of what was saved."""
+        """Loads the tree that `describe` returns, given what was saved."""
         context = ocp.Context()
         context.pytree.loading.partial_load = partial
         try:
@@ -226,7 +226,7 @@ class Checkpoints:
         try:
             self.wait()
         except UserError:
-            with contextlib.suppress(OSError, ValueError):  # The same once more.
+            with contextlib.suppress(OSError, ValueError):  # The same error again.
                 self._checkpointer.close()
             raise
         self._checkpointer.close()

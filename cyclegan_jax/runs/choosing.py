@@ -1,4 +1,4 @@
-"""Which checkpoint of a run: the newest, the best, or that of a step."""
+"""Chooses a checkpoint of a run: the newest, the best, or that of a given step."""
 
 import json
 import re
@@ -19,14 +19,14 @@ def list_steps(workdir: epath.PathLike) -> list[int]:
     Raises:
       UserError: the folder holds no run, or no checkpoint.
     """
-    folder.read_config(workdir)  # Raises where there is no run.
+    folder.read_config(workdir)  # Raises if there is no run.
     if steps := complete_steps(workdir):
         return steps
     raise UserError(f"{workdir} has no checkpoint yet.")
 
 
 def choose_step(workdir: epath.PathLike, text: str, metric: str = "") -> int:
-    """Finds the checkpoint that a --step flag means.
+    """Returns the step that a --step flag refers to.
 
     Args:
       workdir: the run's folder.
@@ -55,14 +55,14 @@ def best_step(workdir: epath.PathLike, metric: str = "") -> int:
     """Finds the checkpoint with the best value of a metric.
 
     Values come from evaluations during the training (metrics.jsonl) and after it
-    (evaluation/<step>/metrics.json, of the run's own data and moving averages).
+    (evaluation/<step>/metrics.json, of the run's own data and averaged parameters).
 
     Args:
       workdir: the run's folder.
       metric: such as AtoB/per_pixel; "" for the run's `best_metric`.
 
     Raises:
-      UserError: it is not known which metric, or no checkpoint has been measured.
+      UserError: no metric is given, or a checkpoint has not been evaluated.
     """
     steps = list_steps(workdir)
     metric = metric or folder.load_config(workdir).best_metric

@@ -1,4 +1,4 @@
-"""What a run's checkpoints hold in a few digits, and where two runs part."""
+"""Fingerprints of a run's checkpoints, and where two runs diverge."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from cyclegan_jax.runs import writer
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import list_steps
 
-_AHEAD = 100  # Batches after a checkpoint whose order counts.
+_AHEAD = 100  # Batches after a checkpoint whose order is compared.
 
 
 def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
@@ -28,16 +28,16 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
     finally:
         checkpoints.close()
     state = tree["state"]
-    found: dict[str, str] = {}
+    digits: dict[str, str] = {}
     kinds = ("params", "opt_state", "norm_stats", "ema_params")
     for kind, parts in [(k, state.get(k) or {}) for k in kinds] + [
         ("pool", tree["pools"])
     ]:
-        found |= {f"{kind}/{name}": of_arrays(part) for name, part in parts.items()}
-    found["losses not logged yet"] = _digits(repr(extra).encode())
+        digits |= {f"{kind}/{name}": of_arrays(part) for name, part in parts.items()}
+    digits["losses not logged yet"] = _digits(repr(extra).encode())
     if order := _order(workdir, step):
-        found["order of the next batches"] = order
-    return found
+        digits["order of the next batches"] = order
+    return digits
 
 
 def of_arrays(tree) -> str:
@@ -56,7 +56,7 @@ def _digits(content: bytes) -> str:
 
 
 def _order(workdir, step):
-    """Which images the batches after a step are made of; "" where that is not known."""
+    """A digest of the images in the batches after a step; "" if unknown."""
     counts = run_folder.read_about(workdir).get("data")
     if not counts:
         return ""
@@ -73,7 +73,7 @@ def _order(workdir, step):
 
 
 class _Numbers:
-    """Stands for images: each is its own number, and stays as it is."""
+    """Placeholders for images: each is its own index, and is not transformed."""
 
     def __init__(self, count: int):
         self.names = [str(index) for index in range(count)]
@@ -96,7 +96,7 @@ class _Numbers:
 
 
 def compare(one: epath.PathLike, other: epath.PathLike) -> list[str]:
-    """Says where and when two runs first differ; nothing if they do not.
+    """Describes where and when two runs first differ; empty if they do not.
 
     Raises:
       UserError: a run cannot be read, or they have no checkpoint of the same step.

@@ -1,4 +1,4 @@
-"""Configs against the table of settings: completed, checked, and compared."""
+"""Completes, checks and compares configs, using the table of settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def defaults() -> ml_collections.ConfigDict:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a config in which every setting that it lacks has its default.
+    """Returns the config with defaults for the settings that it lacks.
 
     Args:
       config: nested, such as {"data": {"path": ""}}.
@@ -66,10 +66,10 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Checks every setting by itself.
+    """Checks every setting separately.
 
     Raises:
-      UserError: one is missing or unknown, of another type, or not one that it can be.
+      UserError: a setting is missing or unknown, or has a wrong type or value.
     """
     flat = flatten(config.to_dict())
     if unknown := sorted(set(flat) - set(SETTINGS)):
@@ -86,11 +86,11 @@ def check(config: ml_collections.ConfigDict) -> None:
 def differences(
     old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any, Change]]:
-    """Returns setting -> (old, new, whether that may be), except what is always free.
+    """Returns setting -> (old, new, whether allowed), without free settings.
 
     Args:
       old: the config of a run.
-      new: the config that it is to be resumed with.
+      new: the config to resume it with.
     """
     old, new = flatten(complete(old)), flatten(complete(new))
     changed = {}

@@ -1,4 +1,4 @@
-"""What a config describes, built and checked in one place."""
+"""Builds and checks what a config describes, in one place."""
 
 import dataclasses
 import functools
@@ -23,13 +23,13 @@ from cyclegan_jax.torch_files.download import file_sha256
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config and all that follows from it alone; no state, no folder, no device.
+    """A config and everything derived from it; no state, no folder, no device.
 
     Attributes:
       config: the settings.
       method: the networks, the losses and the order of the updates.
       preprocess: how images become training images of the size the networks need.
-      better: `min` or `max`, by which `best_metric` is the best; None without one.
+      better: `min` or `max`, whichever is better for `best_metric`; None without one.
     """
 
     config: ml_collections.ConfigDict
@@ -42,7 +42,7 @@ class Experiment:
         """Builds what a config describes.
 
         Raises:
-          UserError: a setting is not one that it can be, or does not suit another.
+          UserError: a setting has an invalid value, or conflicts with another.
         """
         method = build_method(config)
         better = None
@@ -64,16 +64,16 @@ class Experiment:
         """Opens the data set; see `data.open_dataset` for the errors.
 
         Args:
-          path: where the data are, if not where the config says.
-          splits: those that are needed.
+          path: where the data are, if they have moved.
+          splits: the splits to open.
         """
         return load_dataset(self.config, path, splits)
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Returns how many steps a run has.
+        """Returns the number of steps of a run.
 
         Raises:
-          UserError: none.
+          UserError: it is 0.
         """
         o = self.config.optimizer
         total = (o.constant_epochs + o.decay_epochs) * steps_per_epoch
@@ -97,7 +97,7 @@ class Experiment:
         )
 
     def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
-        """Returns Adam, to be applied to each network by itself."""
+        """Returns Adam, to be applied to each network separately."""
         o = self.config.optimizer
         adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
         if not o.weight_decay:
@@ -105,7 +105,7 @@ class Experiment:
         return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
 
     def step(self, optimizer: optax.GradientTransformation) -> Callable:
-        """Returns what a device does per step: (state, pools, batch, seed) -> ..."""
+        """Returns the per-device training step: (state, pools, batch, seed) -> ..."""
         return functools.partial(
             steps.train_step,
             method=self.method,
@@ -130,7 +130,7 @@ class Experiment:
           optimizer: see `optimizer`.
           image_size: height and width of the training images.
           slots: of the global batch.
-          local_slots: those whose pools are made; by default all.
+          local_slots: the slots whose pools are created; by default all.
           given: network name -> parameters that it starts from; see `create_state`.
         """
         state = create_state(
@@ -151,7 +151,7 @@ class Experiment:
         return state, pools
 
     def check_accumulate(self, per_device: int) -> None:
-        """Checks that a device's share of a batch can be split as `accumulate` says.
+        """Checks that a device's share of a batch can be split by `accumulate`.
 
         Raises:
           UserError: it cannot.
@@ -204,8 +204,8 @@ def load_dataset(
 
     Args:
       config: of a run.
-      path: where the data are, if not where the config says.
-      splits: those that are needed.
+      path: where the data are, if they have moved.
+      splits: the splits to open.
     """
     return data.open_dataset(data.DataSettings.of(config.data, path), splits=splits)
 
@@ -214,7 +214,7 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
     """Builds the networks and losses of a config.
 
     Raises:
-      UserError: a setting is not one that it can be, or does not suit another.
+      UserError: a setting has an invalid value, or conflicts with another.
     """
     configuration.check(config)
     method = registry.METHODS[config.method].build(config, AXIS)

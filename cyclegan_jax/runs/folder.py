@@ -1,4 +1,4 @@
-"""The folder of a run: its config, what it ran on, and who may write to it."""
+"""The folder of a run: its config, its environment, and its lock."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from cyclegan_jax.runs.setting import Change
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
-    """Reads the config of a run; a setting that it lacks has its default.
+    """Reads the config of a run, with defaults for settings that it lacks.
 
     Raises:
       UserError: the folder holds no run, or its config cannot be read.
@@ -44,13 +44,13 @@ def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     """Reads the config of a run, with its settings as attributes; see `read_config`."""
     try:
         return ml_collections.ConfigDict(read_config(workdir))
-    except (ValueError, TypeError) as error:  # A dot in a name, say.
+    except (ValueError, TypeError) as error:  # Such as a dot in a name.
         path = epath.Path(workdir) / "config.json"
         raise UserError(f"{path} holds no settings: {error}.") from error
 
 
 def prepare(workdir: epath.PathLike) -> None:
-    """Sets this process up to use a run's networks; call it before JAX's first use.
+    """Configures this process for a run's networks; call it before JAX is first used.
 
     Raises:
       UserError: the folder holds no run, or its config cannot be read.
@@ -66,18 +66,18 @@ def check(
 ) -> dict[str, tuple[Any, Any]]:
     """Checks that a folder is free, or holds a run that this config can resume.
 
-    A run without a checkpoint has nothing to lose: it starts from the new config.
+    A run without a checkpoint simply starts from the new config.
 
     Args:
       workdir: the folder.
       config: of the training that is about to start.
-      allow_changes: whether settings can change that change the results.
+      allow_changes: allow changes of settings that affect the results.
 
     Returns:
       The settings that change: name -> (old, new).
 
     Raises:
-      UserError: it holds another run; shows the difference.
+      UserError: it contains another run; the message lists the differences.
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
@@ -118,10 +118,10 @@ def create(
     """Writes config.json and, the first time, run.json into the folder of a run.
 
     Args:
-      workdir: the folder; made if needed.
+      workdir: the folder; created if needed.
       config: of the run.
-      resumes: whether there is a checkpoint; without one run.json is written anew.
-      **about: what else run.json is to say, besides the config and the environment;
+      resumes: whether there is a checkpoint; without one run.json is overwritten.
+      **about: further content of run.json, besides the config and the environment;
         `data` (their fingerprint) must be the same in a run that is resumed.
 
     Raises:
@@ -143,7 +143,7 @@ def create(
 def record_resume(
     workdir: epath.PathLike, step: int, settings: Mapping[str, tuple[Any, Any]]
 ) -> None:
-    """Records in run.json that a run was resumed with anything changed.
+    """Records in run.json that a run was resumed, and what had changed.
 
     Args:
       workdir: the run's folder.
@@ -162,7 +162,7 @@ def record_resume(
 
 
 def resumptions(about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns what `record_resume` recorded in a run.json; skips what it did not."""
+    """Returns the entries of `record_resume` in a run.json; ignores invalid ones."""
     notes = about.get("went_on")
     return [
         note
@@ -179,7 +179,7 @@ def _cannot_write(workdir, error):
 
 
 def read_about(workdir: epath.PathLike) -> dict[str, Any]:
-    """Reads run.json; empty where there is none that can be read."""
+    """Reads run.json; empty if there is none, or it is unreadable."""
     try:
         about = json.loads((epath.Path(workdir) / "run.json").read_text())
     except (OSError, ValueError, RecursionError):
@@ -210,9 +210,9 @@ def _refuse_imported(workdir):
 
 @contextlib.contextmanager
 def lock(workdir: epath.PathLike) -> Iterator[None]:
-    """Keeps a second trainer out of a local folder; the system frees it at exit.
+    """Locks a local folder against a second trainer; released at exit.
 
-    The folder is made if needed.
+    The folder is created if needed.
 
     Raises:
       UserError: another process trains there, or it cannot be written to.

@@ -13,9 +13,9 @@ from etils import epath
 
 from cyclegan_jax.errors import UserError
 
-# What Orbax and TensorStore raise on files with holes or flipped bits.
+# What Orbax and TensorStore raise on truncated or corrupted files.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
-# The storage's fault and not the files': they may be sound.
+# Storage errors: the files themselves may be intact.
 _UNREACHABLE = (
     *("UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "ABORTED"),
     *("RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "CANCELLED"),
@@ -24,51 +24,51 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint that cannot be read, or holds other bits than were saved."""
+    """A checkpoint that cannot be read, or differs from what was saved."""
 
 
 def broken_scores(folder: epath.Path) -> list[epath.Path]:
-    """Lists the files of scores that hold none, which Orbax would stumble over."""
-    found = []
+    """Lists invalid score files, on which Orbax would fail."""
+    broken = []
     for file in sorted(folder.glob("*/metrics/metrics")):
         try:
             float(json.loads(file.read_text())["score"])
         except FileNotFoundError:  # Deleted just now.
             continue
         except (ValueError, LookupError, TypeError, RecursionError):
-            found.append(file)
-    return found
+            broken.append(file)
+    return broken
 
 
 def cannot_read(path: epath.Path, error: Exception) -> UserError:
-    """Returns what to raise about a checkpoint that cannot be read.
+    """Returns the error to raise for a checkpoint that cannot be read.
 
     Args:
       path: of the checkpoint.
       error: one of `UNREADABLE`.
 
     Returns:
-      A DamagedCheckpoint, unless it was the storage that failed.
+      A DamagedCheckpoint, unless the storage failed.
     """
-    try:  # Orbax keeps to itself why it has no description.
+    try:  # Orbax hides why it has no description.
         (path / "_CHECKPOINT_METADATA").read_bytes()
     except OSError as first:
         error = first if _is_unreachable(first) else error
-    found = next(filter(_is_unreachable, _causes(error)), None)
-    reason = str(found or error).strip().split("\n")[0][:200]
-    if found:
+    unreachable = next(filter(_is_unreachable, _causes(error)), None)
+    reason = str(unreachable or error).strip().split("\n")[0][:200]
+    if unreachable:
         return UserError(
             f"checkpoint {path} cannot be read now ({reason}); it may be sound: see to"
             " the storage, and try again."
         )
     return DamagedCheckpoint(
-        f"checkpoint {path} cannot be read ({reason}); delete that folder to go on"
+        f"checkpoint {path} cannot be read ({reason}); delete that folder to resume"
         " from the checkpoint before."
     )
 
 
 def _causes(error):
-    """Yields an error and what led to it: Orbax wraps what it meets."""
+    """Yields an error and its causes, which Orbax wraps."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -77,15 +77,15 @@ def _causes(error):
 def _is_unreachable(error):
     if isinstance(error, OSError):
         return error.errno not in (None, *_MISSING)
-    text = str(error)  # TensorStore's are ValueErrors.
+    text = str(error)  # TensorStore raises ValueErrors.
     code = re.search(r"os_error_code='(\d+)'", text)
     return text.startswith(_UNREACHABLE) or bool(code and int(code[1]) not in _MISSING)
 
 
 def cannot_write(folder: epath.Path, error: Exception) -> UserError:
-    """Returns what to raise where a checkpoint cannot be written to a folder."""
+    """Returns the error to raise if a checkpoint cannot be written."""
     reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
-    if "No space left on device" in reason:  # TensorStore's is no OSError.
+    if "No space left on device" in reason:  # TensorStore's is not an OSError.
         reason = "no space left on device"
     return UserError(
         f"a checkpoint cannot be written to {folder} ({reason});"
@@ -94,32 +94,32 @@ def cannot_write(folder: epath.Path, error: Exception) -> UserError:
 
 
 def check_bits(tree: Any, saved: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns the extra values, if they and the tree are what was saved.
+    """Returns the extra values, after verifying them and the tree.
 
     Args:
       tree: of arrays, or the part of it that was loaded.
       saved: the checkpoint's description of itself.
 
     Raises:
-      ValueError: they are not.
+      ValueError: they differ from what was saved.
     """
     saved = saved or {}
     whole = digest_of(saved.get("extra"), saved.get("checksums"))
     if saved.get("digest") != whole:
         raise ValueError("its description is damaged or missing")
-    for name, found in checksums_of(tree).items():
-        if saved["checksums"].get(name) != found:
+    for name, checksum in checksums_of(tree).items():
+        if saved["checksums"].get(name) != checksum:
             raise ValueError(f"{name} has other bits than were saved")
     return saved["extra"]
 
 
 def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
-    """Checks that a checkpoint holds arrays of the shapes that are expected.
+    """Checks that the arrays of a checkpoint have the expected shapes.
 
     Args:
       path: of the checkpoint.
       saved: its tree of anything with a shape.
-      abstract: likewise, what is expected.
+      abstract: the expected tree.
 
     Raises:
       UserError: it holds other networks.
@@ -143,9 +143,9 @@ def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
 
 
 def checksums_of(tree: Any) -> dict[str, int]:
-    """Returns path -> sum of an array's bits, which any single change changes.
+    """Returns path -> checksum of an array's bits; any single change changes it.
 
-    The same for any number of devices and processes that the arrays are spread over.
+    It does not depend on how arrays are distributed over devices and processes.
     """
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     names = [path_name(path) for path, _ in flat]

@@ -1,4 +1,4 @@
-"""What happens to damaged checkpoints when a run goes on."""
+"""Sets damaged checkpoints aside when a run is resumed."""
 
 import time
 
@@ -10,22 +10,22 @@ from cyclegan_jax.runs.integrity import DamagedCheckpoint, broken_scores
 
 
 def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str]:
-    """Moves damaged checkpoints that are newer than the newest sound one.
+    """Moves damaged checkpoints that are newer than the newest intact one.
 
-    To be called on all processes, each of which reads that one in full.
+    Must be called on all processes; each reads that one in full.
 
     Args:
       folder: of the checkpoints.
-      aside: folder that they are moved to.
+      aside: the folder to move them to.
 
     Returns:
       Sentences that name them.
 
     Raises:
-      UserError: all of them are damaged; none is moved then.
+      UserError: all are damaged; none is moved then.
     """
     folder, aside, found = epath.Path(folder), epath.Path(aside), []
-    # Asked by one: another process may be about to make the folder.
+    # Only one process checks, because another may be about to create the folder.
     if not hosts.from_main(folder.exists()):
         return []
     sentences = _set_scores_aside(folder, aside)
@@ -55,7 +55,7 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
 
 
 def _set_scores_aside(folder, aside):
-    """A checkpoint without its score is as good as one with it, but for comparing."""
+    """Sets invalid scores aside; their checkpoints can still be resumed."""
     sentences = []
     for file in broken_scores(folder) if hosts.is_main() else ():
         step = file.parent.parent.name
@@ -63,7 +63,7 @@ def _set_scores_aside(folder, aside):
         file.parent.rename(aside / f"{step}_score_{time.time_ns()}")
         sentences.append(
             f"the score of checkpoint {step} cannot be read: it is set aside in"
-            f" {aside}, and the checkpoint goes on without."
+            f" {aside}, and the checkpoint is used without it."
         )
     hosts.barrier("damaged scores")
     return sentences

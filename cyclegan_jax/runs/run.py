@@ -1,4 +1,4 @@
-"""A finished, running or imported run, opened to use its networks."""
+"""A finished, running or imported run, loaded to use its networks."""
 
 import dataclasses
 from collections.abc import Collection
@@ -44,7 +44,7 @@ class Run:
         Args:
           workdir: the run's folder.
           step: of a checkpoint; None for the newest.
-          average: use the moving averages of the generators where they exist.
+          average: use averaged (EMA) generators where they exist.
 
         Raises:
           UserError: there is no run, no such checkpoint, or it cannot be read.
@@ -103,7 +103,7 @@ class Run:
         """Returns the name of the one network that translates AtoB or BtoA.
 
         Raises:
-          UserError: as `translation`, or there is more to it than one network.
+          UserError: as `translation`, or it needs more than one network.
         """
         translation = self.translation(direction)
         if translation.generator is None:
@@ -121,10 +121,10 @@ class Run:
 
 
 def open_experiment(workdir: epath.PathLike) -> Experiment:
-    """Builds what a run's config.json describes; it may come from a stranger.
+    """Builds what a run's config.json describes; the file may be untrusted.
 
     Raises:
-      UserError: there is no run, or settings are of another kind or out of range.
+      UserError: there is no run, or a setting has an invalid type or value.
     """
     config = folder.load_config(workdir)
     try:

@@ -1,4 +1,4 @@
-"""What a setting is: its type and limits, and whether a resumed run can change it."""
+"""A setting: its type, its limits, and whether a resumed run can change it."""
 
 import dataclasses
 import enum
@@ -23,12 +23,12 @@ class Setting:
     """A setting.
 
     Attributes:
-      default: its published value where there is one; every value is of this type.
-      about: what it is, with its unit, in a line.
-      choices: the values that it can have, or a function that returns them.
-      least: the smallest number that it can be.
-      most: the largest number that it can be.
-      change: whether a run that is resumed can have another value.
+      default: its published value if there is one; all values have this type.
+      about: one line of description, with the unit.
+      choices: the allowed values, or a function that returns them.
+      least: the smallest allowed number.
+      most: the largest allowed number.
+      change: whether it can change when a run is resumed.
     """
 
     default: Any
@@ -42,7 +42,7 @@ class Setting:
         """Checks a value.
 
         Raises:
-          UserError: it is of another type, or not one that the setting can have.
+          UserError: its type or value is not allowed.
         """
         kind = type(self.default)
         if kind is float and type(value) is int:

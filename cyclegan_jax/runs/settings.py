@@ -1,9 +1,9 @@
-"""Every setting: its default, with a unit, what it can be, and whether it can change.
+"""All settings: default, unit, allowed values, and whether they may change on resuming.
 
-The one declaration of settings. configs/default.py hands out the defaults; a config is
-checked against this table before anything is built; and a setting that a config.json
-lacks, because it was written before there was one, means its default
-(`configuration.complete`). One table, hence longer than other files.
+The single declaration of settings. configs/default.py returns the defaults; configs are
+checked against this table before anything is built; and a setting that is missing in an
+older config.json has its default (`configuration.complete`). A single table, hence
+longer than other files.
 """
 
 import functools
@@ -15,7 +15,7 @@ _rounding = functools.partial(Setting, change=Change.ROUNDING)
 _fixed = functools.partial(Setting, change=Change.NEVER)
 
 
-# Choices are asked for late: importing what declares them imports JAX, for seconds.
+# Choices are evaluated lazily: their modules import JAX, which takes seconds.
 def _methods():
     from cyclegan_jax.core.methods.registry import METHODS
 
@@ -49,7 +49,7 @@ def _inits():
 SETTINGS = {
     "method": _fixed("cyclegan", "What is trained: see docs/methods.md.", _methods),
     "direction": _fixed(
-        "AtoB", "Of methods with one direction: AtoB or BtoA.", ("AtoB", "BtoA")
+        "AtoB", "For methods that learn one direction: AtoB or BtoA.", ("AtoB", "BtoA")
     ),
     "seed": Setting(
         0,
@@ -58,16 +58,16 @@ SETTINGS = {
         most=2**32 - 1,
     ),
     "init_from": _free(
-        "", "Folder of a run whose newest networks this one starts from."
+        "", "Folder of a run whose newest networks initialise this one."
     ),
     "batch_size": _fixed(
         1, "Images of each domain per step, over all devices.", least=1
     ),
     "pool_size": _fixed(
-        50, "Generated images remembered, over all slots; 0: none.", least=0
+        50, "Images in the pools, over all slots; 0: no pools.", least=0
     ),
     "deterministic": _rounding(
-        True, "The same bits every time; on GPUs at some cost in speed."
+        True, "Bit-reproducible; on GPUs at some cost in speed."
     ),
     "same_bits": _rounding(
         False, "The same bits on any number of devices: docs/reproducibility.md."
@@ -84,7 +84,7 @@ SETTINGS = {
         1, "Parts a device's batch is split into: less memory.", least=1
     ),
     "ema_decay": _fixed(
-        0.0, "Moving average of the generators, 0.999 say; 0: none.", least=0, most=1
+        0.0, "EMA of the generators' weights, such as 0.999; 0: none.", least=0, most=1
     ),
     # Data.
     "data.dataset": Setting(
@@ -100,9 +100,9 @@ SETTINGS = {
     "data.train_a": _free(
         "", "With dataset=folder: any folder of images, instead of path."
     ),
-    "data.train_b": _free("", "The same for the images of B,"),
-    "data.test_a": _free("", "for the test images of A,"),
-    "data.test_b": _free("", "and of B."),
+    "data.train_b": _free("", "The same for the images of B."),
+    "data.test_a": _free("", "The same for the test images of A."),
+    "data.test_b": _free("", "The same for the test images of B."),
     "data.channels_a": _fixed(
         3, "1 (grey), 3 (colour) or 4 (with transparency).", (1, 3, 4)
     ),
@@ -111,24 +111,24 @@ SETTINGS = {
         "resize_and_crop",
         "Or crop, scale_width, scale_width_and_crop, none: see docs/data.md.",
     ),
-    "data.load_size": Setting(286, "Pixels; images are resized to this,"),
-    "data.crop_size": _fixed(256, "pixels; and a random square of this is cut out."),
-    "data.flip": Setting(True, "Mirror half of the images."),
+    "data.load_size": Setting(286, "Pixels that images are resized to."),
+    "data.crop_size": _fixed(256, "Pixels: side of the random crop."),
+    "data.flip": Setting(True, "Random horizontal flips."),
     "data.sample_b": Setting(
         "random", "Partner of an image of A: random or shuffle.", ("random", "shuffle")
     ),
     "data.paired": Setting(
-        False, "Image i of A and of B belong together; pix2pix needs that."
+        False, "Train on pairs of images of A and B; pix2pix needs them."
     ),
-    "data.paired_test": _free(False, "The test images are pairs, whatever is trained."),
+    "data.paired_test": _free(False, "Treat the test images as pairs."),
     "data.pairs": Setting(
-        "name", "What pairs images: name or order.", ("name", "order")
+        "name", "How images are paired: by name or order.", ("name", "order")
     ),
     "data.as_stored": Setting(
         False, "Ignore EXIF orientation and colour profiles, as the published code."
     ),
     "data.max_images": Setting(
-        0, "Use at most so many of each split; 0: all.", least=0
+        0, "Use only the first images of each split; 0: all.", least=0
     ),
     "data.palette": Setting("", "File of class colours, if B's images are label maps."),
     "data.cache_gib": _free(
@@ -141,35 +141,33 @@ SETTINGS = {
         ("stop", "skip"),
     ),
     "data.streets_size": Setting(
-        64, "With dataset=streets: side of the images, 32 to 512,"
+        64, "With dataset=streets: side of the images, 32 to 512 pixels."
     ),
-    "data.streets_train": Setting(400, "images in each training split,"),
-    "data.streets_test": Setting(100, "pairs in the test split,"),
-    "data.streets_seed": Setting(0, "seed of the scenes."),
+    "data.streets_train": Setting(400, "Images of streets per training split."),
+    "data.streets_test": Setting(100, "Pairs of streets in the test split."),
+    "data.streets_seed": Setting(0, "Seed of the scenes of streets."),
     # Networks.
     "generator.name": _fixed("resnet_9blocks", "resnet_<n>blocks or unet_<size>."),
     "generator.width": _fixed(64, "Channels after the first convolution.", least=1),
     "generator.norm": _fixed("instance", "Or instance_affine, batch, none.", _norms),
-    "generator.reflect": Setting(True, "ResNet: mirrored padding; or zeros."),
+    "generator.reflect": Setting(True, "ResNet: reflection padding instead of zeros."),
     "generator.outer_kernel": _fixed(
-        7, "ResNet: size of the first and last convolution,"
+        7, "ResNet: kernel size of the first and last convolution."
     ),
-    "generator.down_kernel": _fixed(3, "and of those that halve the image: 3 or 4."),
-    "generator.dropout": Setting(
-        False, "Half of the values, where the reference has it."
-    ),
+    "generator.down_kernel": _fixed(3, "ResNet: kernel size of down-sampling: 3 or 4."),
+    "generator.dropout": Setting(False, "Dropout of 0.5, where the reference has it."),
     "generator.init_type": Setting("normal", "Or xavier, kaiming, orthogonal.", _inits),
     "generator.init_gain": Setting(
-        0.02, "Deviation (normal) or factor (xavier, orthogonal).", least=0
+        0.02, "Standard deviation (normal) or gain (xavier, orthogonal).", least=0
     ),
     "discriminator.name": _fixed("basic", "70x70 patches; or n_layers, pixel."),
     "discriminator.n_layers": _fixed(3, "With name=n_layers: 1 to 6."),
     "discriminator.width": _fixed(64, "Channels after the first convolution.", least=1),
     "discriminator.stem_kernel": _fixed(
-        0, "Size of one more convolution at the start; 0: none."
+        0, "Kernel size of an additional first convolution; 0: none."
     ),
     "discriminator.score_kernel": _fixed(
-        4, "Of the last convolution; or 1, for a finer map."
+        4, "Kernel size of the last convolution; or 1, for a finer score map."
     ),
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
@@ -185,7 +183,7 @@ SETTINGS = {
         0.5, "Fraction of the cycle weight, so 5.0 in effect.", least=0
     ),
     "loss.gradient_penalty": Setting(10.0, "With wgangp only.", least=0),
-    "loss.l1": Setting(100.0, "pix2pix: distance to the true image.", least=0),
+    "loss.l1": Setting(100.0, "pix2pix: L1 to the ground truth.", least=0),
     "loss.content": Setting(
         10.0, "simgan, feature_gan: distance to the input.", least=0
     ),
@@ -193,21 +191,19 @@ SETTINGS = {
         "", 'feature_gan: file of torchvision\'s VGG-16, or "random" weights.'
     ),
     "loss.vgg_sha256": Setting(
-        "397923af", "What the SHA-256 of that file must begin with."
+        "397923af", "Required first digits of that file's SHA-256."
     ),
     "loss.vgg_size": Setting(
-        224, "Pixels; images are resized to this for it.", least=8
+        224, "Pixels that images are resized to for VGG-16.", least=8
     ),
     "loss.vgg_lua_gradient": Setting(
         False, "Its gradient divided by 127.5^2, as released."
     ),
-    "cogan.latent_size": _fixed(
-        100, "Numbers that a pair of images is generated from.", least=1
-    ),
+    "cogan.latent_size": _fixed(100, "Size of the latent vector.", least=1),
     "cogan.inversion_steps": Setting(
-        200, "Steps of Adam, to translate an image,", least=0
+        200, "Optimisation steps per translation (Adam).", least=0
     ),
-    "cogan.inversion_rate": Setting(0.05, "with this learning rate.", least=0),
+    "cogan.inversion_rate": Setting(0.05, "Their learning rate.", least=0),
     # Optimisation.
     "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
     "optimizer.beta1": Setting(0.5, "Adam's, of the mean gradient.", least=0, most=1),
@@ -227,29 +223,35 @@ SETTINGS = {
     ),
     "test_dropout": Setting(True, "pix2pix: noise in translations, as published."),
     "test_statistics": Setting(
-        "image", "And batch norm by the one image; or running.", ("image", "running")
+        "image",
+        "pix2pix: batch norm statistics in translations: image or running.",
+        ("image", "running"),
     ),
     # What is written, and when.
-    "max_steps": _free(0, "Stop after so many steps; 0: after all epochs.", least=0),
-    "log_every_steps": _free(100, "Means of the losses go to metrics.jsonl.", least=1),
+    "max_steps": _free(0, "Stop after this many steps; 0: after all epochs.", least=0),
+    "log_every_steps": _free(100, "Log mean losses to metrics.jsonl.", least=1),
     "sample_every_steps": _free(
         1000, "Sample grids and index.html; 0: never.", least=0
     ),
     "evaluate_every_steps": _free(0, "Metrics of the test split; 0: never.", least=0),
-    "best_metric": _fixed("", "Keep the best checkpoint by it: AtoB/per_pixel, say."),
+    "best_metric": _fixed(
+        "", "Keep the best checkpoint by this, such as AtoB/per_pixel."
+    ),
     "num_samples": _free(4, "Test images of each domain in a sample grid.", least=1),
     "checkpoint_every_steps": _free(5000, "0: only at the end.", least=0),
-    "keep_checkpoints": _free(3, "The newest so many,", least=1),
+    "keep_checkpoints": _free(3, "Number of newest checkpoints to keep.", least=1),
     "keep_every_steps": _free(
-        0, "and one every so many steps for good; 0: none.", least=0
+        0, "Also keep a checkpoint every so many steps; 0: none.", least=0
     ),
     # Evaluations while training.
     "evaluation.inception": _free(
         "none", "FID and KID: auto, or the file of the weights."
     ),
-    "evaluation.fid_reference": _free("test", "Or train+test, or both with a comma."),
-    "evaluation.fcn": _free(
-        "none", "Scores of generated photographs: train_fcn's file."
+    "evaluation.fid_reference": _free(
+        "test", "Or train+test, or both, comma-separated."
     ),
-    "evaluation.lpips": _free("", "The weights' two files, with a comma."),
+    "evaluation.fcn": _free(
+        "none", "FCN scores of generated photographs: file of train_fcn."
+    ),
+    "evaluation.lpips": _free("", "The two files of weights, comma-separated."),
 }

@@ -54,12 +54,12 @@ class MetricsWriter:
         """Writes the metrics of a step.
 
         Raises:
-          UserError: the disk is full, say.
+          UserError: the file cannot be written, for example because the disk is full.
         """
         self._append("metrics.jsonl", step, metrics)
 
     def write_timing(self, step: int, timing: Mapping[str, float]) -> None:
-        """Writes what depends on the machine, such as images a second."""
+        """Writes what depends on the machine, such as images per second."""
         self._append("timing.jsonl", step, timing)
 
     def write_image(self, step: int, name: str, pixels: np.ndarray) -> None:
@@ -82,7 +82,7 @@ class MetricsWriter:
     def _cannot_write(self, error):
         return UserError(
             f"{self._workdir} cannot be written to ({error.strerror or error});"
-            " free some space or choose another --workdir, then run again to go on."
+            " free some space or choose another --workdir, then run again to resume."
         )
 
     def close(self) -> None:
@@ -147,6 +147,6 @@ def _read_lines(path):
             if number == len(lines):  # Torn by a crash while it was written.
                 break
             raise UserError(
-                f"line {number} of {path} is damaged; remove that line to go on."
+                f"line {number} of {path} is damaged; remove that line to resume."
             ) from None
     return parsed
