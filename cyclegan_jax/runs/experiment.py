@@ -218,15 +218,12 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
     """
     configuration.check(config)
     method = registry.METHODS[config.method].build(config, AXIS)
-    if method.paired and not config.data.paired:
+    if method.paired != config.data.paired:
+        how = "from" if method.paired else "without"
         raise UserError(
-            f"method {config.method} learns from pairs: set config.data.paired=True,"
-            " with data whose images of A and B belong together (see docs/data.md)."
-        )
-    if config.data.paired and not method.paired:
-        raise UserError(
-            f"method {config.method} learns without pairs: set"
-            " config.data.paired=False, or another config.method."
+            f"method {config.method} learns {how} pairs: set"
+            f" config.data.paired={method.paired} (docs/data.md has what pairs are), or"
+            " another config.method."
         )
     return method
 
