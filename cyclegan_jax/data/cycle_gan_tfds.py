@@ -6,9 +6,8 @@ the archive, as array_record files. Two additions, which other readers ignore: e
 are in the order of the file names, and `image_names.json` contains these names.
 """
 
-import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import requests
 import tensorflow_datasets as tfds
@@ -20,17 +19,16 @@ from tensorflow_datasets.image_classification import cycle_gan
 
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.decode import Decoder
-from cyclegan_jax.data.sources import EncodedSource, ImageSource
+from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.tfds_prepared import (
+    NAMES_FILE,
+    SPLITS,
+    is_prepared,
+    open_prepared,
+)
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
 
-_SPLITS = {
-    "train_a": "trainA",
-    "train_b": "trainB",
-    "test_a": "testA",
-    "test_b": "testB",
-}
-_NAMES_FILE = "image_names.json"
 _CONNECT_SECONDS = 15
 
 
@@ -64,11 +62,11 @@ class CycleGAN(cycle_gan.CycleGAN, skip_registration=True):  # type: ignore[call
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         path = self.archive or dl_manager.download(_url(self.builder_config.name))
         archive = Archive(path)
-        names = {split: archive.under(split) for split in _SPLITS.values()}
+        names = {split: archive.under(split) for split in SPLITS.values()}
         if empty := [split for split, listed in names.items() if not listed]:
             raise UserError(f"{path} has no images in {', '.join(empty)}")
         # During preparation data_path is a temporary folder, renamed at the end.
-        (self.data_path / _NAMES_FILE).write_text(json.dumps(names))
+        (self.data_path / NAMES_FILE).write_text(json.dumps(names))
         return {
             split: self._generate_examples(archive, listed)
             for split, listed in names.items()
@@ -92,61 +90,6 @@ def check_config(config: str) -> None:
         )
     if config not in known:
         raise UserError(f"there is no cycle_gan/{config}, only: {', '.join(known)}")
-
-
-def is_prepared(path: epath.PathLike) -> bool:
-    """Whether a folder contains a data set prepared by TFDS."""
-    path = as_path(path)
-    return (path / "dataset_info.json").exists() and (path / "features.json").exists()
-
-
-def open_prepared(
-    path: epath.PathLike, decoders: Mapping[str, Decoder]
-) -> dict[str, ImageSource]:
-    """Opens a prepared `cycle_gan` directory, like ``.../horse2zebra/3.0.0``.
-
-    Args:
-      path: the directory with ``dataset_info.json``.
-      decoders: how images are decoded, by split ("train_a", ...).
-
-    Returns:
-      The sources by split. Without `image_names.json` (if prepared by TFDS) names are
-      numbers.
-
-    Raises:
-      UserError: splits of `cycle_gan` are missing, or are in a format that only
-        TensorFlow reads.
-    """
-    path = as_path(path)
-    _refuse_foreign_code(path / "features.json")
-    builder = tfds.builder_from_directory(path)
-    if missing := sorted(set(_SPLITS.values()) - set(builder.info.splits)):
-        raise UserError(
-            f"{path} is not TFDS's cycle_gan: it has no split {', '.join(missing)}"
-        )
-    try:
-        read = {
-            split: builder.as_data_source(
-                tfds_split, decoders={"image": tfds.decode.SkipDecoding()}
-            )
-            for split, tfds_split in _SPLITS.items()
-        }
-    except NotImplementedError:
-        raise UserError(
-            f"{path} was prepared as {builder.info.file_format.value}, which only "
-            "TensorFlow can read: set config.data.data_dir to another folder to "
-            "prepare it again, or config.data.path to an archive or folder of images"
-        ) from None
-    names = _names(path, {split: len(images) for split, images in read.items()})
-    return {
-        split: EncodedSource(
-            names[split],
-            functools.partial(_encoded, images),
-            decoder=decoders[split],
-            where=str(path),
-        )
-        for split, images in read.items()
-    }
 
 
 def load(
@@ -234,40 +177,3 @@ def _advice(builder: CycleGAN, what: str) -> str:
 
 def _partial_downloads(downloads: epath.Path) -> Iterable[epath.Path]:
     return downloads.glob("*.tmp.*") if downloads.exists() else ()
-
-
-def _refuse_foreign_code(file: epath.Path) -> None:
-    """Allows only TFDS's own classes: TFDS imports those that a data set names."""
-    try:
-        pending = [json.loads(file.read_text())] if file.exists() else []
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not valid JSON: {error}") from error
-    while pending:
-        value = pending.pop()
-        if isinstance(value, list):
-            pending += value
-        if not isinstance(value, dict):
-            continue
-        pending += value.values()
-        for key in ("type", "pythonClassName"):
-            name = value.get(key, "")
-            own = str(name).startswith("tensorflow_datasets.")
-            if isinstance(name, str) and "." in name and not own:
-                raise UserError(f"{file} names the class {name}, which is not TFDS's.")
-
-
-def _names(path: epath.Path, counts: Mapping[str, int]) -> dict[str, list[str]]:
-    file = path / _NAMES_FILE
-    kept = json.loads(file.read_text()) if file.exists() else {}
-    # Numbers differ between A and B: TFDS has shuffled them, so they are no pairs.
-    return {
-        split: kept.get(
-            _SPLITS[split],
-            [f"{_SPLITS[split]}/{_SPLITS[split]}_{i:05d}" for i in range(count)],
-        )
-        for split, count in counts.items()
-    }
-
-
-def _encoded(images: Sequence[dict], index: int) -> bytes:
-    return images[index]["image"]
