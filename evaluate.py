@@ -7,7 +7,6 @@ python evaluate.py --workdir=runs/pretrained --data_path=horse2zebra.zip --step=
 from absl import flags
 
 from cyclegan_jax import cli
-from cyclegan_jax.runs.choosing import list_steps
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 _STEP = flags.DEFINE_string(
@@ -67,7 +66,7 @@ def main() -> int:
     from cyclegan_jax import evaluation
     from cyclegan_jax.machine import hosts
     from cyclegan_jax.runs import folder as run_folder
-    from cyclegan_jax.runs.choosing import choose_step
+    from cyclegan_jax.runs.choosing import choose_step, list_steps
 
     run_folder.prepare(_WORKDIR.value)
     workdir, every = _WORKDIR.value, _STEP.value == "all" and not _METRIC.value

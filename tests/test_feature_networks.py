@@ -15,9 +15,11 @@ from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation import FeatureNetworks
+from cyclegan_jax.evaluation.feature_networks import NETWORKS
 from cyclegan_jax.metrics import fcn, fcn_training, labels, lpips
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.settings import SETTINGS
 from tests.oracle import lpips as oracle
 
 # What `python -m tests.oracle.lpips` prints: PyTorch 2.13, float64.
@@ -125,6 +127,12 @@ def test_fcn_command(tmp_path):
     networks = FeatureNetworks.load(settings, workdir=tmp_path, palette=palette)
     assert networks.by_name["fcn"].side == 32
     assert networks.notes == ("FID and KID were not requested.",)
+
+
+def test_every_network_has_its_setting():
+    prefix = "evaluation."
+    settings = {n.removeprefix(prefix) for n in SETTINGS if n.startswith(prefix)}
+    assert settings - {"fid_reference"} == set(NETWORKS)
 
 
 def test_mistakes(tmp_path, dataset):

@@ -26,6 +26,7 @@ from cyclegan_jax.core.state import (
     variables_of,
 )
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.metrics.losses import METRICS
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.experiment import Experiment, build_method
 from cyclegan_jax.runs.run import Run
@@ -113,6 +114,7 @@ def test_parts_have_noise_of_their_own(name):
     _, (after, _, metrics) = trace(state, pools, make_batch(), np.uint32(0))
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert all(value.shape == () for value in metrics.values())
+    assert set(metrics) <= {metric.key for metric in METRICS}  # Their charts.
 
 
 class Spy(phases.Networks):

@@ -47,6 +47,15 @@ def test_charts(workdir):
     assert found["Test: per pixel"]["curves"] == {"AtoB": [[1000.0, 0.9]]}
 
 
+def test_a_baseline_is_drawn_with_its_score():
+    lines = [{"step": 1, "test/BtoA/fcn_per_class": 0.2}]
+    lines += [{"step": 1, "test/BtoA/fcn_per_class_of_real": 0.8, "unheard_of": 3.0}]
+    other, chart = charts.charts(lines)
+    assert (other["title"], other["curves"]) == ("Other", {"unheard_of": [[1, 3]]})
+    assert (chart["title"], chart["unit"]) == ("Test: fcn per class", "score")
+    assert chart["curves"] == {"BtoA": [[1, 0.2]], "BtoA of real": [[1, 0.8]]}
+
+
 def test_numbers_that_are_none_are_left_out():
     lines = [{"step": 1, "g_ab": 2.0}, {"step": 2, "g_ab": float("nan")}]
     (chart,) = charts.charts(lines)

@@ -36,7 +36,7 @@ class LiveEvaluation:
         references = settings.fid_reference.split(",")
         check_references(references)
         networks = FeatureNetworks.load(
-            {name: settings[name] for name in NETWORKS if name in settings},
+            {name: settings[name] for name in NETWORKS},
             workdir=workdir,
             palette=dataset.palette,
         )

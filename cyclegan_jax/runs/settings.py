@@ -247,6 +247,7 @@ SETTINGS = {
     "evaluation.inception": _free(
         "none", "FID and KID: auto, or the file of the weights."
     ),
+    "evaluation.vgg16": _free("none", "KID by VGG-16: auto, or torchvision's file."),
     "evaluation.fid_reference": _free(
         "test", "Or train+test, or both, comma-separated."
     ),
