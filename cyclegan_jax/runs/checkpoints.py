@@ -215,7 +215,8 @@ class Checkpoints:
                 tree = self._checkpointer.load(step, abstract)
             return tree, check_bits(tree, metadata.custom_metadata)
         except UNREADABLE as error:
-            raise cannot_read(self._folder / str(step), error) from error
+            problem = cannot_read(self._folder / str(step), error)
+            raise problem from problem.__cause__ or error
 
     def close(self) -> None:
         """Finishes the last save and closes the folder.
