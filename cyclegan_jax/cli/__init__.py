@@ -106,10 +106,13 @@ def _define_host_flags():
     flags.DEFINE_float(
         "lost_after_seconds", 60.0, "Silence after which a process counts as lost."
     )
+    flags.DEFINE_float(
+        "initialization_timeout", 300.0, "Seconds to wait for the other processes."
+    )
 
 
 def _on_all_hosts(main, *arguments):
-    from cyclegan_jax.machine import hosts
+    from cyclegan_jax.machine import ending, hosts
 
     values = flags.FLAGS
     hosts.connect(
@@ -117,8 +120,10 @@ def _on_all_hosts(main, *arguments):
         num_processes=values.num_processes,
         process_id=values.process_id,
         detect=values.detect_hosts,
+        timeout=values.initialization_timeout,
+        lost_after_seconds=values.lost_after_seconds,
     )
-    with hosts.together(values.lost_after_seconds):
+    with ending.together(values.lost_after_seconds):
         return main(*arguments)
 
 

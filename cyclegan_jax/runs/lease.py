@@ -1,7 +1,7 @@
 """Keeps a second trainer out of a run's folder: a file lock, or a lease on a bucket.
 
-A lease is an object that exists while a trainer works. It is created under the condition
-that there is none, refreshed now and then under the condition that it is still ours, and
+A lease is an object that exists while a trainer works. It is created on the condition
+that there is none, refreshed now and then on the condition that it is still ours, and
 may be taken over once it was not refreshed for a while. Object stores guarantee the
 conditions, called generations (cloud.google.com/storage/docs/request-preconditions).
 """

@@ -18,15 +18,17 @@ def locate(workdir: epath.PathLike) -> epath.Path:
     Raises:
       UserError: it is on storage that Orbax cannot write checkpoints to.
     """
-    path = files.as_path(workdir) if isinstance(workdir, str) else epath.Path(workdir)
-    scheme = os.fspath(path).partition("://")[0]
-    if files.is_remote(path) and scheme != "gs":
+    remote = files.is_remote(workdir)
+    scheme = os.fspath(workdir).partition("://")[0]
+    if remote and scheme != "gs":
         raise UserError(
             f"{workdir}: a run's folder cannot be on {scheme}://, because checkpoints"
             " are written to gs:// and to file systems only; use one of these, such as"
             " a folder that the bucket is mounted to (the data may stay there)."
         )
-    return path
+    if isinstance(workdir, str) or remote:
+        return files.as_path(workdir)
+    return epath.Path(workdir)
 
 
 def check_writable(folder: epath.Path) -> None:

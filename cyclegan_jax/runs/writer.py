@@ -18,6 +18,7 @@ from tensorboardX.proto import event_pb2
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.uploads import Upload
 
 _EVENTS_BYTES = 2**18  # What is written again at each log, at most; and a picture.
@@ -196,7 +197,7 @@ def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
     Raises:
       UserError: a line other than the last one cannot be read.
     """
-    path = epath.Path(workdir) / "metrics.jsonl"
+    path = storage.locate(workdir) / "metrics.jsonl"
     return _read_lines(path) if path.exists() else []
 
 
