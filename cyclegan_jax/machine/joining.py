@@ -98,8 +98,10 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
             f"--process_id is {process_id}; of {num_processes} processes it can be 0"
             f" to {num_processes - 1}."
         )
+    if num_processes == 1:
+        return
     found = _addresses(host, "the host of process 0")
-    if num_processes > 1 and jax.config.jax_platforms == "cpu":
+    if jax.config.jax_platforms == "cpu":
         own = _addresses(socket.gethostname(), "this host's own name")
         if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
             raise UserError(
@@ -156,6 +158,9 @@ def waiting(
     Raises:
       UserError: process 0 is not there in that time.
     """
+    if num_processes == 1:
+        yield
+        return
     print(
         f"process {process_id} waits for the {num_processes} processes of this job at"
         f" {coordinator}, for up to {timeout:.0f} s; Ctrl-C ends it",

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from etils import epath
 
@@ -75,7 +76,8 @@ class _Lease:
         self._workdir, self._exceptions = path.parent, exceptions
         self._bucket, self._name = storage.Client().bucket(bucket), name
         self._content = json.dumps(_self() | {"token": uuid.uuid4().hex})
-        self._blob, self._mine, self._stopped = None, True, threading.Event()
+        self._blob: Any = None
+        self._mine, self._stopped = True, threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def __enter__(self) -> "_Lease":

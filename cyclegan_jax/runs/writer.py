@@ -146,7 +146,7 @@ class _Events:
 
     def __init__(self, folder: epath.Path, first_step: int):
         folder.mkdir(exist_ok=True)
-        self._folder, self._number, self._file = folder, 0, None
+        self._folder, self._number = folder, 0
         self._remote = files.is_remote(folder)
         self._open()
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
