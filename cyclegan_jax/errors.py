@@ -1,4 +1,25 @@
-"""The one exception that stands for a user's mistake, and how memory runs out."""
+"""The exception that stands for a user's mistake, and what else ends a program."""
+
+import errno
+import os
+from collections.abc import Iterator
+
+TRY_AGAIN = os.EX_TEMPFAIL
+"""Exit status where the same command may succeed later, such as 75 on Linux."""
+
+# Of packages that talk to object stores; their errors are not Python's.
+_STORAGE_PACKAGES = ("gcsfs", "google", "aiohttp", "botocore")
+_LATER = (408, 429)  # HTTP: request timeout, too many requests; and all from 500 on.
+_AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENOTCONN),
+    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENETDOWN),
+    *(errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ESHUTDOWN),
+)
+# TensorStore's errors are ValueErrors that begin so.
+_UNAVAILABLE = (
+    *("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"),
+    "RESOURCE_EXHAUSTED",  # Too many requests.
+)
 
 
 class UserError(Exception):
@@ -12,3 +33,71 @@ class UserError(Exception):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory did not suffice, here or on a device."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an exception and those that led to it, the last one first."""
+    while error is not None:
+        yield error
+        hidden = error.__suppress_context__
+        error = error.__cause__ or (None if hidden else error.__context__)
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Whether an exception comes from a package that talks to an object store."""
+    return any(
+        kind.__module__.partition(".")[0] in _STORAGE_PACKAGES
+        for kind in type(error).__mro__
+    )
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether storage or the network failed in a way that may be over later.
+
+    Args:
+      error: any exception; what led to it counts as well.
+    """
+    return any(map(_is_away, causes(error)))
+
+
+def _is_away(error):
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _AWAY
+    if is_storage_error(error):
+        code = getattr(error, "code", None) or getattr(error, "status", None)
+        if isinstance(code, int):
+            return code in _LATER or code >= 500
+        # Google's library for credentials knows which of its errors may pass.
+        return bool(getattr(error, "retryable", "credentials" not in str(error)))
+    if isinstance(error, ValueError):
+        return str(error).startswith(_UNAVAILABLE)
+    return isinstance(error, TimeoutError)
+
+
+def one_line(error: BaseException) -> str:
+    """Returns what an exception says, in one line of at most 200 characters."""
+    text = str(error).strip().split("\n")[0][:200]
+    return text or type(error).__name__
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """Returns the sentence and the exit status for an error that needs no traceback.
+
+    Args:
+      error: what ended a program.
+
+    Returns:
+      None where it is a fault of the program, whose traceback is wanted.
+    """
+    if is_temporary(error):
+        sentence = f"the storage does not answer ({one_line(error)})."
+        sentence = str(error) if isinstance(error, UserError) else sentence
+        return f"{sentence} Run the same command again later to go on.", TRY_AGAIN
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, OSError):  # A full disk, say, or a folder taken away.
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}", 2
+    if is_storage_error(error):  # Not allowed, say, or no such bucket.
+        return f"the storage refuses: {one_line(error)}", 2
+    return None

@@ -42,6 +42,11 @@ def as_path(text: epath.PathLike) -> epath.Path:
     package = _BACKENDS[scheme]
     if importlib.util.find_spec(package) is None:
         raise UserError(f"{text} needs a package: pip install {package}")
+    if scheme == "gs":
+        import fsspec  # Comes with gcsfs.
+
+        # Listings would be remembered, and what others write would go unseen.
+        fsspec.config.conf.setdefault("gs", {})["use_listings_cache"] = False
     return epath.Path(text)
 
 

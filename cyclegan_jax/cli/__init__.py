@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import UserError, is_out_of_memory
+from cyclegan_jax.errors import UserError, explain, is_out_of_memory
 from cyclegan_jax.machine import runtime
 
 _COMPILATION_CACHE = flags.DEFINE_string(
@@ -80,24 +80,20 @@ def _status(program):
         warnings.simplefilter("ignore")
     try:
         return program()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:  # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError.
-        if not is_out_of_memory(error):
-            raise
-        print(f"error: {_OUT_OF_MEMORY}", file=sys.stderr)
-        return 2
-    except OSError as error:  # A full disk, say, or a folder taken away.
-        where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        if (explained := explain(error)) is None:
+            if not is_out_of_memory(error):  # JAX's own is a RuntimeError.
+                raise
+            explained = _OUT_OF_MEMORY, 2
+        sentence, status = explained
+        print(f"error: {sentence}", file=sys.stderr)
+        return status
 
 
 def _define_host_flags():
@@ -110,10 +106,13 @@ def _define_host_flags():
     flags.DEFINE_float(
         "lost_after_seconds", 60.0, "Silence after which a process counts as lost."
     )
+    flags.DEFINE_float(
+        "initialization_timeout", 300.0, "Seconds to wait for the other processes."
+    )
 
 
 def _on_all_hosts(main, *arguments):
-    from cyclegan_jax.machine import hosts
+    from cyclegan_jax.machine import ending, hosts
 
     values = flags.FLAGS
     hosts.connect(
@@ -121,8 +120,10 @@ def _on_all_hosts(main, *arguments):
         num_processes=values.num_processes,
         process_id=values.process_id,
         detect=values.detect_hosts,
+        timeout=values.initialization_timeout,
+        lost_after_seconds=values.lost_after_seconds,
     )
-    with hosts.together(values.lost_after_seconds):
+    with ending.together(values.lost_after_seconds):
         return main(*arguments)
 
 

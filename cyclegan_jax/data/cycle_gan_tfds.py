@@ -27,7 +27,7 @@ from cyclegan_jax.data.tfds_prepared import (
     open_prepared,
 )
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.files import as_path
+from cyclegan_jax.files import as_path, is_remote
 
 _CONNECT_SECONDS = 15
 
@@ -130,6 +130,12 @@ def prepare(builder: CycleGAN, archive: epath.Path | None = None) -> None:
       UserError: the archive cannot be obtained or used. No partial output remains.
     """
     builder.archive = archive
+    if is_remote(builder.data_dir_root):  # array_record writes to file systems only.
+        raise UserError(
+            f"{builder.data_dir_root}: data cannot be prepared in a bucket; prepare"
+            " them with --config.data.data_dir=LOCAL_FOLDER, copy that folder there,"
+            " and name it again."
+        )
     if archive is None:
         _check_reachable(builder)
     downloads = builder.data_dir_root / "downloads" / builder.name

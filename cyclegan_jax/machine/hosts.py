@@ -5,30 +5,16 @@ A run on several hosts is one process on each, all executing the same program. A
 look at. They talk over JAX's coordination service, which lives in process 0.
 """
 
-import contextlib
-import dataclasses
-import os
-import signal
 import socket
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cyclegan_jax.errors import UserError
-
-LOST = os.EX_TEMPFAIL
-"""Exit status of a process whose job lost another one: the job may be run again."""
-
-_FAILED = "cyclegan_jax/failed/"  # Keys under which failing processes say why.
-_BEATS = "cyclegan_jax/beats/"  # Keys under which processes show that they live.
-_NOTHING_FOUND = "coordinator_address should be defined"
+from cyclegan_jax.errors import UserError, one_line
+from cyclegan_jax.machine import joining
 
 
 def connect(
@@ -37,6 +23,8 @@ def connect(
     num_processes: int | None = None,
     process_id: int | None = None,
     detect: bool = True,
+    timeout: float = 300.0,
+    lost_after_seconds: float = 60.0,
 ) -> None:
     """Joins the other processes of the job, if there are any. Call it before any JAX.
 
@@ -46,6 +34,8 @@ def connect(
       num_processes: processes of the job, with `coordinator`.
       process_id: of this process, counted from 0, with `coordinator`.
       detect: look for an environment; else the process is on its own.
+      timeout: seconds to wait for the others.
+      lost_after_seconds: as for `together`; JAX's own limit comes far later.
 
     Raises:
       UserError: the arguments do not fit together, or the others cannot be reached.
@@ -56,23 +46,29 @@ def connect(
             "--coordinator, --num_processes and --process_id go together: give all of"
             " them, or none to have them detected."
         )
-    if not coordinator and not detect:
-        return
-    method = "deactivate" if coordinator else None
-    try:
-        jax.distributed.initialize(
-            coordinator or None,
-            num_processes,
-            process_id,
-            cluster_detection_method=method,
-        )
-    except (ValueError, RuntimeError) as error:
-        if not coordinator and _NOTHING_FOUND in str(error):
+    if num_processes is not None and process_id is not None:
+        address, num, me, devices = coordinator, num_processes, process_id, None
+    else:
+        found = joining.detect(timeout) if detect else None
+        if found is None:
             return
-        reason = str(error).strip().split("\n")[0][:200]
+        address, num, me, devices = found
+    joining.check(address, num, me)
+    try:
+        with joining.waiting(address, num, me, timeout):
+            jax.distributed.initialize(
+                address,
+                num,
+                me,
+                local_device_ids=devices,
+                cluster_detection_method="deactivate",
+                initialization_timeout=int(timeout) + 60,  # Ours comes first.
+                heartbeat_timeout_seconds=int(max(300, 5 * lost_after_seconds)),
+            )
+    except (ValueError, RuntimeError) as error:
         raise UserError(
-            f"the other processes of this job cannot be reached ({reason}); with"
-            " --nodetect_hosts this one works on its own."
+            f"the other processes of this job cannot be reached ({one_line(error)});"
+            " with --nodetect_hosts this one works on its own."
         ) from error
 
 
@@ -142,125 +138,3 @@ def check_shared(folder: Any) -> None:
             f" {folder}: with several hosts, --workdir must be on storage that they"
             " share, such as gs://..."
         )
-
-
-@dataclasses.dataclass
-class _Beat:
-    value: str
-    seen: float  # By this process's own clock.
-
-
-@contextlib.contextmanager
-def together(lost_after_seconds: float = 60.0) -> Iterator[None]:
-    """Makes all processes end when one of them fails or is lost.
-
-    Where a process raises, the others say so and exit with status 2; where one is not
-    heard of for a while, the others name it and exit with status `LOST`.
-
-    Args:
-      lost_after_seconds: silence after which a process counts as lost.
-    """
-    if not jax.distributed.is_initialized():  # Asks for no device, unlike `count`.
-        yield
-        return
-    watch = _Watch(lost_after_seconds)
-    try:
-        yield
-        watch.client.wait_at_barrier("cyclegan_jax/end", 2**31 - 1)
-    except BaseException as error:
-        watch.failed(error)
-        _exit_with(error)
-    watch.stop()
-
-
-class _Watch:
-    """A thread that shows that this process lives, and looks after the others."""
-
-    def __init__(self, lost_after):
-        # There is no public name for it; Orbax uses the same.
-        from jax._src import distributed
-
-        self.client = distributed.global_state.client
-        self._me = distributed.global_state.process_id
-        self._lost_after, self._stopped = lost_after, threading.Event()
-        self._beats: dict[str, _Beat] = {}
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self):
-        self._stopped.set()
-        self._thread.join()
-
-    def failed(self, error):
-        """Tells the others, unless this is what another's end looks like from here."""
-        if not isinstance(error, (UserError, OSError, KeyboardInterrupt)):
-            # A collective fails when its other end is gone; that takes time to see.
-            time.sleep(self._lost_after + 2)
-        text = str(error) or type(error).__name__
-        text = text.strip().split("\n")[0]
-        self.stop()
-        self.client.key_value_set(f"{_FAILED}{self._me}", f"{_name(self._me)}: {text}")
-        _let_others_go()
-
-    def _run(self):
-        beat = 0
-        while not self._stopped.wait(0.5):
-            beat += 1
-            try:
-                self.client.key_value_set(
-                    f"{_BEATS}{self._me}", f"{beat} {socket.gethostname()}", True
-                )
-                self._look()
-            except jax.errors.JaxRuntimeError:
-                if not self._stopped.is_set():
-                    _exit(f"the main process (process 0) is lost{_AGAIN}", LOST)
-
-    def _look(self):
-        now = time.monotonic()
-        for key, value in self.client.key_value_dir_get(_BEATS):
-            if key not in self._beats or self._beats[key].value != value:
-                self._beats[key] = _Beat(value, now)
-        for key, beat in self._beats.items():
-            if now - beat.seen > self._lost_after:
-                number, host = key.rsplit("/")[-1], beat.value.split(" ")[1]
-                _exit(f"process {number} on {host} is lost{_AGAIN}", LOST)
-        for _, failure in self.client.key_value_dir_get(_FAILED):
-            _exit(f"stopped by {failure}", 2)
-
-
-_AGAIN = "; start all processes again to go on from the newest checkpoint."
-
-
-def _name(number):
-    return f"process {number} on {socket.gethostname()}"
-
-
-def _exit(sentence, status):
-    """Ends this process, whose main thread may wait for a collective for ever."""
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
-    _let_others_go()
-    os._exit(status)
-
-
-def _exit_with(error):
-    """Says what went wrong, as `cli.run` does, and ends this process at once.
-
-    An orderly end would wait for the others, who leave without a word.
-    """
-    status = 2
-    if isinstance(error, (UserError, OSError)):
-        print(f"error: {error}", file=sys.stderr)
-    elif isinstance(error, KeyboardInterrupt):
-        status = 128 + signal.SIGINT
-    else:
-        traceback.print_exception(error)
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _let_others_go():
-    """Process 0 is the last to go: the service lives in it, and dies with it."""
-    if is_main():
-        time.sleep(3)

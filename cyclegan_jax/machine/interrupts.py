@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to save and stop.
+"""Ctrl-C, SIGTERM and SIGHUP as a request to save and stop.
 
 With several processes, such a request on any host stops all of them after one and the
 same step.
@@ -15,9 +15,11 @@ from cyclegan_jax.machine import hosts
 
 
 class Interrupts:
-    """While active, remembers the first SIGINT or SIGTERM instead of dying of it.
+    """While active, remembers the first of some signals instead of dying of it.
 
-    A second signal acts as usual, for those who cannot wait.
+    These are SIGINT, SIGTERM, and SIGHUP, which a terminal sends when it is closed. A
+    second signal acts as usual, for those who cannot wait. Under nohup, SIGHUP stays
+    ignored.
 
     Attributes:
       signal: number of the signal that came, or 0.
@@ -43,10 +45,14 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         if hosts.count() > 1:  # SIGTERM is JAX's: it tells the other processes.
-            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._pass_on)
-            return self
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._remember)
+            numbers, handle = (signal.SIGINT, signal.SIGHUP), self._pass_on
+        else:
+            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            handle = self._remember
+        for number in numbers:
+            before = signal.getsignal(number)
+            if number != signal.SIGHUP or before not in (signal.SIG_IGN, None):
+                self._previous[number] = signal.signal(number, handle)
         return self
 
     def __exit__(

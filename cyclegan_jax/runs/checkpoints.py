@@ -18,6 +18,7 @@ from orbax.checkpoint import v1 as ocp
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.integrity import (
     UNREADABLE,
     DamagedCheckpoint,
@@ -70,7 +71,7 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             kept.append(best)
-        self._folder = files.absolute(folder)  # Orbax requires absolute paths.
+        self._folder = files.absolute(storage.locate(folder))  # As Orbax wants it.
         if broken := broken_scores(self._folder):
             raise DamagedCheckpoint(
                 f"the score of a checkpoint, {broken[0]}, is not valid JSON: delete the"
@@ -215,7 +216,8 @@ class Checkpoints:
                 tree = self._checkpointer.load(step, abstract)
             return tree, check_bits(tree, metadata.custom_metadata)
         except UNREADABLE as error:
-            raise cannot_read(self._folder / str(step), error) from error
+            problem = cannot_read(self._folder / str(step), error)
+            raise problem from problem.__cause__ or error
 
     def close(self) -> None:
         """Finishes the last save and closes the folder.
@@ -243,7 +245,7 @@ class Checkpoints:
 
 def complete_steps(workdir: epath.PathLike) -> list[int]:
     """Lists the steps of the complete checkpoints in a folder; there may be none."""
-    path = epath.Path(workdir) / "checkpoints"
+    path = storage.locate(workdir) / "checkpoints"
     if not path.exists():
         return []
     with Checkpoints(path, read_only=True) as checkpoints:

@@ -1,9 +1,7 @@
 """The folder of a run: its config, its environment, and its lock."""
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, runtime
-from cyclegan_jax.runs import configuration
+from cyclegan_jax.runs import configuration, lease, storage
 from cyclegan_jax.runs.checkpoints import complete_steps
 from cyclegan_jax.runs.setting import Change
 
@@ -25,7 +23,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
     Raises:
       UserError: the folder holds no run, or its config cannot be read.
     """
-    path = epath.Path(workdir) / "config.json"
+    path = storage.locate(workdir) / "config.json"
     try:
         config = json.loads(path.read_text())
         if not isinstance(config, dict):
@@ -79,7 +77,7 @@ def check(
     Raises:
       UserError: it contains another run; the message lists the differences.
     """
-    workdir = epath.Path(workdir)
+    workdir = storage.locate(workdir)
     if not (workdir / "config.json").exists():
         return {}
     _refuse_imported(workdir)
@@ -127,7 +125,7 @@ def create(
     Raises:
       UserError: the folder cannot be written to, or its run had other data.
     """
-    workdir = epath.Path(workdir)
+    workdir = storage.locate(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if resumes and (workdir / "run.json").exists():
@@ -210,28 +208,18 @@ def _refuse_imported(workdir):
 
 @contextlib.contextmanager
 def lock(workdir: epath.PathLike) -> Iterator[None]:
-    """Locks a local folder against a second trainer; released at exit.
+    """Keeps a second trainer out of a folder while active; see lease.py.
 
     The folder is created if needed.
 
     Raises:
       UserError: another process trains there, or it cannot be written to.
     """
-    if "://" in os.fspath(workdir):  # Object stores have no locks.
-        yield
-        return
-    workdir = epath.Path(workdir)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / ".lock").open("w")
-    except OSError as error:
-        raise _cannot_write(workdir, error) from error
-    with file:
+    workdir = storage.locate(workdir)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"another process is training in {workdir}; stop it first,"
-                " or choose another --workdir."
-            ) from None
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lease.lock(workdir))
+        except OSError as error:
+            raise _cannot_write(workdir, error) from error
         yield

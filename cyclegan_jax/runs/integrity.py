@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.errors import UserError, causes, is_storage_error
 
 # What Orbax and TensorStore raise on truncated or corrupted files.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError)
@@ -52,32 +52,29 @@ def cannot_read(path: epath.Path, error: Exception) -> UserError:
     """
     try:  # Orbax hides why it has no description.
         (path / "_CHECKPOINT_METADATA").read_bytes()
-    except OSError as first:
+    except Exception as first:  # Of an object store's package, or an OSError.
         error = first if _is_unreachable(first) else error
-    unreachable = next(filter(_is_unreachable, _causes(error)), None)
-    reason = str(unreachable or error).strip().split("\n")[0][:200]
-    if unreachable:
-        return UserError(
+    found = next(filter(_is_unreachable, causes(error)), None)
+    reason = str(found or error).strip().split("\n")[0][:200]
+    if found:
+        unreachable = UserError(
             f"checkpoint {path} cannot be read now ({reason}); it may be sound: see to"
             " the storage, and try again."
         )
+        unreachable.__cause__ = found  # Which may be temporary.
+        return unreachable
     return DamagedCheckpoint(
         f"checkpoint {path} cannot be read ({reason}); delete that folder to resume"
         " from the checkpoint before."
     )
 
 
-def _causes(error):
-    """Yields an error and its causes, which Orbax wraps."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _is_unreachable(error):
     if isinstance(error, OSError):
         return error.errno not in (None, *_MISSING)
-    text = str(error)  # TensorStore raises ValueErrors.
+    if is_storage_error(error):
+        return True
+    text = str(error)  # TensorStore's are ValueErrors.
     code = re.search(r"os_error_code='(\d+)'", text)
     return text.startswith(_UNREACHABLE) or bool(code and int(code[1]) not in _MISSING)
 

@@ -5,6 +5,7 @@ import time
 from etils import epath
 
 from cyclegan_jax.machine import hosts
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.integrity import DamagedCheckpoint, broken_scores
 
@@ -47,9 +48,7 @@ def set_damaged_aside(folder: epath.PathLike, aside: epath.PathLike) -> list[str
         what = str(damage).partition("; delete")[0]
         sentences.append(f"{what}: it is set aside in {aside}, the one before is used.")
         if hosts.is_main():
-            aside.mkdir(parents=True, exist_ok=True)
-            target = aside / f"{step}_{time.time_ns()}"
-            (folder / str(step)).rename(target)
+            storage.move(folder / str(step), aside / f"{step}_{time.time_ns()}")
     hosts.barrier("damaged checkpoints")
     return sentences
 
@@ -59,8 +58,7 @@ def _set_scores_aside(folder, aside):
     sentences = []
     for file in broken_scores(folder) if hosts.is_main() else ():
         step = file.parent.parent.name
-        aside.mkdir(parents=True, exist_ok=True)
-        file.parent.rename(aside / f"{step}_score_{time.time_ns()}")
+        storage.move(file.parent, aside / f"{step}_score_{time.time_ns()}")
         sentences.append(
             f"the score of checkpoint {step} cannot be read: it is set aside in"
             f" {aside}, and the checkpoint is used without it."

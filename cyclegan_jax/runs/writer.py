@@ -1,4 +1,8 @@
-"""Numbers of a run, as lines of JSON and as TensorBoard events."""
+"""Numbers of a run, as lines of JSON and as TensorBoard events.
+
+On object stores, which cannot append, files that grow are kept in memory and written
+whole, at most once a second, and always before a checkpoint that stands on them.
+"""
 
 import contextlib
 import json
@@ -9,11 +13,15 @@ from typing import Any
 
 import numpy as np
 from etils import epath
-from tensorboardX import event_file_writer, summary
+from tensorboardX import event_file_writer, record_writer, summary
 from tensorboardX.proto import event_pb2
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.runs import storage
+from cyclegan_jax.runs.uploads import Upload
+
+_EVENTS_BYTES = 2**18  # What is written again at each log, at most; and a picture.
 
 
 class MetricsWriter:
@@ -38,17 +46,20 @@ class MetricsWriter:
         self._files = {}
         try:
             for name in ("metrics.jsonl", "timing.jsonl"):
-                self._truncate(self._workdir / name, resume_step)
-                self._files[name] = (self._workdir / name).open("a")
+                content = self._truncate(self._workdir / name, resume_step)
+                self._files[name] = _open_to_append(self._workdir / name, content)
             self._events = _Events(self._workdir / "tensorboard", resume_step + 1)
         except OSError as error:
             raise self._cannot_write(error) from error
 
     def _truncate(self, path, resume_step):
+        """Returns what is left of a file."""
         if not path.exists():
-            return
+            return ""
         lines = [line for line in _read_lines(path) if line["step"] <= resume_step]
-        files.write(path, "".join(json.dumps(line) + "\n" for line in lines))
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        files.write(path, content)
+        return content
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the metrics of a step.
@@ -72,10 +83,23 @@ class MetricsWriter:
     def _append(self, name, step, values):
         line = json.dumps({"step": step, **values})
         try:
-            self._files[name].write(line + "\n")
+            self._files[name].write(f"{line}\n".encode())
             self._files[name].flush()
             scalars = (summary.scalar(key, value) for key, value in values.items())
             self._events.write(step, *scalars)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def wait(self) -> None:
+        """Waits until all lines are where they belong: call it before a checkpoint.
+
+        Raises:
+          UserError: the disk is full, say.
+        """
+        try:
+            for file in self._files.values():
+                if isinstance(file, Upload):
+                    file.wait()
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -86,43 +110,85 @@ class MetricsWriter:
         )
 
     def close(self) -> None:
-        """Closes all files."""
-        with contextlib.suppress(OSError):  # What did not fit was reported before.
-            self._events.close()
-        for file in self._files.values():
-            with contextlib.suppress(OSError):
+        """Closes all files.
+
+        Raises:
+          UserError: an object store did not take the last lines.
+        """
+        try:
+            for file in (*self._files.values(), self._events):
                 file.close()
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def __enter__(self) -> "MetricsWriter":
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self.close()
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None:
+            return self.close()
+        with contextlib.suppress(Exception):  # The first error counts.
+            self.close()
+
+
+def _open_to_append(path, content):
+    if files.is_remote(path):
+        return Upload(path, content.encode())
+    return path.open("ab")
 
 
 class _Events:
     """TensorBoard's events, written at once.
 
     tensorboardX's own SummaryWriter does it in a thread, where a full disk goes unseen.
+    On object stores a new file begins every so often; TensorBoard reads them all.
     """
 
     def __init__(self, folder: epath.Path, first_step: int):
         folder.mkdir(exist_ok=True)
-        self._file = event_file_writer.EventsWriter(os.fspath(folder / "events"))
+        self._folder, self._number = folder, 0
+        self._remote = files.is_remote(folder)
+        self._open()
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(first_step, session_log=start)  # Later steps of before are void.
+
+    def _open(self):
+        # The name has the time in seconds: the number tells files of one second apart.
+        suffix = f".{self._number}" if self._remote else ""
+        name = os.fspath(self._folder / "events")
+        self._file = event_file_writer.EventsWriter(name, suffix)
+        self._number, self._bytes = self._number + 1, 0
 
     def _write(self, step, **content):
         event = event_pb2.Event(step=step, wall_time=time.time(), **content)
         self._file.write_event(event)
+        self._bytes += event.ByteSize()
 
     def write(self, step: int, *contents: Any) -> None:
         for content in contents:
             self._write(step, summary=content)
         self._file.flush()
+        if self._remote and self._bytes > _EVENTS_BYTES:
+            self._file.close()
+            self._open()
 
     def close(self) -> None:
         self._file.close()
+
+
+class _Uploads:
+    """How tensorboardX opens files on gs://; its own writes all at every flush."""
+
+    @staticmethod
+    def open(path: str) -> Upload:
+        return Upload(epath.Path(path))
+
+    @staticmethod
+    def directory_check(path: str) -> None:
+        del path  # There are no folders.
+
+
+record_writer.register_writer_factory("gs", _Uploads)
 
 
 def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
@@ -131,7 +197,7 @@ def read_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
     Raises:
       UserError: a line other than the last one cannot be read.
     """
-    path = epath.Path(workdir) / "metrics.jsonl"
+    path = storage.locate(workdir) / "metrics.jsonl"
     return _read_lines(path) if path.exists() else []
 
 

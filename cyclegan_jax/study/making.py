@@ -54,7 +54,7 @@ def make(
       UserError: there is no such run, there are too few test images, or the folder is
         not empty or not writable. Nothing is written then.
     """
-    output = epath.Path(output).expanduser().resolve()
+    output = files.absolute(files.as_path(output))
     key_path = output.with_name(f"{output.name}-key.json")
     _check_free(output, key_path)
     methods, about, test_names = [], [], None

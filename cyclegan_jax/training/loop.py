@@ -138,6 +138,8 @@ class Loop:
         if due(run.step, config.sample_every_steps) or last:
             self._show(writer)
         if save:
+            if writer is not None:
+                writer.wait()  # A checkpoint stands on the lines before it.
             run.save(score)
         return last
 
@@ -188,6 +190,7 @@ class Loop:
                 grid = self._sampler.grid(run.state)
                 samples.save(run.workdir, run.step, grid)
                 writer.write_image(run.step, "samples", grid)
+            writer.wait()  # The page is drawn from the file.
             report.write_training_page(
                 run.workdir, title=run.workdir.name, summary=summary(run)
             )

@@ -15,6 +15,7 @@ from cyclegan_jax.machine import hosts
 from cyclegan_jax.machine.devices import Devices, compile_early
 from cyclegan_jax.machine.slot_ordered import SlotOrderedStep
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.recovery import set_damaged_aside
@@ -63,7 +64,7 @@ class Trainer:
           UserError: a setting does not suit the devices, the data or the folder.
         """
         self.experiment, self.config = experiment, experiment.config
-        self.workdir = files.absolute(workdir)
+        self.workdir = files.absolute(storage.locate(workdir))
         self.devices = Devices(self.config.batch_size, devices)
         experiment.check_accumulate(self.devices.per_device)
         self.changes = run_folder.check(
@@ -116,6 +117,8 @@ class Trainer:
         for sentence in set_damaged_aside(folder, self.workdir / "damaged_checkpoints"):
             if hosts.is_main():
                 print(f"warning: {sentence}", file=sys.stderr)
+        if hosts.is_main():
+            storage.check_writable(folder)
         self.checkpoints = Checkpoints(
             folder,
             keep=config.keep_checkpoints,

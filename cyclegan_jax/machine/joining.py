@@ -1,0 +1,232 @@
+"""How the processes of a job find each other, and what can be wrong with that."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import jax
+
+from cyclegan_jax.errors import UserError, one_line
+
+# Variables that count a job's processes, and whether each of these has them.
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+_ALONE = "with --nodetect_hosts this process works on its own"
+
+
+def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
+    """Looks for Cloud TPU, GKE, Slurm and Open MPI, as JAX does.
+
+    Args:
+      timeout: seconds to wait for the environment's own services.
+
+    Returns:
+      HOST:PORT of process 0, the number of processes, this one's, and its devices
+      (None: all of the host); or None where it is on its own.
+
+    Raises:
+      UserError: there is an environment, but it cannot be made out.
+    """
+    # There is no public name for it; `jax.distributed.initialize` uses it.
+    from jax._src import clusters
+
+    try:
+        address, num, me, devices = (
+            clusters.ClusterEnv.auto_detect_unset_distributed_params(
+                os.environ.get("JAX_COORDINATOR_ADDRESS"),
+                None,
+                None,
+                _own_devices(),
+                None,
+                int(timeout),
+            )
+        )
+    except (ValueError, LookupError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"the other processes of this job cannot be made out ({error}); {_ALONE}."
+        ) from error
+    if address is None or num is None or me is None:
+        _check_alone()
+        return None
+    return address, num, me, devices
+
+
+def _own_devices():
+    text = os.environ.get("JAX_LOCAL_DEVICE_IDS")
+    return [int(number) for number in text.split(",")] if text else None
+
+
+def _check_alone():
+    """Says so where a launcher seems to have started several processes."""
+    for name in _SIZES:
+        text = os.environ.get(name, "")
+        if not text.isdecimal() or int(text) < 2:
+            continue
+        if name == "SLURM_NTASKS" and "SLURM_STEP_ID" not in os.environ:
+            print(
+                f"warning: this Slurm job has {text} tasks, and this process works"
+                " alone: start it with srun to use all of them.",
+                file=sys.stderr,
+            )
+            return
+        raise UserError(
+            f"{name} is {text}, but JAX does not find the other processes: give"
+            f" --coordinator, --num_processes and --process_id; {_ALONE}."
+        )
+
+
+def check(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Checks what would make joining hang.
+
+    Args:
+      coordinator: HOST:PORT of process 0.
+      num_processes: of the job.
+      process_id: of this process, from 0.
+
+    Raises:
+      UserError: the numbers are impossible, a name is not known, or the port is taken.
+    """
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UserError(f"--coordinator is {coordinator!r}; it must be HOST:PORT.")
+    if not 0 <= process_id < num_processes:
+        raise UserError(
+            f"--process_id is {process_id}; of {num_processes} processes it can be 0"
+            f" to {num_processes - 1}."
+        )
+    if num_processes == 1:
+        return
+    found = _addresses(host, "the host of process 0")
+    if jax.config.jax_platforms == "cpu":
+        own = _addresses(socket.gethostname(), "this host's own name")
+        if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
+            raise UserError(
+                f"this host's own name, {socket.gethostname()}, stands for {own[0]},"
+                " where the other hosts cannot reach it: put its address in the network"
+                " beside that name in /etc/hosts."
+            )
+    if process_id == 0:
+        _check_port(int(port))
+
+
+def _addresses(host, what):
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{what}, {host}, is not known here ({reason}): use an address, or put the"
+            " name into /etc/hosts."
+        ) from None  # Not a storage that may come back.
+    return [address[0] for *_, address in found]
+
+
+def _is_loopback(address):
+    return address == "::1" or address.startswith("127.")
+
+
+def _check_port(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as test:
+        test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            test.bind(("", port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} of this host cannot be used ({error.strerror}): give"
+                " another one in --coordinator."
+            ) from None
+
+
+@contextlib.contextmanager
+def waiting(
+    coordinator: str, num_processes: int, process_id: int, timeout: float
+) -> Iterator[None]:
+    """Says that this process waits for others, and ends it where they do not come.
+
+    JAX itself waits in silence, cannot be stopped by Ctrl-C, and aborts in the end.
+
+    Args:
+      coordinator: HOST:PORT of process 0.
+      num_processes: of the job.
+      process_id: of this process, from 0.
+      timeout: seconds to wait.
+
+    Raises:
+      UserError: process 0 is not there in that time.
+    """
+    if num_processes == 1:
+        yield
+        return
+    print(
+        f"process {process_id} waits for the {num_processes} processes of this job at"
+        f" {coordinator}, for up to {timeout:.0f} s; Ctrl-C ends it",
+        file=sys.stderr,
+        flush=True,
+    )
+    until = time.monotonic() + timeout
+    if process_id:
+        _reach(coordinator, until, timeout)
+    arrived = threading.Event()
+    thread = threading.Thread(
+        target=_give_up, args=(arrived, until, num_processes, coordinator, timeout)
+    )
+    thread.daemon = True
+    thread.start()
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if main else None
+    try:
+        yield
+    finally:
+        arrived.set()
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def _reach(coordinator, until, timeout):
+    """Waits until process 0 takes connections."""
+    while not is_reachable(coordinator, 5.0):
+        if time.monotonic() > until:
+            raise UserError(
+                f"process 0 has not taken connections at {coordinator} for"
+                f" {timeout:.0f} s (--initialization_timeout): is it running, and does"
+                " a firewall let this port through?"
+            )
+        time.sleep(min(0.2, timeout))
+
+
+def is_reachable(coordinator: str, timeout: float = 2.0) -> bool:
+    """Whether HOST:PORT takes a connection within some seconds."""
+    host, _, port = coordinator.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def _give_up(arrived, until, num_processes, coordinator, timeout):
+    if not arrived.wait(max(0.0, until - time.monotonic())):
+        print(
+            f"error: not all of the {num_processes} processes came to {coordinator} in"
+            f" {timeout:.0f} s (--initialization_timeout): start all of them with the"
+            " same --coordinator and --num_processes.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(2)
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """Returns the sentence and the status where CPUs cannot reach each other."""
+    if "Gloo context initialization failed" not in str(error):
+        return None
+    return (
+        f"the hosts cannot reach each other ({one_line(error)}): the own name of each,"
+        f" such as {socket.gethostname()}, must stand for its address in the network in"
+        " /etc/hosts, not for 127.0.1.1.",
+        2,
+    )
