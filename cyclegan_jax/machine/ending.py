@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -126,7 +127,7 @@ class _Watch:
 
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
-_kept = []  # A handler that is collected would be a wild pointer.
+_kept: list[Any] = []  # A handler that is collected would be a wild pointer.
 
 
 def _mind_aborts(coordinator):

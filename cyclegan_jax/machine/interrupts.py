@@ -45,9 +45,9 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         if hosts.count() > 1:  # SIGTERM is JAX's: it tells the other processes.
-            numbers, handle = (signal.SIGINT, signal.SIGHUP), self._pass_on
+            numbers, handle = [signal.SIGINT, signal.SIGHUP], self._pass_on
         else:
-            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
             handle = self._remember
         for number in numbers:
             before = signal.getsignal(number)

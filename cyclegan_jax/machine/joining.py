@@ -52,7 +52,7 @@ def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
     if address is None or num is None or me is None:
         _check_alone()
         return None
-    return address, num, me, devices
+    return address, num, me, None if devices is None else list(devices)
 
 
 def _own_devices():
@@ -101,7 +101,8 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
     if num_processes == 1:
         return
     found = _addresses(host, "the host of process 0")
-    if jax.config.jax_platforms == "cpu":
+    platforms = jax.config.jax_platforms  # type: ignore[attr-defined]  # Set by JAX.
+    if platforms == "cpu":
         own = _addresses(socket.gethostname(), "this host's own name")
         if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
             raise UserError(
