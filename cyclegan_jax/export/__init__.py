@@ -1,1 +1,1 @@
-"""Generators as files that need nothing of this library."""
+"""Exports generators as files that do not need this library."""

@@ -1,11 +1,11 @@
-r"""Writes a run's generator as one file that needs nothing of this library.
+r"""Exports a run's generator as one file that does not need this library.
 
     python -m cyclegan_jax.export --workdir=runs/horse2zebra --output=zebra.stablehlo
     python -m cyclegan_jax.export --workdir=runs/horse2zebra --direction=BtoA \
         --output=horse.onnx
 
-`.stablehlo` is for JAX (`jax.export`), `.onnx` for everything else; docs/export.md
-shows how each is loaded. Both map float32 [B, H, W, C] in [-1, 1] to the same.
+`.stablehlo` is for JAX (`jax.export`), `.onnx` for other runtimes; docs/export.md
+shows how to load them. Input and output are float32 [B, H, W, C] in [-1, 1].
 """
 
 import argparse
@@ -24,20 +24,20 @@ def parser() -> Parser:
     add("--output", required=True, help="the file: NAME.stablehlo or NAME.onnx")
     add("--direction", default="AtoB", help="AtoB or BtoA")
     add("--step", default="latest", help="of the checkpoint; or latest, or best")
-    flags.add_bool("average", True, "moving averages where they exist")
+    flags.add_bool("average", True, "use averaged (EMA) weights where they exist")
     return flags
 
 
 def main(values: argparse.Namespace) -> int:
-    """Writes the file and says what it takes."""
-    said = export(
+    """Writes the file and prints its inputs and outputs."""
+    summary = export(
         values.workdir,
         values.output,
         values.direction,
         step=choose_step(values.workdir, values.step),
         average=values.average,
     )
-    print(said)
+    print(summary)
     return 0
 
 

@@ -28,13 +28,13 @@ def stablehlo(
 ) -> bytes:
     """Writes a generator in evaluation mode, weights included, as `jax.export` does.
 
-    Each platform gets its own form of the convolutions, whichever it runs on later.
+    It contains a separate form of the convolutions for each platform.
 
     Args:
       module: a generator.
       variables: what its `apply` takes.
       channels: of the input.
-      platforms: where the program can run.
+      platforms: on which the program can run.
 
     Returns:
       What `jax.export.deserialize` takes: a function from float32 [B, H, W, channels]
@@ -58,7 +58,7 @@ def stablehlo(
 
 def least_size(module: nn.Module) -> int:
     """The smallest height and width in pixels that an exported generator takes."""
-    # Mirroring a line by one pixel needs a second one where the image is smallest.
+    # Reflection padding by one pixel needs two pixels at the lowest resolution.
     return module.size_multiple * (2 if getattr(module, "reflect", False) else 1)
 
 
@@ -70,7 +70,7 @@ def export(
     step: int | None = None,
     average: bool = True,
 ) -> str:
-    """Writes one generator of a run as a file of its own.
+    """Writes one generator of a run to a separate file.
 
     Args:
       workdir: the run's folder.
@@ -78,7 +78,7 @@ def export(
         it exists.
       direction: AtoB or BtoA.
       step: of a checkpoint; None for the newest.
-      average: use the moving averages of the parameters where they exist.
+      average: use averaged (EMA) parameters where they exist.
 
     Returns:
       One sentence about what was written.
@@ -123,7 +123,7 @@ def export(
 
 
 def _write(output, content):
-    """Writes all or nothing."""
+    """Writes atomically."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.write(output, content)

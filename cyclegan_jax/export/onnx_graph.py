@@ -1,7 +1,7 @@
-"""The generators as ONNX graphs, for programs that have no JAX.
+"""The generators as ONNX graphs, for programs without JAX.
 
-ONNX's own operators are those of the published networks, so each layer is one or two
-nodes. Inside, as ONNX wants it, arrays are channels first: [B, C, H, W].
+ONNX has the operators of the published networks, so each layer is one or two nodes.
+Internally, arrays are channels first, as ONNX requires: [B, C, H, W].
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from cyclegan_jax.core.networks import ResNetGenerator, UNetGenerator, layers
 from cyclegan_jax.errors import UserError
 
-OPSET = 17  # Of 2022, so that old runtimes read it, too; nothing newer is needed.
+OPSET = 17  # Of 2022, for compatibility with old runtimes.
 _IR_VERSION = 8  # The file format of that time.
 
 
@@ -31,7 +31,7 @@ def build(
       module: a ResNet or a U-Net.
       variables: what its `apply` takes.
       channels: of the input.
-      about: what the file says of its origin.
+      about: metadata on the origin of the file.
 
     Returns:
       The model, checked: `images`, float32 [B, H, W, channels] in [-1, 1], to
@@ -74,7 +74,7 @@ def _images(name, channels):
 
 
 class _Graph:
-    """Nodes and weights, gathered layer by layer; values are known by their names."""
+    """Nodes and weights, collected layer by layer; values are referred to by name."""
 
     def __init__(self, norm, variables):
         self.nodes, self.weights = [], []

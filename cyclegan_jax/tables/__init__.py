@@ -1,1 +1,1 @@
-"""The paper's tables 2 to 5: its rows trained, scored and set beside its numbers."""
+"""The paper's tables 2 to 5: trains and scores their rows, beside its numbers."""

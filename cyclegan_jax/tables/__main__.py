@@ -55,7 +55,7 @@ def parser() -> arguments.Parser:
         choices=("streets", "cityscapes", "folder"),
         help="the data; A are photos",
     )
-    add("--data_path", default="", help="where they lie")
+    add("--data_path", default="", help="where they are")
     add("--palette", default="", help="the class colours of a folder's B")
     add("--setting", default="quick", choices=_SETTINGS, help="how long to train")
     add("--seeds", type=positive, help="trainings per row")
@@ -111,7 +111,7 @@ def main(values: argparse.Namespace) -> int:
     )
     jobs = list_jobs(chosen, seeds=values.seeds or seeds)
 
-    def shown():  # What other calls have left, too.
+    def shown():  # Also results of other calls.
         return list_jobs(ROWS.values(), seeds=work.count_seeds(output))
 
     clock = _Clock(jobs, known=values.data == "streets" and values.setting == "quick")
@@ -135,7 +135,7 @@ def main(values: argparse.Namespace) -> int:
 
 
 def _about(values):
-    """The settings that all results in a folder share."""
+    """The settings shared by all results in a folder."""
     vgg = "random" if values.vgg == "random" else _absolute(values.vgg)
     if vgg != "random" and not epath.Path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")

@@ -111,7 +111,7 @@ def _cells(metrics: Mapping[str, Metric], seeds):
 
 
 def _grid(jobs, direction):
-    """Input, each method of the comparison, and the truth, for a few test pairs."""
+    """Input, each method of the comparison, and ground truth, for a few test pairs."""
     back = other(direction)
     done, others = {}, []
     for job in jobs:
@@ -127,7 +127,7 @@ def _grid(jobs, direction):
     columns = {"input": _pictures(chosen[0], direction, "input")}
     for job in chosen:
         columns[job.row.title] = _pictures(job, direction, "output")
-    if others:  # The other direction's inputs are this one's truth.
+    if others:  # The inputs of the other direction are the ground truth.
         columns["truth"] = _pictures(others[0], back, "input")
     return images.sample_grid({t: c for t, c in columns.items() if c is not None})
 

@@ -1,4 +1,4 @@
-"""The rows of the tables: a config each."""
+"""The rows of the tables, one config each."""
 
 import dataclasses
 

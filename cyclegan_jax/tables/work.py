@@ -1,4 +1,4 @@
-"""Trains and scores the rows, a process each; finished rows are skipped."""
+"""Trains and scores the rows, in one process each; finished rows are skipped."""
 
 import dataclasses
 import json
@@ -25,8 +25,8 @@ class Job:
     Attributes:
       row: the row of the tables that it is for.
       seed: of the training.
-      direction: of methods that have one only; "" for both.
-      folder: the run's; its result and logs lie beside it, with its name.
+      direction: for methods that learn a single one; "" for both.
+      folder: the run's; its result and logs are beside it, with its name.
       config: config file and variant.
       flags: more flags for train.py.
     """
@@ -40,12 +40,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """A description for messages."""
         way = f", {self.direction}" if self.direction else ""
         return f"{self.row.title}{way}, seed {self.seed}"
 
     def result(self) -> dict | None:
-        """Returns its metrics.json; None where there is none that can be read."""
+        """Returns its metrics.json; None if missing or unreadable."""
         path = self.beside(".json")
         try:
             result = json.loads(path.read_text()) if path.exists() else None

@@ -1,1 +1,1 @@
-"""Training: the loop, and the state that it advances."""
+"""Training: the loop and the training state."""

@@ -1,4 +1,4 @@
-"""The stream of training batches of a run, with decoded images kept in memory."""
+"""The stream of training batches of a run, with decoded images cached in memory."""
 
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import budget as cache_budget
@@ -17,11 +17,11 @@ def open_batches(
     Args:
       experiment: of the run.
       dataset: its images.
-      slots: of the global batch, those that this process feeds.
+      slots: the slots of the global batch that this process reads.
       quiet: no progress bar.
 
     Returns:
-      The batches, and what keeps images out of the cache, if it is not `cache_gib`.
+      The batches, and what limits the cache, if it is not `cache_gib`.
     """
     config, load = experiment.config, experiment.preprocess.load
     budget, limit = cache_budget(config.data.cache_gib)

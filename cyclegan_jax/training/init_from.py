@@ -1,4 +1,4 @@
-"""Starting a training from another run's networks."""
+"""Initialises a run with another run's networks."""
 
 import functools
 from typing import Any
@@ -37,9 +37,9 @@ def load_initial(experiment: Experiment) -> Run | None:
 
 
 def start_from(run: Run, state: TrainState) -> TrainState:
-    """Puts the networks of another run into a fresh training state.
+    """Copies the networks of another run into a fresh training state.
 
-    Networks that the other run lacks stay as they are; their names are printed.
+    Networks that the other run lacks are unchanged; their names are printed.
 
     Args:
       run: the other run, from `load_initial`.

@@ -1,4 +1,4 @@
-"""The training loop: the cheap path first, then whatever is due."""
+"""The training loop: one step, then whatever is due."""
 
 import contextlib
 import functools
@@ -33,8 +33,8 @@ def train(
     Args:
       config: see runs/settings.py.
       workdir: the run's folder; created, or resumed if it holds the same run.
-      allow_changes: whether a run can be resumed with settings that change results.
-      devices: use only so many of this process's devices; 0: all of all processes.
+      allow_changes: allow resuming with settings that affect the results.
+      devices: use only this many of this process's devices; 0: all of all processes.
 
     Returns:
       0 at the end of the run, or 128 + the number of the signal that stopped it early;
@@ -58,12 +58,12 @@ def train(
 
 
 def due(step: int, every: int) -> bool:
-    """Whether something that happens every so many steps happens after this one."""
+    """Whether something done every `every` steps is due after this step."""
     return every > 0 and step % every == 0
 
 
 class Loop:
-    """Advances a run and writes what people look at."""
+    """Advances a run and writes logs, samples and pages."""
 
     def __init__(self, trainer: Trainer):
         """Loads the sample images; the trainer is opened before `run`."""
@@ -104,16 +104,16 @@ class Loop:
                     bar.update()
                     if self._report(writer, bar, clock, interrupts):
                         break
-            except UserError:  # An image that cannot be read, say.
+            except UserError:  # Such as an unreadable image.
                 if hosts.count() == 1:  # Else the others do not take part.
-                    with contextlib.suppress(UserError):  # A loss is not finite, say.
+                    with contextlib.suppress(UserError):  # Such as a non-finite loss.
                         run.save()
                 raise
         run.checkpoints.wait()
         return self._finish(interrupts, resumed_at)
 
     def _open_writer(self):
-        """One process writes; on the others there is None."""
+        """Returns the writer on the main process, None on the others."""
         run = self._trainer
         if not hosts.is_main():
             return contextlib.nullcontext()
@@ -144,7 +144,7 @@ class Loop:
         return last
 
     def _log(self, writer, bar, clock):
-        """Writes the mean of each loss since the last time."""
+        """Logs the mean of each loss since the last call."""
         run = self._trainer
         means = run.take_losses()
         if writer is None:
@@ -157,7 +157,7 @@ class Loop:
         bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
 
     def _evaluate(self, writer):
-        """Measures the test split; returns the value of `best_metric`, if there is."""
+        """Evaluates the test split; returns the value of `best_metric`, if any."""
         run, metric = self._trainer, self._trainer.config.best_metric
         self._scores = self._measure(run.state, run.step)
         if writer is not None:

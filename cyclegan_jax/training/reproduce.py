@@ -1,4 +1,4 @@
-"""Does a run again from its run.json, and says what is different now."""
+"""Reruns a run from its run.json, and reports what is different now."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _WHERE = ("devices:", "processes:", "variables.JAX_NUM_CPU_DEVICES")
 
 
 def reproduce(path: epath.Path, workdir: epath.Path) -> int:
-    """Trains as the run that a run.json describes was trained.
+    """Trains again the run that a run.json describes.
 
     Args:
       path: of the run.json.
@@ -30,7 +30,7 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
       The exit status of the training.
 
     Raises:
-      UserError: it cannot be read, or describes no training.
+      UserError: it cannot be read, or describes no training run.
     """
     try:
         about = json.loads(path.read_text())
@@ -63,7 +63,7 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
 def stages(
     workdir: epath.Path, about: Mapping[str, Any]
 ) -> list[ml_collections.ConfigDict]:
-    """Returns the configs that a run had one after the other; all but one end early.
+    """Returns the successive configs of a run; all but the last end early.
 
     How long the run was in the end, where its data are now, and the like come from its
     config.json.
@@ -91,7 +91,7 @@ def stages(
 def other_data(
     about: Mapping[str, Any], config: ml_collections.ConfigDict
 ) -> list[str]:
-    """Lists the splits whose images are not those of a run.json."""
+    """Lists the splits whose images differ from those in a run.json."""
     then = about.get("data")
     if not isinstance(then, dict) or not config.data.fingerprint:
         return []

@@ -20,7 +20,7 @@ class Sampler:
     def __init__(self, experiment: Experiment, dataset: data.Dataset):
         """Loads the first `num_samples` test images of each domain.
 
-        Where a domain has no test images, training images stand in.
+        If a domain has no test images, training images are used.
         """
         prepare = data.test_transform(experiment.preprocess)
         count = experiment.config.num_samples
@@ -45,7 +45,7 @@ class Sampler:
 
         real_a, real_b = self._photos["a"], self._photos["b"]
         translated = columns(self._method, apply, real_a, real_b)
-        # One by one: `jax.device_get` would sort the titles.
+        # One at a time: `jax.device_get` would sort the titles.
         return images.sample_grid(
             {title: images.to_uint8(np.asarray(v)) for title, v in translated.items()}
         )
@@ -92,7 +92,7 @@ def columns(
 
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
-    """Writes a picture into a run's folder, as samples/step_<n>.png."""
+    """Writes a grid into a run's folder, as samples/step_<n>.png."""
     folder = epath.Path(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     files.save_png(folder / f"step_{step:08d}.png", grid)

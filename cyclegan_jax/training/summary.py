@@ -1,4 +1,4 @@
-"""What a run tells a person about itself: at its start, and as it goes."""
+"""The summary that a run prints at its start, and its speed."""
 
 import time
 from typing import TYPE_CHECKING
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Measures steps a second between two looks at it."""
+    """Measures steps per second between calls."""
 
     def __init__(self, step: int):
         """Starts at a step."""
         self._step, self._time = step, time.perf_counter()
 
     def rate(self, step: int) -> float:
-        """Returns steps a second since the last time."""
+        """Returns steps per second since the last call."""
         now = time.perf_counter()
         rate = (step - self._step) / (now - self._time)
         self._step, self._time = step, now
@@ -71,7 +71,7 @@ def _losses(config, built):
 
 
 def _changes(changes):
-    """What this resumption changes; the learning rate follows the new values."""
+    """The settings that this resumption changes, for the summary."""
     if not changes:
         return {}
     pairs = (f"{name} {old!r} -> {new!r}" for name, (old, new) in changes.items())

@@ -32,12 +32,12 @@ class Trainer:
       workdir: its folder.
       dataset: its images.
       batches: the stream of training batches, by step.
-      cache_note: why not all images are kept in memory, if that is not asked for.
-      traits: what is special about images, and how many; see `data.fingerprint`.
+      cache_note: why not all images are cached, unless `cache_gib` is the limit.
+      traits: how many images are converted when read; see `data.fingerprint`.
       step: finished steps.
       state: the training state.
       pools: the image pools.
-      pending: losses of each step since they were last taken.
+      pending: losses of each step since they were last logged.
       total_steps: steps of the whole run.
       changes: settings that this resumption changes: name -> (old, new).
     """
@@ -50,18 +50,18 @@ class Trainer:
         allow_changes: bool = False,
         devices: int = 0,
     ):
-        """Checks and opens all that a run needs, cheapest first.
+        """Checks and opens everything that a run needs, cheapest first.
 
-        Nothing is written: `open` does that, once the folder is ours alone.
+        Writes nothing: `open` does, once it has locked the folder.
 
         Args:
           experiment: from the config.
           workdir: the run's folder.
           allow_changes: see `runs.folder.check`.
-          devices: use only so many; 0: all.
+          devices: use only this many; 0: all.
 
         Raises:
-          UserError: a setting does not suit the devices, the data or the folder.
+          UserError: a setting conflicts with the devices, the data or the folder.
         """
         self.experiment, self.config = experiment, experiment.config
         self.workdir = files.absolute(storage.locate(workdir))
@@ -172,7 +172,7 @@ class Trainer:
         )
 
     def advance(self, batch: dict[str, np.ndarray]) -> None:
-        """Does one step, without waiting for its result."""
+        """Runs one step, without waiting for its result."""
         self.state, self.pools, metrics = self._step(
             self.state, self.pools, self.devices.place_batch(batch), self._seed
         )
@@ -181,17 +181,17 @@ class Trainer:
     def record(self, metrics: dict[str, jax.Array]) -> None:
         """Counts a step and keeps its losses, which may still be computed."""
         self.step += 1
-        self.pending.append(metrics)  # Not fetched: that would wait for the device.
+        self.pending.append(metrics)  # Not fetched, which would block on the device.
 
     def take_losses(self) -> dict[str, float]:
-        """Returns the mean of each loss since the last time.
+        """Returns the mean of each loss since the last call.
 
         Raises:
           UserError: a loss is not finite.
         """
         self.check_finite()
         means = {
-            # Doubles: a part of the interval may come from a checkpoint's JSON.
+            # float64: a part of the interval may come from a checkpoint's JSON.
             name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }
@@ -199,7 +199,7 @@ class Trainer:
         return means
 
     def check_finite(self) -> None:
-        """Fetches the losses since the last log; stops at the first bad one.
+        """Fetches the losses since the last log and checks that they are finite.
 
         Raises:
           UserError: a loss is not a finite number.

@@ -1,1 +1,1 @@
-"""Translating pictures, folders and videos of any size."""
+"""Translates images, folders and videos of any size."""

@@ -1,4 +1,4 @@
-"""Many files, one after the other: what fails is named, and the others are done."""
+"""Translates many files; failures are reported, and the other files are translated."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ from cyclegan_jax.translation.sheets import Sheets
 from cyclegan_jax.translation.targets import Job
 
 _PIXELS_AT_ONCE = 2**22
-# What is wrong with one name, not with the place that is written to.
+# Errors of a single file name, not of the output folder.
 _OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
 _REASONS = {
     UnreadableImage: "unreadable pictures",
@@ -37,11 +37,11 @@ _REASONS = {
 
 
 class Batch:
-    """Translates files and counts what became of them.
+    """Translates files and counts the results.
 
     Attributes:
       done: files translated.
-      left_out: those that were not, by reason.
+      left_out: files that were not, by reason.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Batch:
 
     @property
     def status(self) -> int:
-        """What the program's exit status is: 1 if something was left out."""
+        """The exit status: 1 if a file was left out."""
         return 1 if set(self.left_out) - {formats.SYSTEM} else 0
 
     def leave_out_all(self, left_out: LeftOut) -> None:
-        """Names what is left out from the start."""
+        """Reports the files that are skipped from the start."""
         for reason, names in left_out.items():
             for name in names:
                 self.left_out.add(reason, name)
@@ -101,7 +101,7 @@ class Batch:
             self._sheets.close()
 
     def _in_order(self, jobs):
-        """Pictures of one size together, so that each size is compiled once."""
+        """Groups images by size, so that each size is compiled once."""
         if self._sheets:  # Which show them in the order in which they were named.
             return jobs
         return sorted(
@@ -112,7 +112,7 @@ class Batch:
         )
 
     def report(self, direction: str, output: epath.Path, done_before: int) -> None:
-        """Prints what was done, and what was left out by reason and count."""
+        """Prints what was translated, and counts of what was left out by reason."""
         system = len(self.left_out.get(formats.SYSTEM, ()))
         rest = sum(map(len, self.left_out.values())) - system
         total = self.done + done_before + rest
@@ -146,11 +146,11 @@ class Batch:
         name = os.fspath(job.input.path)
         self.left_out.add(reason, name)
         text = getattr(error, "strerror", None) or str(error)
-        what, bracket, _ = text.partition("): ")  # Not what to do about it.
+        what, bracket, _ = text.partition("): ")  # Without the advice.
         _say(f"left out {formats.printable(name)}: {what}{bracket[:1]}")
 
     def _open_or_finish(self, job) -> Photo | None:
-        """Opens a picture; videos and animations are translated at once."""
+        """Opens an image; translates videos and animations immediately."""
         if job.input.is_video:
             self._translate_video(job)
             return None
@@ -234,7 +234,7 @@ class Batch:
         files.write(path, data)
 
     def _with_alpha(self, pixels, photo):
-        """Adds the transparency of what a translation was made from."""
+        """Adds the transparency of the input."""
         if photo.alpha is None or pixels.shape[-1] == 4 or not self._style.transparent:
             return pixels
         alpha = resize(photo.alpha[..., None], *pixels.shape[:2])
@@ -242,7 +242,7 @@ class Batch:
 
 
 def _stops_all(error):
-    """Whether what cannot be written is everything, not this one file."""
+    """Whether an error affects all outputs, not only this file."""
     return isinstance(error, OSError) and error.errno not in _OF_ONE_FILE
 
 

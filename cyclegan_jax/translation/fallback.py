@@ -1,4 +1,4 @@
-"""A translator that makes do with the memory there is."""
+"""A translator that falls back to tiles if an image does not fit into memory."""
 
 import jax
 import numpy as np
@@ -7,19 +7,19 @@ from cyclegan_jax.errors import UserError, is_out_of_memory
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation.translator import Size, Translator
 
-_TILES = (4096, 2048, 1024, 512)  # Pixels: the fewer tiles, the less is done twice.
+_TILES = (4096, 2048, 1024, 512)  # Pixels: fewer tiles overlap less.
 
 
 class TooLarge(UserError):
-    """A picture for which the memory does not suffice, not even in tiles."""
+    """An image that does not fit into memory, not even in tiles."""
 
 
 class FallbackTranslator:
-    """Translates what fits into memory whole, and the rest in tiles.
+    """Translates images whole if they fit into memory, otherwise in tiles.
 
     Attributes:
       translator: the one for what fits.
-      in_tiles: pictures that went in tiles because they had to.
+      in_tiles: number of images that had to be translated in tiles.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What translate.py does: files in, files out, with the same names."""
+"""The work of translate.py: translates files to files with the same names."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def translate(
 ) -> int:
     """Translates files into a folder, or one file into another.
 
-    A file that cannot be translated is named and left out; the others are done.
+    A file that cannot be translated is reported; the others are translated.
 
     Args:
       inputs: pictures, videos, folders of them (all below, too) and patterns.
@@ -44,15 +44,15 @@ def translate(
       workdir: the run's folder.
       direction: AtoB or BtoA.
       step: of a checkpoint; None for the newest.
-      average: use the moving averages of the parameters where they exist.
+      average: use averaged (EMA) parameters where they exist.
       size: see `Translator`.
       tile_size: see `Translator`.
-      cycle: also translate back, into the folder `cycle` in the output's.
-      grid: also write sheets with what went in and what came out, into `grid`.
+      cycle: also translate back, into `cycle` in the output folder.
+      grid: also write sheets of inputs and outputs, into `grid`.
       image_format: of the pictures, such as png or jpg; by default that of the
         output's name, or png.
-      quality: of formats that lose some, 1 to 100; see `saving.Style`.
-      skip_existing: leave out what has a translation that is not older.
+      quality: of lossy formats, 1 to 100; see `saving.Style`.
+      skip_existing: skip inputs with a translation that is not older.
 
     Returns:
       0, or 1 if something was left out.
@@ -66,11 +66,11 @@ def translate(
             "grid's sheets show all pictures, and skip_existing leaves some out; give"
             " one of the two."
         )
-    found, left_out = finding.find(inputs, output)
-    if not found:
+    sources, left_out = finding.find(inputs, output)
+    if not sources:
         raise UserError(_nothing(inputs, left_out))
     style = saving.Style(_suffix(image_format, output), quality)
-    jobs = targets.plan(found, output, style.suffix, cycle=cycle, grid=grid)
+    jobs = targets.plan(sources, output, style.suffix, cycle=cycle, grid=grid)
     done_before = [job for job in jobs if skip_existing and job.is_done()]
     jobs = [job for job in jobs if job not in done_before]
     run = Run.load(workdir, step, average=average)

@@ -1,4 +1,4 @@
-"""Finds the pictures and videos that were named, and what else is there."""
+"""Finds the images and videos to translate, and the files that are skipped."""
 
 import glob
 import os
@@ -20,7 +20,7 @@ class Input(NamedTuple):
 
     Attributes:
       path: of the file.
-      name: what it is called below the output folder.
+      name: its name below the output folder.
     """
 
     path: epath.Path
@@ -28,7 +28,7 @@ class Input(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video, by its ending."""
+        """Whether it is a video, by its extension."""
         return self.path.suffix.lower() in video.SUFFIXES
 
 
@@ -36,34 +36,34 @@ def find(texts: Sequence[str], output: epath.Path) -> tuple[list[Input], LeftOut
     """Finds pictures and videos.
 
     Args:
-      texts: files, folders (everything below is meant) and patterns.
-      output: what lies in it and not directly in a named folder is ours, and no input.
+      texts: files, folders (searched recursively) and patterns.
+      output: files in it are our own output, unless directly in a given folder.
 
     Returns:
-      The inputs, each once, and what is neither.
+      The inputs, each once, and the files that are skipped.
 
     Raises:
-      UserError: a text names nothing.
+      UserError: a text matches nothing.
     """
     inputs: dict[epath.Path, Input] = {}
     left_out = LeftOut()
     for text in texts:
         for path in _named(text):
             if path.is_dir():
-                found: Iterable[Input] = _below(path, output, left_out)
+                matches: Iterable[Input] = _below(path, output, left_out)
             else:
                 reason = _reason(path)
                 if reason:
                     left_out.add(reason, os.fspath(path))
                 name = pathlib.PurePosixPath(path.name)
-                found = [] if reason else [Input(path, name)]
-            for one in found:
+                matches = [] if reason else [Input(path, name)]
+            for one in matches:
                 inputs.setdefault(one.path, one)
     return list(inputs.values()), left_out
 
 
 def place(path: epath.PathLike) -> str:
-    """Returns where a path leads, so that two can be compared."""
+    """Returns a resolved path, so that two can be compared."""
     text = os.fspath(path)
     return text if is_remote(text) else os.path.realpath(text)
 
@@ -89,7 +89,7 @@ def _named(text: str) -> list[epath.Path]:
 def _below(
     folder: epath.Path, output: epath.Path, left_out: LeftOut
 ) -> Iterator[Input]:
-    """Yields what is to be translated below a folder; notes the rest."""
+    """Yields the inputs below a folder; records the files that are skipped."""
     names, others = listing.list_images(folder, "")
     no_pictures = others.pop(formats.NO_PICTURE, [])
     videos = [name for name in no_pictures if _is_video(name)]
@@ -117,5 +117,5 @@ def _reason(path):
         return formats.BROKEN_LINK
     if _is_video(path.name):
         return ""
-    # One that is named is meant, whatever its name begins with.
+    # A file given by name is used even if its name looks hidden.
     return formats.reason_left_out(path.name.lstrip("."), lambda: path.open("rb"))

@@ -1,4 +1,4 @@
-"""Pictures that people hand in: upright, in sRGB, with transparency and EXIF data."""
+"""Reads images to translate: upright, in sRGB, with transparency and EXIF data."""
 
 import dataclasses
 import io
@@ -14,7 +14,7 @@ from cyclegan_jax.data import colour, decode, formats
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.files import is_remote
 
-_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Others hold pages, or depth maps.
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Other formats contain pages or depth maps.
 _EXIF, _GPS = 0x8769, 0x8825
 # What describes the picture, not its file: description, camera, resolution, program,
 # date, author, rights, and what Windows calls them.
@@ -48,7 +48,7 @@ class Animation:
 
     Attributes:
       durations: milliseconds that each frame was shown, for those read so far.
-      loop: how often it plays, 0 for ever; None if the file leaves it open.
+      loop: number of repetitions, 0 for endless; None if unspecified.
       count: frames.
       exif: see `Photo`.
     """
@@ -79,7 +79,7 @@ class Animation:
             yield _photo(rgba, self._channels)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._image.close()
 
 
@@ -91,12 +91,14 @@ def open_photo(path: epath.PathLike, channels: int) -> Photo | Animation:
       channels: 1 (grey), 3 (colour) or 4 (and alpha) that it is converted to.
 
     Raises:
-      UnreadableImage: it cannot be decoded, and why.
+      UnreadableImage: it cannot be decoded.
     """
     name = str(path)
     try:
         data = decode.read_file(path, name)
-    except OSError as error:  # Which is not what cannot be written.
+    except (
+        OSError
+    ) as error:  # Raised as unreadable, to distinguish it from write errors.
         raise _unreadable(name, error.strerror or error) from error
     try:
         image = Image.open(io.BytesIO(data), formats=formats.FORMATS)
@@ -141,7 +143,7 @@ def _photo(rgba, channels):
 
 
 def _exif(image: Image.Image) -> bytes:
-    """The EXIF data that hold for any upright copy of a picture."""
+    """The EXIF data that remain valid for an upright copy of an image."""
     try:
         original, kept = image.getexif(), Image.Exif()
         for tag in _KEPT:

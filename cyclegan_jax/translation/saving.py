@@ -1,4 +1,4 @@
-"""Encodes pictures and animations in the formats that people choose."""
+"""Encodes images and animations in the chosen format."""
 
 import functools
 import io
@@ -14,7 +14,7 @@ SUFFIXES = {
     **{".webp": "WEBP", ".avif": "AVIF", ".gif": "GIF"},
     **{".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"},
 }
-"""Ending of a file: its format, as Pillow calls it."""
+"""File extension -> format, by Pillow's name."""
 
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 _WITHOUT_ALPHA = ("JPEG", "BMP")
@@ -24,7 +24,7 @@ _MOVING = ("PNG", "WEBP", "AVIF", "GIF")
 
 
 class Unsuitable(UserError):
-    """What a picture has and the chosen format cannot hold."""
+    """An image that the chosen format cannot represent."""
 
 
 class Style:
@@ -41,7 +41,7 @@ class Style:
 
         Args:
           name: the ending of the files, such as png, jpg or webp.
-          quality: of formats that lose some, 1 to 100; None for their default.
+          quality: of lossy formats, 1 to 100; None for their default.
 
         Raises:
           UserError: there is no such format, or it has no quality.
@@ -86,7 +86,7 @@ class Style:
         Args:
           frames: each as for `encode`.
           durations: of each, in milliseconds; may grow with the frames.
-          loop: how often it plays; 0 for ever, None for the format's default.
+          loop: number of repetitions; 0 for endless, None for the format's default.
           exif: see `encode`.
 
         Raises:
@@ -115,7 +115,7 @@ class Style:
         if self._format in _QUALITY:
             options["quality"] = self._quality
         if self._format == "JPEG":
-            options["subsampling"] = 0  # As fine in colour as in brightness.
+            options["subsampling"] = 0  # No chroma subsampling.
         if self._format in _WITH_PROFILE and image.mode != "L":
             options["icc_profile"] = _srgb()
         if exif and self._format in _WITH_EXIF:
@@ -133,6 +133,6 @@ class Style:
 
 @functools.cache
 def _srgb() -> bytes:
-    """An sRGB profile, the same at any time."""
+    """An sRGB profile, byte for byte reproducible."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + bytes(12) + profile[36:]  # Without the date.

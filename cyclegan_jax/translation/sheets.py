@@ -1,4 +1,4 @@
-"""Sheets that show what went in beside what came out."""
+"""Sheets that show inputs beside their outputs."""
 
 import numpy as np
 from etils import epath
@@ -18,7 +18,7 @@ def path(folder: epath.Path, number: int) -> epath.Path:
 
 
 class Sheets:
-    """Collects pictures and writes them side by side, a few on a sheet."""
+    """Collects images and writes them side by side, a few per sheet."""
 
     def __init__(self, folder: epath.Path, number: int):
         """Says where the sheets go, and the number of the first."""

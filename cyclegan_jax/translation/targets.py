@@ -1,4 +1,4 @@
-"""Where translations go: names below the output folder, none of them used twice."""
+"""Output paths of translations: unique names below the output folder."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -19,8 +19,8 @@ class Job(NamedTuple):
 
     Attributes:
       input: the file.
-      target: where its translation goes.
-      cycled: where the way back goes, or None.
+      target: path of its translation.
+      cycled: path of its reconstruction, or None.
     """
 
     input: Input
@@ -28,7 +28,7 @@ class Job(NamedTuple):
     cycled: epath.Path | None
 
     def is_done(self) -> bool:
-        """Whether all that it writes is there, and not older than the input."""
+        """Whether all its outputs exist and are not older than the input."""
         written = [path for path in (self.target, self.cycled) if path is not None]
         if not all(path.exists() for path in written):
             return False
@@ -45,7 +45,7 @@ def names_file(output: epath.Path) -> bool:
 def plan(
     inputs: Sequence[Input], output: epath.Path, suffix: str, *, cycle: bool, grid: bool
 ) -> list[Job]:
-    """Gives every input a place.
+    """Assigns output paths to all inputs.
 
     Args:
       inputs: from `inputs.find`.
@@ -87,7 +87,7 @@ def _single(inputs, output, suffix):
 
 
 def _below(inputs: Iterable[Input], output, suffix) -> list[epath.Path]:
-    """A place for each; those of one name keep their endings in it."""
+    """A path per input; files that share a stem keep their suffix."""
     taken, targets = set(), []
     for one in inputs:
         name, ending = one.name, _VIDEO if one.is_video else suffix
@@ -106,7 +106,7 @@ def _below(inputs: Iterable[Input], output, suffix) -> list[epath.Path]:
 
 
 def _key(path):
-    """What two paths share that are one file on some system."""
+    """Key that is equal for paths that are the same file on some system."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 

@@ -1,10 +1,10 @@
-"""A ResNet generator on pictures that do not fit into memory: tile by tile, exactly.
+"""Exact tiled inference of ResNet generators on images that do not fit into memory.
 
-Tiles overlap by as much as the network sees around a pixel, so that cutting changes
-no convolution. What would change are the instance norms, whose statistics are those of
-the whole picture. So the tiles are gone through once for each norm: the k-th time, the
-norms before the k-th use what was found, so that its statistics over the cores of the
-tiles (which do not overlap) come out exact. One more time gives the picture.
+Tiles overlap by the radius of the receptive field, so that tiling changes no
+convolution. Instance norms, however, need statistics over the whole image. So all tiles
+are processed once per norm: in pass k, the norms before the k-th use the statistics of
+earlier passes, so that those of the k-th, over the cores of the tiles (which do not
+overlap), are exact. A last pass computes the output.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class _Tile(NamedTuple):
 
 
 def halo(blocks: int) -> int:
-    """How far a ResNet generator sees around a pixel, rounded up to a multiple of 4.
+    """Radius of a ResNet generator's receptive field, rounded up to a multiple of 4.
 
     In pixels: 3 of the first convolution, 1 and 2 of the ones that halve, 2 * 4 of
     each block, up to 4 + 2 of the ones that double, and 3 of the last.
@@ -92,7 +92,7 @@ class TiledGenerator:
                 "tiles are for generators with the published kernels, outer_kernel 7"
                 " and down_kernel 3; use --size=keep or resize."
             )
-        # Recomputing blocks serves gradients only, and would hide what they find.
+        # `remat` is for gradients only, and would hide the norms' statistics.
         self._module, self._size = module.clone(remat=False), tile_size
         self._margin = halo(module.blocks)
         if tile_size % 4 or tile_size < 2 * self._margin + 64:
@@ -144,15 +144,15 @@ class TiledGenerator:
         Returns:
           The translation, and each norm's statistics over the core.
         """
-        found = {}
+        measured = {}
 
         def norm(call, args, kwargs, context):
             module, name = context.module, "/".join(context.module.path)
             if not isinstance(module, layers.InstanceNorm):
                 return call(*args, **kwargs)
             y = args[0].astype(jnp.float32)
-            found[name] = _statistics(y, core, part.shape[1:3])
-            used = found[name] if stats is None else stats[name]
+            measured[name] = _statistics(y, core, part.shape[1:3])
+            used = measured[name] if stats is None else stats[name]
             mean, var = (used[key].reshape(1, 1, 1, -1) for key in ("mean", "var"))
             y = (y - mean) * lax.rsqrt(var + layers.EPSILON)
             if module.affine:
@@ -163,7 +163,7 @@ class TiledGenerator:
 
         with nn.intercept_methods(norm):
             values = self._module.apply(variables, part)
-        return values, found
+        return values, measured
 
 
 def _statistics(y, core, pixels):
@@ -192,7 +192,7 @@ def _combine(measured):
         mean = np.sum(counts * means, axis=0) / counts.sum()
         spread = variances + np.square(means - mean)
         var = np.sum(counts * spread, axis=0) / counts.sum()
-        # Norms whose turn has not come may have seen anything.
+        # The inputs of later norms are not exact yet.
         combined[name] = {
             "mean": np.nan_to_num(mean, posinf=0.0, neginf=0.0).astype(np.float32),
             "var": np.nan_to_num(var, nan=1.0, posinf=1.0).astype(np.float32),

@@ -1,4 +1,4 @@
-"""Translates pictures of any size with a run's generator."""
+"""Translates images of any size with a run's generator."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args, overload
@@ -29,9 +29,9 @@ class Translator:
     Attributes:
       run: the run.
       direction: AtoB or BtoA.
-      channels_in: channels of the pictures it takes; others are converted.
-      channels_out: channels of those it gives.
-      is_network: whether it is one pass through a generator, not a search, say.
+      channels_in: channels of its inputs; other images are converted.
+      channels_out: channels of its outputs.
+      is_network: whether it is a single pass of a generator, not an optimisation.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Translator:
         Args:
           run: from `Run.load`.
           direction: AtoB or BtoA.
-          size: what becomes of pictures whose size the network cannot take. `keep`:
-            mirrored at the right and the bottom up to a multiple of what it needs, and
-            cut back; the result has the picture's size. `resize`: to the square that
-            the run was trained on, bicubic, as published results are made. `tile`: as
-            `keep`, in pieces of `tile_size`, for pictures that do not fit into memory.
-          tile_size: side of the pieces in pixels.
+          size: how image sizes are handled. `keep`: reflection padding at the right
+            and the bottom to a multiple that the network accepts, and cropping back;
+            the output has the input's size. `resize`: bicubic, to the square of the
+            training size, as in published results. `tile`: like `keep`, in tiles of
+            `tile_size`, for images that do not fit into memory.
+          tile_size: side of the tiles in pixels.
           all_processes: see `machine.spread.Spread`.
 
         Raises:
@@ -96,7 +96,7 @@ class Translator:
           workdir: the run's folder.
           direction: AtoB or BtoA.
           step: of a checkpoint; None for the newest.
-          average: use the moving averages of the parameters where they exist.
+          average: use averaged (EMA) parameters where they exist.
           size: see `__init__`.
           tile_size: see `__init__`.
 
@@ -107,7 +107,7 @@ class Translator:
         return cls(run, direction, size=size, tile_size=tile_size)
 
     def use(self, variables: Variables) -> None:
-        """Goes on with other variables of the same networks; nothing is recompiled."""
+        """Swaps in other variables of the same networks; nothing is recompiled."""
         needed = {name: variables[name] for name in self._networks}
         self._variables = self._spread.place(needed)
 
@@ -160,7 +160,7 @@ class Translator:
         return results
 
     def _prepare(self, picture):
-        """Returns the picture in the network's size, and the size to cut back to."""
+        """Returns the image in the network's size, and the size to crop back to."""
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
             raise TypeError(
                 "a picture must be uint8 [H, W] or [H, W, C], not"
@@ -198,8 +198,8 @@ def _finite(values):
 
 
 def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:
-    """Mirrors [H, W, C] beyond the bottom and the right border."""
-    # A line of one pixel has nothing to mirror.
+    """Reflection-pads [H, W, C] at the bottom and the right."""
+    # A single row or column cannot be reflected.
     for axis, extra in enumerate((below, right)):
         widths = [(0, extra if i == axis else 0) for i in range(3)]
         mirrored = picture.shape[axis] > 1

@@ -1,9 +1,9 @@
-"""Videos, read through PyAV, whose wheels bring FFmpeg's libraries along.
+"""Reads videos with PyAV, whose wheels include FFmpeg's libraries.
 
-Every frame keeps its time, so that a varying rate stays one. Frames are turned upright
-and become RGB. A video that does not name its colour matrix is read as players read
-it: BT.709 for high definition, BT.601 below. Of HDR, what is as bright as white paper
-(203 cd/m², ITU-R BT.2408) becomes white, and what is brighter, too.
+Every frame keeps its timestamp, so variable frame rates are preserved. Frames are
+turned upright and converted to RGB. A video that does not name its colour matrix is
+read as players read it: BT.709 for high definition, BT.601 below. In HDR videos,
+whatever is at least as bright as white paper (203 cd/m², ITU-R BT.2408) becomes white.
 """
 
 import contextlib
@@ -34,7 +34,9 @@ SUFFIXES = (
 # Not playlists, which name other files and addresses.
 _FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"
 _FRAMES_AT_ONCE = 8
-_SHORT = 0.2  # Seconds, or 1.5 pictures: what ends so much early was cut off.
+_SHORT = (
+    0.2  # Seconds, or 1.5 frames: a video that ends earlier than this was truncated.
+)
 
 # Numbers of ITU-T H.273, as FFmpeg uses them.
 _UNSPECIFIED = (2, 3)
@@ -59,7 +61,7 @@ def translate(
       translator: maps uint8 [H, W, 3] frames.
 
     Returns:
-      What users should know of it: HDR, and tracks that were left out.
+      Notes for the user: HDR, and tracks that were left out.
 
     Raises:
       UnreadableVideo: it cannot be read.
@@ -95,7 +97,9 @@ def _translate_frames(reader, writer, translator):
 def _file(source):
     try:
         return source.open("rb")
-    except OSError as error:  # Which is not what cannot be written.
+    except (
+        OSError
+    ) as error:  # Raised as unreadable, to distinguish it from write errors.
         raise _unreadable(source, error.strerror or error) from error
 
 
@@ -107,7 +111,7 @@ def _open(file, source):
 
 @contextlib.contextmanager
 def _reading(source):
-    """Says which video it is that cannot be read."""
+    """Turns read errors into UnreadableVideo, with the name of the video."""
     try:
         yield
     except (av.FFmpegError, OSError, UnicodeError) as error:
@@ -130,7 +134,7 @@ class _Reader:
       start: when the video starts by its own clock, in seconds.
       count: how many there are, about, or None.
       aspect: width of a pixel, upright, by its height; known with the first frame.
-      notes: what users should know.
+      notes: for the user.
     """
 
     def __init__(self, source, film):

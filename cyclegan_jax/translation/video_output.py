@@ -1,7 +1,7 @@
-"""Writes videos as MP4 with H.264, and what else the original carries.
+"""Writes videos as MP4 with H.264, and copies the other tracks of the original.
 
-Sound is copied where MP4 players take its format, and becomes AAC otherwise. Subtitles
-that are text are kept, and so are chapters and the title; other tracks are named.
+Sound is copied where MP4 players support its format, otherwise converted to AAC.
+Text subtitles, chapters and the title are kept; other tracks are reported.
 """
 
 import contextlib
@@ -102,7 +102,7 @@ class Writer:
 
     Attributes:
       streams: those of the original that are passed on packet by packet.
-      notes: what users should know.
+      notes: for the user.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Writer:
         pictures: av.VideoStream,
         start: Fraction,
     ):
-        """Decides what becomes of each track.
+        """Decides how each track is written.
 
         Args:
           film: the original.
@@ -178,7 +178,7 @@ class Writer:
                 self.add(packet)
 
     def finish(self) -> None:
-        """Writes what the encoders still hold."""
+        """Flushes the encoders."""
         self._out.mux(self._video.encode(None))
         for stream in self._out.streams.audio:
             if stream.codec_context.is_encoder and stream.codec_context.is_open:
