@@ -1,6 +1,6 @@
 """The folder of a run of commit f436452, four of eight steps done, used by this code.
 
-`golden/run_of_f436452.zip` is streets.py:smoke with networks of width 4 and pools of 2;
+`run_of_f436452.zip` is streets.py:smoke with networks of width 4 and pools of 2;
 `metrics_after_resuming.jsonl` in it is what that commit wrote when it did the rest.
 """
 
@@ -23,7 +23,7 @@ from cyclegan_jax.runs.settings import SETTINGS
 from cyclegan_jax.training import loop, reproduce
 from cyclegan_jax.translation import files as translation
 
-GOLDEN = pathlib.Path(__file__).parent / "golden/run_of_f436452.zip"
+GOLDEN = pathlib.Path(__file__).parent / "run_of_f436452.zip"
 NEW = {
     "loss.newer": Setting("as ever", "A setting that the run is older than."),
     "newest": Setting(3, "Another.", change=Change.NEVER),
