@@ -46,12 +46,12 @@ def test_folder_that_cannot_be_written_to(tmp_path):
 
 
 def test_full_disk(tmp_path):
-    with MetricsWriter(tmp_path) as writer:
+    no_space = pytest.raises(UserError, match="No space left on device")
+    with no_space, MetricsWriter(tmp_path) as writer:
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, writer._files["metrics.jsonl"].fileno())
         os.close(full)
-        with pytest.raises(UserError, match="No space left on device"):
-            writer.write(1, {"d_a": 1.0})
+        writer.write(1, {"d_a": 1.0})
 
 
 def test_tensorboard_events(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import runtime
 
 # Those that compute, read or decode; the others do not touch a number.
 _PACKAGES = (
@@ -24,6 +25,25 @@ _VARIABLES = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_TF32_OVERRIDE", "NPROC"
 # Where a process runs and what it keeps, not what it computes.
 _OWN = ("JAX_COMPILATION_CACHE_DIR", "JAX_COORDINATOR_ADDRESS", "TPU_WORKER_ID")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
+
+
+def prepare(
+    *, compute_dtype: str, deterministic: bool, same_bits: bool = False
+) -> None:
+    """Sets this process up for a run's numbers; call it before JAX's first use.
+
+    Args:
+      compute_dtype: the run's setting of that name.
+      deterministic: likewise, see `make_deterministic`.
+      same_bits: likewise, see `runtime.fix_threads`.
+
+    Raises:
+      UserError: XLA_FLAGS says otherwise.
+    """
+    make_deterministic(deterministic)
+    runtime.compute_in(compute_dtype)
+    if same_bits:
+        runtime.fix_threads()
 
 
 def make_deterministic(wanted: bool) -> None:

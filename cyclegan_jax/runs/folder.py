@@ -11,7 +11,7 @@ from etils import epath
 from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import same_images
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import environment, runtime
+from cyclegan_jax.machine import environment
 from cyclegan_jax.runs import configuration, lease, storage
 from cyclegan_jax.runs.checkpoints import complete_steps
 from cyclegan_jax.runs.setting import Change
@@ -53,7 +53,10 @@ def prepare(workdir: epath.PathLike) -> None:
     Raises:
       UserError: the folder holds no run, or its config cannot be read.
     """
-    runtime.compute_in(read_config(workdir).get("compute_dtype", ""))
+    config = read_config(workdir)
+    environment.prepare(
+        compute_dtype=config["compute_dtype"], deterministic=config["deterministic"]
+    )
 
 
 def check(

@@ -116,8 +116,9 @@ class MetricsWriter:
           UserError: an object store did not take the last lines.
         """
         try:
-            for file in (*self._files.values(), self._events):
-                file.close()
+            with contextlib.ExitStack() as stack:  # All, though one may fail.
+                for file in (*self._files.values(), self._events):
+                    stack.callback(file.close)
         except OSError as error:
             raise self._cannot_write(error) from error
 

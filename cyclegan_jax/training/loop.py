@@ -43,10 +43,11 @@ def train(
     Raises:
       UserError: bad input, or a loss that is not finite.
     """
-    environment.make_deterministic(config.deterministic)
-    runtime.compute_in(config.compute_dtype)
-    if config.same_bits:
-        runtime.fix_threads()
+    environment.prepare(
+        compute_dtype=config.compute_dtype,
+        deterministic=config.deterministic,
+        same_bits=config.same_bits,
+    )
     experiment = Experiment.of(config)
     trainer = Trainer(experiment, workdir, allow_changes=allow_changes, devices=devices)
     loop = Loop(trainer)

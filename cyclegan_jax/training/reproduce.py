@@ -9,7 +9,7 @@ from etils import epath
 
 from cyclegan_jax.data.fingerprint import fingerprint, same_images
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import environment, hosts, runtime
+from cyclegan_jax.machine import environment, hosts
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment, load_dataset
@@ -37,8 +37,11 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         configs = stages(path.parent, about)
         for config in configs:
             Experiment.of(config)
-        environment.make_deterministic(configs[0].deterministic)
-        runtime.compute_in(configs[0].compute_dtype)
+        environment.prepare(
+            compute_dtype=configs[0].compute_dtype,
+            deterministic=configs[0].deterministic,
+            same_bits=configs[0].same_bits,
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
