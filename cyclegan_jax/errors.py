@@ -70,7 +70,9 @@ def _is_away(error):
         # Google's library for credentials knows which of its errors may pass.
         return bool(getattr(error, "retryable", "credentials" not in str(error)))
     if isinstance(error, ValueError):
-        return str(error).startswith(_UNAVAILABLE)
+        text = str(error)  # A full disk stays full: somebody has to see to it.
+        full = "No space left" in text or "Disk quota exceeded" in text
+        return text.startswith(_UNAVAILABLE) and not full
     return isinstance(error, TimeoutError)
 
 
