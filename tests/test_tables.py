@@ -164,16 +164,14 @@ def test_mistakes(tmp_path, flags, message):
 PATIENT = """
 import pathlib, signal, sys
 
-def save(*_):
-    log.write_text("saving")
-    sum(range(10**7))
-    log.write_text("saved")
-    sys.exit(143)
-
 log, started = map(pathlib.Path, sys.argv[1:])
-signal.signal(signal.SIGTERM, save)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 started.write_text("now")
-signal.pause()
+signal.sigwait({signal.SIGTERM})
+log.write_text("saving")
+sum(range(10**7))
+log.write_text("saved")
+sys.exit(143)
 """
 
 
