@@ -1,7 +1,6 @@
 """The ResNet generator (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -106,18 +105,11 @@ class ResNetGenerator(nn.Module):
         Returns:
           [B, H, W, channels] in [-1, 1], float32.
         """
-        settings: dict[str, Any] = {
-            "init_type": self.init_type,
-            "init_gain": self.init_gain,
-            "dtype": self.dtype,
-        }
+        gain = {"init_gain": self.init_gain}
+        settings: Any = {"init_type": self.init_type, "dtype": self.dtype, **gain}
         bias = layers.norm_wants_bias(self.norm)
-        conv: Callable[..., layers.Conv] = functools.partial(
-            layers.Conv, use_bias=bias, **settings
-        )
-        up: Callable[..., layers.ConvTranspose] = functools.partial(
-            layers.ConvTranspose, use_bias=bias, **settings
-        )
+        conv: Any = functools.partial(layers.Conv, use_bias=bias, **settings)
+        up: Any = functools.partial(layers.ConvTranspose, use_bias=bias, **settings)
         outer: dict[str, Any] = {
             "kernel_size": self.outer_kernel,
             "padding": self.outer_kernel // 2,
@@ -126,13 +118,8 @@ class ResNetGenerator(nn.Module):
         if not self.dropout:
             dropout_keys = None
 
-        norm = functools.partial(
-            layers.normalise,
-            kind=self.norm,
-            train=train,
-            axis_name=self.axis_name,
-            init_gain=self.init_gain,
-        )
+        statistics: Any = {"train": train, "axis_name": self.axis_name, **gain}
+        norm = functools.partial(layers.normalise, kind=self.norm, **statistics)
 
         def activate(x, name):
             return nn.relu(norm(x, name=name))
@@ -147,12 +134,10 @@ class ResNetGenerator(nn.Module):
             x = block(
                 norm=self.norm,
                 reflect=self.reflect,
-                train=train,
                 index=i,
-                axis_name=self.axis_name,
-                init_gain=self.init_gain,
                 conv=conv,
                 name=f"block_{i}",
+                **statistics,
             )(x, dropout_keys)
         for i in range(2):  # [B, H/4, W/4, 4C] -> [B, H, W, C]
             x = up(self.width * 2 ** (1 - i), 3, name=f"up_{i}")(x)
