@@ -271,6 +271,8 @@ def test_format_and_name_of_the_output(run, tmp_path):
     for message, given, options in (
         ("the name of one file, and there are 2", two, {}),
         ("cannot be written as .heic", one, {"output": tmp_path / "x.heic"}),
+        ("cannot be written as .NEF", one, {"output": tmp_path / "x.NEF"}),
+        ("cannot be written as .svg", one, {"output": tmp_path / "x.svg"}),
         ("cannot be written as .mp4", one, {"output": tmp_path / "x.mp4"}),
         ("ends in .png", one, {"image_format": "png"}),
         ("format is 'psd'; it can be png", one, {"image_format": "psd"}),

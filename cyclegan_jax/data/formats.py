@@ -110,6 +110,14 @@ def reason_left_out(name: str, open_file: Callable[[], IO[bytes]]) -> str:
     return "" if _is_picture(open_file) else NO_PICTURE
 
 
+def names_picture(name: str) -> bool:
+    """Whether a file name has the suffix of a picture, decodable here or not."""
+    suffix = PurePosixPath(name).suffix.lower()
+    kind = _TYPES.guess_type(f"_{suffix}")[0] or ""
+    known = (*IMAGE_SUFFIXES, *_UNAVAILABLE, *_RAW_SUFFIXES)
+    return suffix in known or kind.startswith("image/")
+
+
 def missing_decoder(format_name: str) -> str:
     """Names the package needed to read a known format that is not supported here."""
     if format_name == "HEIF":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from etils import epath
 
-from cyclegan_jax.data.formats import IMAGE_SUFFIXES
+from cyclegan_jax.data.formats import names_picture
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translation import saving, sheets, video
 from cyclegan_jax.translation.inputs import Input, place
@@ -38,8 +38,9 @@ class Job(NamedTuple):
 
 def names_file(output: epath.Path) -> bool:
     """Whether an output is the name of a picture or video, not of a folder."""
-    suffixes = (*saving.SUFFIXES, *IMAGE_SUFFIXES, *video.SUFFIXES)
-    return output.suffix.lower() in suffixes and not output.is_dir()
+    suffixes = (*saving.SUFFIXES, *video.SUFFIXES)
+    named = output.suffix.lower() in suffixes or names_picture(output.name)
+    return named and not output.is_dir()
 
 
 def plan(
