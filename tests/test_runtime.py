@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written(settings, tmp_path):
 
 def test_old_programs_are_removed(settings, tmp_path):
     runtime.configure(str(tmp_path))
-    folder = tmp_path / runtime._processor()
+    folder = tmp_path / runtime.processor()
     for name, days in (("old", 61), ("new", 59)):
         (folder / name).touch()
         then = time.time() - days * 86400

@@ -55,7 +55,9 @@ def prepare(workdir: epath.PathLike) -> None:
     """
     config = read_config(workdir)
     environment.prepare(
-        compute_dtype=config["compute_dtype"], deterministic=config["deterministic"]
+        compute_dtype=config["compute_dtype"],
+        deterministic=config["deterministic"],
+        same_bits=config["same_bits"],
     )
 
 
@@ -143,13 +145,16 @@ def create(
 
 def record_resume(
     workdir: epath.PathLike, step: int, settings: Mapping[str, tuple[Any, Any]]
-) -> None:
+) -> list[str]:
     """Records in run.json that a run was resumed, and what had changed.
 
     Args:
       workdir: the run's folder.
       step: finished steps.
       settings: those that changed, see `check`.
+
+    Returns:
+      What is not as at the start; see `environment.differences`.
     """
     about = read_about(workdir)
     before = resumptions(about)
@@ -160,6 +165,7 @@ def record_resume(
             note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
         files.write_json(epath.Path(workdir) / "run.json", about)
+    return changed
 
 
 def resumptions(about: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -74,18 +74,21 @@ def main() -> int:
     run = Trainer(Experiment.of(_CONFIG.value), folder / "run")
     run.open()
     start = jax.tree.map(jnp.copy, (run.state, run.pools))
-    shakes = []
+    shakes: dict[str, list] = {"shaken": [], "shaken_pools": []}
     for seed in range(_SHAKEN.value):
-        shakes.append(train(run, np.random.default_rng(seed))[0]["losses"])
+        losses = train(run, np.random.default_rng(seed))[0]["losses"]
+        shakes["shaken"].append(losses)
+        shakes["shaken_pools"].append(flat(run.pools))
         run.step, run.pending = 0, []
         run.state, run.pools = jax.tree.map(jnp.copy, start)
     kept, order = train(run)
+    kept["pools"] = flat(run.pools)  # Of this process.
     run.save()
     run.checkpoints.close()
     lines = "".join(f"{step} {slot} {digest}\n" for step, slot, digest in order)
     (folder / f"order_{jax.process_index()}").write_text(lines)
     if hosts.is_main():
-        np.savez(folder / "kept.npz", **kept, shaken=shakes)
+        np.savez(folder / "kept.npz", **kept, **shakes)
     return 0
 
 
