@@ -66,7 +66,8 @@ def test_broken_links_are_found(link, lost):
 
 def test_each_page_is_in_the_site():
     """`make docs` fails otherwise."""
-    listed = re.findall(r"(?m)- (?:\w+: )?(\w+\.md)$", (ROOT / "mkdocs.yml").read_text())
+    text = (ROOT / "mkdocs.yml").read_text()
+    listed = re.findall(r"(?m)- (?:\w+: )?(\w+\.md)$", text)
     pages = {page.name for page in PAGES if page.parent.name == "docs"}
     assert pages <= set(listed)
     assert len(listed) == len(set(listed))
