@@ -10,14 +10,17 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # Compiles six times faster, here and in the programs that tests start. XLA's older
 # emitters of fusions are slower when they optimise, and much faster when they do not.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
-os.environ["XLA_FLAGS"] = (
-    "--xla_cpu_use_fusion_emitters=false"
-    " --xla_cpu_parallel_codegen_split_count=1"  # Workers keep the cores busy.
-    " --xla_disable_hlo_passes=cse_barrier_expander"  # As `runtime` says.
-)
-
 import jax
 import pytest
+
+from cyclegan_jax.machine import xla_options
+
+_OPTIONS = (
+    "--xla_cpu_use_fusion_emitters=false",  # JAX 0.10 alone.
+    "--xla_cpu_parallel_codegen_split_count=1",  # Workers keep the cores busy.
+    "--xla_disable_hlo_passes=cse_barrier_expander",  # As `runtime` says.
+)
+os.environ["XLA_FLAGS"] = " ".join(xla_options.accepted(_OPTIONS))
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -50,7 +53,7 @@ def _forget_programs():
 
 @pytest.fixture
 def open_page():
-    """Opens pages from disk in Chromium; they may not complain about anything."""
+    """Opens pages, by path or address, in Chromium; they may not complain."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
@@ -63,7 +66,8 @@ def open_page():
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("requestfailed", lambda request: problems.append(request.url))
-        page.goto(pathlib.Path(path).as_uri() + query)
+        served = str(path).startswith("http:")
+        page.goto((str(path) if served else pathlib.Path(path).as_uri()) + query)
         return page
 
     with api.sync_playwright() as playwright:
