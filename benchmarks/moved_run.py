@@ -1,12 +1,14 @@
 """A whole run, and one that is killed nine times and moved over 1, 8, 2, 4 devices.
 
     python -m benchmarks.moved_run                    # draws docs/moved_run.png
-    python -m benchmarks.moved_run --same_bits=False  # what it is by default
+    python -m benchmarks.moved_run --devices=1,4,2 --output=moved.png  # on four GPUs
+    python -m benchmarks.moved_run --same_bits=False --output=moved.png
 
 Both are runs of `train.py` with `config.same_bits` and tiny networks. The second is
-killed (SIGKILL) at random steps, and resumed on another number of (XLA's pretended)
-devices. The picture has the losses of both, and the difference. Exit status 1 means
-that the two are different. Takes minutes.
+killed (SIGKILL) at random steps, and resumed on another number of devices: on a CPU
+XLA's pretended ones. The picture has a loss of both, and the difference. Exit status 1
+means that the two are different, in any bit of the losses or checkpoints. Takes
+minutes.
 """
 
 import argparse
@@ -23,7 +25,6 @@ from cyclegan_jax.runs import comparing
 from cyclegan_jax.runs.writer import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
-DEVICES = (1, 8, 2, 4)
 KILLS = 9
 LOSS = "cycle_a"
 COMMAND = (
@@ -45,20 +46,25 @@ COMMAND = (
 
 def start(workdir: pathlib.Path, devices: int, args) -> subprocess.Popen:
     """Starts or resumes a run on so many devices."""
-    command = (*COMMAND, f"--config.max_steps={args.steps}", f"--workdir={workdir}")
-    return subprocess.Popen(
-        [sys.executable, *command, f"--config.same_bits={args.same_bits}"],
-        cwd=ROOT,
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    command = (
+        *(*COMMAND, f"--config.max_steps={args.steps}", f"--workdir={workdir}"),
+        *(f"--config.same_bits={args.same_bits}", f"--devices={devices}"),
     )
+    with workdir.with_suffix(".log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
-def finish(process: subprocess.Popen) -> None:
+def finish(process: subprocess.Popen, workdir: pathlib.Path) -> None:
     """Waits for a run that must succeed."""
     if process.wait():
-        raise SystemExit(f"train.py ended with status {process.returncode}")
+        log = workdir.with_suffix(".log").read_text()
+        raise SystemExit(f"train.py ended with {process.returncode}:\n{log[-1000:]}")
 
 
 def logged(workdir: pathlib.Path) -> int:
@@ -71,19 +77,20 @@ def move(workdir: pathlib.Path, args) -> list[tuple[int, int]]:
     """Trains, killed and moved; returns (devices, last logged step) of every part."""
     rng = random.Random(0)
     share, parts = args.steps / (KILLS + 1), []
-    for kill, devices in zip(range(KILLS), itertools.cycle(DEVICES), strict=False):
+    for kill, devices in zip(range(KILLS), itertools.cycle(args.devices), strict=False):
         process = start(workdir, devices, args)
         until = round(share * (kill + rng.uniform(0.7, 1.3)))
         while logged(workdir) < until and process.poll() is None:
             time.sleep(0.01)
         if process.poll() is not None:
-            raise SystemExit(f"train.py ended with status {process.returncode}")
+            finish(process, workdir)
+            raise SystemExit("train.py ended before it was killed: use more --steps")
         process.kill()
         process.wait()
         parts.append((devices, logged(workdir)))
         print(f"{devices} devices: killed after step {parts[-1][1]}", flush=True)
-    devices = DEVICES[KILLS % len(DEVICES)]
-    finish(start(workdir, devices, args))
+    devices = args.devices[KILLS % len(args.devices)]
+    finish(start(workdir, devices, args), workdir)
     return [*parts, (devices, args.steps)]
 
 
@@ -100,7 +107,7 @@ def draw(whole, moved, parts, output) -> None:
         2, 1, sharex=True, figsize=(8, 4.5), height_ratios=(3, 1), layout="constrained"
     )
     losses.plot(whole.keys(), whole.values(), color="0.75", lw=5, label="uninterrupted")
-    colours = dict(zip(DEVICES, ("C0", "C1", "C2", "C3"), strict=True))
+    counts = list(dict.fromkeys(devices for devices, _ in parts))
     begin = 1
     for devices, end in parts:
         steps = range(begin, end + 1)
@@ -109,7 +116,7 @@ def draw(whole, moved, parts, output) -> None:
         losses.plot(
             steps,
             [moved[step] for step in steps],
-            color=colours[devices],
+            color=f"C{counts.index(devices)}",
             lw=1.5,
             label=None if label in known else label,
         )
@@ -133,13 +140,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--devices",
+        type=lambda text: [int(number) for number in text.split(",")],
+        default=[1, 8, 2, 4],
+        help="powers of two up to 8, with commas (1,8,2,4)",
+    )
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--same_bits", default="True", choices=("True", "False"))
     parser.add_argument("--output", default=ROOT / "docs" / "moved_run.png")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         whole, moved = pathlib.Path(folder, "whole"), pathlib.Path(folder, "moved")
-        finish(start(whole, 1, args))
+        finish(start(whole, args.devices[0], args), whole)
         parts = move(moved, args)
         draw(curve(whole), curve(moved), parts, args.output)
         found = comparing.compare(whole, moved)
