@@ -1,4 +1,4 @@
-"""What the command-line programs share: flags in, one clear sentence out."""
+"""What the command-line programs share: parsing flags, and one-sentence errors."""
 
 import cyclegan_jax.cli.installed  # noqa: F401  First: the rest may be missing.
 
@@ -13,15 +13,8 @@ from collections.abc import Callable
 from absl import logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import explain, is_out_of_memory
+from cyclegan_jax.errors import explain
 from cyclegan_jax.machine import runtime
-
-_OUT_OF_MEMORY = (
-    "out of memory; what helps: in training config.remat=True or a larger"
-    " config.accumulate, also in a run that is resumed, or in another run a smaller"
-    " config.batch_size or config.data.crop_size; in translate.py --size=tile; with"
-    " other programs on the device, stopping them."
-)
 
 
 def run_argparse(
@@ -47,9 +40,9 @@ def run_argparse(
 
 
 def _status(program):
-    """Runs a program; what users can mend becomes one sentence."""
+    """Runs a program; an error that users can fix becomes one sentence."""
     logging.use_absl_handler()
-    if not sys.warnoptions:  # Libraries' warnings tell users nothing to be done.
+    if not sys.warnoptions:  # Users cannot act on the warnings of libraries.
         warnings.simplefilter("ignore")
     try:
         return program()
@@ -61,9 +54,7 @@ def _status(program):
         return 1
     except Exception as error:
         if (explained := explain(error)) is None:
-            if not is_out_of_memory(error):  # JAX's own is a RuntimeError.
-                raise
-            explained = _OUT_OF_MEMORY, 2
+            raise
         sentence, status = explained
         print(f"error: {sentence}", file=sys.stderr)
         return status

@@ -20,6 +20,10 @@ BAD_FLAGS = (
 )
 
 
+COMPILATION_CACHE = "folder to cache compiled programs in, for quicker starts; '': none"
+"""Help of the flag of that name."""
+
+
 class Parser(argparse.ArgumentParser):
     """The flags of a `python -m` command, for `cli.run_argparse`.
 
@@ -34,11 +38,11 @@ class Parser(argparse.ArgumentParser):
             "--compilation_cache",
             default=runtime.default_cache(),
             metavar="FOLDER",
-            help="keeps compiled programs, so that the next start is quick; '': none",
+            help=COMPILATION_CACHE,
         )
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
+        """Raises argparse's message as a `UserError`."""
         message = message.replace("the following arguments are required", "missing")
         raise UserError(f"{message}; see {self.prog} --help.")
 
@@ -101,15 +105,15 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
                 argument += "=true"  # What follows is not its value.
         own.append(argument)
     values, rest = parser.parse_known_args(own)
-    strange = [argument for argument in rest if argument.startswith("-")]
+    unexpected = [argument for argument in rest if argument.startswith("-")]
     if not hasattr(values, "overrides"):
-        strange += overrides
+        unexpected += overrides
     if hasattr(values, "files"):  # argparse takes those before the first flag only.
-        values.files += [argument for argument in rest if argument not in strange]
-    elif not strange:
-        strange = rest
-    if strange:
-        parser.error(f"unexpected argument {strange[0]!r}")
+        values.files += [argument for argument in rest if argument not in unexpected]
+    elif not unexpected:
+        unexpected = rest
+    if unexpected:
+        parser.error(f"unexpected argument {unexpected[0]!r}")
     if overrides:
         values.overrides = overrides
     if getattr(values, "config", None):
@@ -139,7 +143,7 @@ def _actions(parser):
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Returns a type of flag: an integer that is not smaller."""
+    """Returns an argparse type: an integer that is at least this."""
 
     def parse_integer(text):
         if int(text) < least:
@@ -165,7 +169,7 @@ def read_config(
     """Reads the config of --config=NAME[:VARIANT] and its --config.SETTING=VALUE.
 
     Raises:
-      UserError: there is no such file, variant or setting, or a value does not suit.
+      UserError: there is no such file, variant or setting, or a value is invalid.
     """
     file = config_files.locate(config)
     own, arguments = flags.FlagValues(), ["", f"--config={file}", *overrides]
