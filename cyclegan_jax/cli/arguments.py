@@ -89,7 +89,7 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
       UserError: they are not those of the command.
     """
-    known = _actions(parser)
+    known = known_flags(parser)
     own, overrides, waiting = [], [], False
     for number, argument in enumerate(arguments):
         if waiting or argument.startswith("--config."):
@@ -129,16 +129,17 @@ def _unknown(parser, name, known):
         sentence = f"there is no flag {name}"
         if nearest := closest(name, known):
             sentence += f"; did you mean {nearest}?"
-    return UserError(f"{sentence.rstrip('?')}; see {parser.prog} --help.")
+            return UserError(f"{sentence} See {parser.prog} --help.")
+    return UserError(f"{sentence}; see {parser.prog} --help.")
 
 
-def _actions(parser):
-    """The flags of a parser and of all its sub-commands, with what they do."""
+def known_flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Returns the flags of a parser and of all its sub-commands, by name."""
     known = dict(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
-                known |= _actions(command)
+                known |= known_flags(command)
     return known
 
 
@@ -193,7 +194,7 @@ def _explain(error, file, given):
         known = list(read_config(file).to_dict() | _flat(read_config(file)))
         for name in given:
             if name not in known:
-                return f"there is no setting {name!r}{_nearest_setting(name, known)}"
+                return _nearest_setting(name, known)
     # The flags pass on whole tracebacks as text, whose last line says what is wrong.
     reason = [line.strip() for line in text.splitlines() if line.strip()][-1]
     return reason.removeprefix("ValueError: ")
@@ -211,9 +212,11 @@ def _flat(config, prefix=""):
 
 
 def _nearest_setting(name, known):
-    """A hint; the group may be missing or another: learning_rate, data.batch_size."""
-    last = {full.rpartition(".")[2]: full for full in reversed(known)}
-    word = name.rpartition(".")[2]
-    nearest = last.get(word) or closest(name, known) or last.get(closest(word, last))
-    hint = f"; did you mean {nearest!r}?" if nearest else ""
-    return hint or "; configs/default.py has them all."
+    """The group may be missing or another: learning_rate, data.batch_size."""
+    group, _, last = name.rpartition(".")
+    full = {known_name.rpartition(".")[2]: known_name for known_name in reversed(known)}
+    nearest = full.get(last) or full.get(closest(last, full))
+    if nearest:
+        return f"there is no setting {name!r}; did you mean {nearest!r}?"
+    where = f" in {group}" if group else ""
+    return f"there is no setting {last!r}{where}; configs/default.py has them all."
