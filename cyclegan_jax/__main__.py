@@ -14,6 +14,10 @@ COMMANDS = {
     "configs": ("list_configs", "lists the configs that come with the package"),
     "export": ("export.__main__", "writes a generator as one file for other programs"),
     "weights": ("torch_weights.__main__", "imports and exports PyTorch's weights"),
+    "from_pytorch": (
+        "from_pytorch.__main__",
+        "turns train_opt.txt into a config",
+    ),
     "plan": ("plan.__main__", "says what a training needs on TPUs or GPUs"),
     "study": ("study.__main__", 'makes and scores a "real or fake?" study'),
     "tables": ("tables.__main__", "trains and scores the rows of the paper's tables"),

@@ -22,7 +22,7 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("export", "study", "torch_weights", "plan", "tables", "fingerprint", "train_fcn"),
-    ("api", "list_configs"),
+    ("api", "list_configs", "from_pytorch"),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
