@@ -66,6 +66,15 @@ def test_broken_links_are_found(link, lost):
     assert broken(page, f"See [this]({link}).") == ([link] if lost else [])
 
 
+def test_each_page_is_in_the_site():
+    """`make docs` fails otherwise."""
+    text = (ROOT / "mkdocs.yml").read_text()
+    listed = re.findall(r"(?m)- (?:\w+: )?(\w+\.md)$", text)
+    pages = {page.name for page in PAGES if page.parent.name == "docs"}
+    assert pages <= set(listed)
+    assert len(listed) == len(set(listed))
+
+
 def test_citations_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     (paper,) = citation["references"]

@@ -49,7 +49,8 @@ def parser(prog: str = "python -m cyclegan_jax.training") -> arguments.Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Trains the run that the flags describe."""
-    from cyclegan_jax.training import loop  # After the flags: JAX takes seconds.
+    from cyclegan_jax.runs import storage  # After the flags: JAX takes seconds.
+    from cyclegan_jax.training import loop
 
     if values.reproduce:
         return _reproduce(values)
@@ -59,20 +60,21 @@ def main(values: argparse.Namespace) -> int:
         )
     path, _, variant = values.config_file.partition(":")
     name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
-    workdir = files.as_path(values.workdir or f"runs/{name}")
+    workdir = storage.locate(values.workdir or f"runs/{name}")
     options = {"allow_changes": values.allow_changes, "devices": values.devices}
     return loop.train(values.config, workdir, **options)
 
 
 def _reproduce(values):
     """Prints what is different now, and does the run again."""
+    from cyclegan_jax.runs import storage
     from cyclegan_jax.training import reproduce
 
     if values.config is not None:
         raise UserError("--reproduce takes the config of that run; leave out --config.")
     path: epath.Path = files.absolute(files.as_path(values.reproduce))
     again = path.parent.with_name(f"{path.parent.name}-again")
-    workdir = files.as_path(values.workdir) if values.workdir else again
+    workdir = storage.locate(values.workdir) if values.workdir else again
     return reproduce.reproduce(path, workdir)
 
 
