@@ -6,7 +6,7 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test slow faults lint docs lock
+.PHONY: demo test slow faults lint docs lock wheels
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -46,8 +46,24 @@ $(VENV)/.installed: requirements.lock
 	@touch $@
 
 # The exact versions that the ranges give today.
+LOCK_PYTHON := 3.11
 lock:
+	@$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCK_PYTHON)")' \
+	  || { echo "error: the lock is made on Python $(LOCK_PYTHON), since newer ones have" \
+	    "newer releases; name it: make lock PYTHON=python$(LOCK_PYTHON)"; exit 2; }
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet -r requirements-dev.txt
-	{ echo "# Exact versions of everything; made by 'make lock' on Python 3.11."; \
-	  build/lock/bin/python -m pip freeze --exclude-editable; } > requirements.lock
+	{ echo "# Exact versions of everything; made by 'make lock' on Python $(LOCK_PYTHON)."; \
+	  build/lock/bin/python -m pip freeze --exclude-editable; } > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+	$(MAKE) wheels
+
+# Whether the lock installs on every Python in the range; nothing is installed.
+# (promise is pure Python, and has no wheel.)
+wheels: $(VENV)/.installed
+	@mkdir -p build && grep -v -e '^promise==' -e '^#' requirements.lock > build/wheels.txt
+	@for version in 3.12 3.13 3.14; do \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check --dry-run \
+	    --ignore-installed --no-deps --only-binary=:all: --target build/wheels \
+	    --python-version $$version -r build/wheels.txt \
+	  && echo "Python $$version: every package in the lock has a wheel" || exit 1; done

@@ -44,6 +44,7 @@ _DEVICES = flags.DEFINE_integer(
 
 def main() -> int:
     """Trains the run that the flags describe."""
+    from cyclegan_jax.runs import storage
     from cyclegan_jax.training import loop
 
     if _REPRODUCE.value:
@@ -52,20 +53,21 @@ def main() -> int:
         raise UserError("--config is missing; see train.py --help.")
     path, _, variant = flags.FLAGS["config"].config_filename.partition(":")
     name = "-".join(filter(None, (pathlib.Path(path).stem, variant)))
-    workdir = files.as_path(_WORKDIR.value or f"runs/{name}")
+    workdir = storage.locate(_WORKDIR.value or f"runs/{name}")
     options = {"allow_changes": _ALLOW_CHANGES.value, "devices": _DEVICES.value}
     return loop.train(_CONFIG.value, workdir, **options)
 
 
 def _reproduce(path: epath.Path) -> int:
     """Says what is different now, and does the run again."""
+    from cyclegan_jax.runs import storage
     from cyclegan_jax.training import reproduce
 
     if _CONFIG.value is not None:
         raise UserError("--reproduce takes the config of that run; leave out --config.")
     folder = path.parent
     again = folder.with_name(f"{folder.name}-again")
-    workdir = files.as_path(_WORKDIR.value) if _WORKDIR.value else again
+    workdir = storage.locate(_WORKDIR.value) if _WORKDIR.value else again
     return reproduce.reproduce(path, workdir)
 
 
