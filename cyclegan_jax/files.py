@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import logging
 import os
 import re
 import unicodedata
@@ -47,6 +48,8 @@ def as_path(text: epath.PathLike) -> epath.Path:
 
         # Listings would be remembered, and what others write would go unseen.
         fsspec.config.conf.setdefault("gs", {})["use_listings_cache"] = False
+        # It logs tracebacks of what it raises.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     return epath.Path(text)
 
 
