@@ -10,6 +10,8 @@ import tomllib
 import pytest
 import yaml
 
+import cyclegan_jax
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -130,10 +132,10 @@ def test_citations_agree():
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert citation["version"] == project["version"]
+    assert citation["version"] == cyclegan_jax.__version__
     assert citation["license"] == project["license"]
     newest = re.search(r"(?m)^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text())
-    assert newest[1] == project["version"]
+    assert newest[1] == cyclegan_jax.__version__
 
 
 @pytest.mark.parametrize("name", ["bug", "results"])
