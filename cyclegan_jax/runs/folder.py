@@ -125,12 +125,15 @@ def create(
     resumes: bool = False,
     **about: Any,
 ) -> None:
-    """Writes config.json and, the first time, run.json into the folder of a run.
+    """Writes config.json and run.json into the folder of a run that starts.
+
+    The files of a run that is resumed stay until its checkpoint is loaded, and
+    `record_resume` writes what changes.
 
     Args:
       workdir: the folder; created if needed.
       config: of the run.
-      resumes: whether there is a checkpoint; without one run.json is overwritten.
+      resumes: whether there is a checkpoint; without one the files are overwritten.
       **about: further content of run.json, besides the config and the environment;
         `data` (their fingerprint) must be the same in a run that is resumed.
 
@@ -142,24 +145,29 @@ def create(
         workdir.mkdir(parents=True, exist_ok=True)
         if resumes and (workdir / "run.json").exists():
             _check_data(workdir, about.get("data"))
-        else:
-            about = {"config": dict(config), "seed": config.get("seed")} | about
-            files.write_json(workdir / "run.json", about | environment.describe())
+            return
+        about = {"config": dict(config), "seed": config.get("seed")} | about
+        files.write_json(workdir / "run.json", about | environment.describe())
         files.write_json(workdir / "config.json", dict(config))
     except OSError as error:
         raise _cannot_write(workdir, error) from error
 
 
 def record_resume(
-    workdir: epath.PathLike, step: int, settings: Mapping[str, tuple[Any, Any]]
+    workdir: epath.PathLike,
+    step: int,
+    config: Mapping[str, Any],
+    settings: Mapping[str, tuple[Any, Any]],
 ) -> None:
-    """Records in run.json that a run was resumed, and what had changed.
+    """Writes config.json, and to run.json that a run was resumed and what had changed.
 
     Args:
       workdir: the run's folder.
       step: finished steps.
+      config: of the run from now on.
       settings: those that changed, see `check`.
     """
+    files.write_json(storage.locate(workdir) / "config.json", dict(config))
     about = read_about(workdir)
     before = resumptions(about)
     changed = environment.differences(about) if about else []

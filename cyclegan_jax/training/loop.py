@@ -180,7 +180,9 @@ class Loop:
 
     def _is_best(self, score):
         run, before = self._trainer, self._trainer.checkpoints.best_score()
-        return before is None or run.experiment.better(score, before) != before
+        if before is None:
+            return True
+        return score != before and run.experiment.better(score, before) == score
 
     def _show(self, writer):
         """Writes a sample grid and the run's page."""
