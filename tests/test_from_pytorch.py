@@ -1,5 +1,8 @@
 """Files of options, written as the PyTorch code writes them, become configs."""
 
+import pathlib
+import re
+
 import pytest
 
 from cyclegan_jax.cli import arguments
@@ -260,3 +263,20 @@ def test_a_name_cannot_run_anything(tmp_path, capsys):
     evil = {"name": '"""+exit(3)+"""', "dataroot": '"+exit(3)+"', "x": '"""\\N{'}
     changed, _ = convert(tmp_path, written(CYCLEGAN | evil), capsys)
     assert changed == {"data.path": '"+exit(3)+"'}
+
+
+def rows():
+    """The table of docs/from_pytorch.md."""
+
+    def marked(text):
+        return re.sub(r"--[\w.]*\w(=[\w:]+)?", r"`\g<0>`", text)
+
+    for name, option in OPTIONS.items():
+        cells = marked(option.ours), marked(" or ".join(option.use))
+        yield f"| `--{name}` | {' | '.join(cells)} |"
+
+
+def test_the_guide_has_all_options():
+    guide = pathlib.Path(__file__).parent.parent / "docs/from_pytorch.md"
+    lines = guide.read_text().splitlines()
+    assert [line for line in lines if line.startswith("| `--")] == list(rows())

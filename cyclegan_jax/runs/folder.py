@@ -10,7 +10,7 @@ from etils import epath
 
 from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import same_images
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.errors import UserError, closest
 from cyclegan_jax.machine import environment
 from cyclegan_jax.runs import configuration, lease, storage
 from cyclegan_jax.runs.checkpoints import complete_steps
@@ -32,10 +32,19 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(
             f"{workdir} holds no run (there is no config.json in it);"
-            " name the folder that train.py wrote to."
+            f" name the folder that train.py wrote to{_nearest(path.parent)}."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def _nearest(workdir):
+    """Names the run beside a folder whose name is most like it, or where all are."""
+    if files.is_remote(workdir) or not workdir.parent.is_dir():
+        return ""
+    runs = [str(path.parent) for path in workdir.parent.glob("*/config.json")]
+    nearest = closest(str(workdir), runs)
+    return f", such as {nearest}" if nearest else ""
 
 
 def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
