@@ -1,8 +1,9 @@
 """The exception that stands for a user's mistake, and what else ends a program."""
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 TRY_AGAIN = os.EX_TEMPFAIL
 """Exit status where the same command may succeed later, such as 75 on Linux."""
@@ -34,6 +35,26 @@ class UserError(Exception):
     The command-line programs print it after `error: ` and exit with status 2;
     they never show a traceback for it.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Returns `; did you mean ...?` with the nearest of some names, or "".
+
+    Args:
+      word: what was written.
+      known: what could have been.
+      prefix: put before the name.
+    """
+    nearest = closest(word, known)
+    return f"; did you mean {prefix}{nearest}?" if nearest else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Returns the most similar name, or "" where none is similar."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    parts = [name for name in known if len(word) > 3 and word in name]
+    return next(iter(near + parts), "")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

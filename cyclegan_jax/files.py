@@ -53,6 +53,17 @@ def as_path(text: epath.PathLike) -> epath.Path:
     return epath.Path(text)
 
 
+def seen_from_here(path: epath.PathLike) -> str:
+    """Names a path in a message; a relative one with the folder it was looked for in.
+
+    Whoever runs a command in another folder than usual sees it at once.
+    """
+    text = os.fspath(path)
+    if is_remote(text) or os.path.isabs(text):
+        return text
+    return f"{text} in {os.getcwd()}"
+
+
 def is_remote(path: epath.PathLike) -> bool:
     """Whether a path is on an object store, which has no renaming and no locks."""
     return re.match(r"\w+://", os.fspath(path)) is not None

@@ -55,3 +55,10 @@ def test_json_and_pictures(tmp_path):
     files.save_png(tmp_path / "grey.png", pixels[..., :1])
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), pixels)
     assert Image.open(tmp_path / "grey.png").mode == "L"
+
+
+def test_a_relative_path_is_shown_with_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files.seen_from_here("x") == f"x in {tmp_path}"
+    assert files.seen_from_here("/x") == "/x"
+    assert files.seen_from_here("gs://x") == "gs://x"
