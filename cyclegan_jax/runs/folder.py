@@ -63,11 +63,8 @@ def prepare(workdir: epath.PathLike) -> None:
       UserError: the folder holds no run, or its config cannot be read.
     """
     config = read_config(workdir)
-    environment.prepare(
-        compute_dtype=config["compute_dtype"],
-        deterministic=config["deterministic"],
-        same_bits=config["same_bits"],
-    )
+    names = ("compute_dtype", "deterministic", "same_bits")
+    environment.prepare(**{name: config[name] for name in names})
 
 
 def check(
