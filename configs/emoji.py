@@ -19,7 +19,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = configuration.defaults()
     config.data.dataset = "folder"
     config.data.path = "data/emoji"
-    config.data.preprocess = "none"
     config.data.load_size = config.data.crop_size = 64
     config.data.flip = False  # Letters and flags have a side.
     config.data.paired_test = True
