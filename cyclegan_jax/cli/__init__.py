@@ -1,6 +1,7 @@
 """What the command-line programs share: flags in, one clear sentence out."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -76,6 +77,9 @@ def run_argparse(
 def _status(program):
     """Runs a program; what users can mend becomes one sentence."""
     logging.use_absl_handler()
+    for stream in (sys.stdout, sys.stderr):  # Locales, and names that are not UTF-8.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:  # Libraries' warnings tell users nothing to be done.
         warnings.simplefilter("ignore")
     try:

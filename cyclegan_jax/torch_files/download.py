@@ -38,7 +38,7 @@ def download(
       UserError: there is no network, no such file, or no place for it; or what comes
         is no file of weights, or another one.
     """
-    folder = epath.Path(folder or files.cache_folder())
+    folder = files.as_path(folder or files.cache_folder())
     name = url.rpartition("://")[2].replace("/", "_")
     target = folder / name
     if target.exists():
@@ -134,5 +134,5 @@ def check_sha256(path: epath.PathLike, expected: str) -> None:
 
 def file_sha256(path: epath.PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
-    with epath.Path(path).open("rb") as file:
+    with files.as_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
