@@ -6,7 +6,7 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test slow faults lint lock
+.PHONY: demo test slow faults lint docs lock
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -26,6 +26,15 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy cyclegan_jax
+
+# The documentation as a site; its pages open from disk.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "Look at build/site/index.html; to search: $(RUN) -m http.server -d build/site"
+
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
 
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,7 +1,7 @@
-"""Measures programs in turn, each in a process of its own.
+"""Measures programs in alternation, each in a separate process.
 
-Two programs in one process would share threads and allocators, and two that are
-measured one after the other would see different moods of the machine. So every
+Two programs in one process would share threads and allocators, and measurements one
+after the other would confound the program with drift in the machine's speed. So every
 contestant is a process that waits, without using the processor, until it is told to
 run.
 """
@@ -45,7 +45,7 @@ class Result(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """Half the distance between the quartiles, relative to the median."""
+        """Half the interquartile range, relative to the median."""
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / 2 / self.median
 

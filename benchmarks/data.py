@@ -7,7 +7,6 @@ Warm: from the decoded images that a run keeps. The DataLoader decodes every tim
 the published code does, with 2 workers. Images of both domains are counted.
 """
 
-import argparse
 import pathlib
 import tempfile
 
@@ -16,16 +15,7 @@ from PIL import Image
 
 from benchmarks import records
 from benchmarks.alternation import Contestant, alternate
-
-
-def draw_photos(folder: pathlib.Path, count: int, size: int) -> None:
-    rng = np.random.default_rng(0)
-    for split in ("trainA", "trainB"):
-        (folder / split).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
-            image = Image.fromarray(pixels).resize((size, size), Image.BICUBIC)
-            image.save(folder / split / f"{i}.jpg", quality=95)
+from benchmarks.ours import draw_images
 
 
 def ours(folder: str, warm: bool, batches: int):
@@ -91,15 +81,14 @@ def _take(stream, batches):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--batches", type=int, default=300, help="in a round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", default="benchmarks/results/data.jsonl")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        draw_photos(pathlib.Path(folder), 100, 256)
+        splits = ("trainA", "trainB")
+        draw_images(pathlib.Path(folder), 100, 256, splits=splits, suffix="jpg")
         common = {"folder": folder, "batches": args.batches}
         results = alternate(
             [

@@ -33,8 +33,8 @@ def training_step(size: int, blocks: int, batch: int, identity: bool) -> float:
     """Of a full step as published.
 
     Six passes through a generator (four without identity losses), each backward twice
-    as much as forward; a judge sees two fakes to teach the generators (its own weights
-    get no gradient), and two real and two pooled images to learn.
+    as much as forward. The two discriminators together score two fakes for the
+    generators (their own weights get no gradient), then two real and two pooled images.
     """
     g = (6 if identity else 4) * 3 * generator(size, blocks)
     d = (2 * 2 + 4 * 3) * discriminator(size)
@@ -46,7 +46,7 @@ def matrix_product(
 ) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
     """The largest rate that XLA reaches: a product of large square matrices.
 
-    Its result is float32, as sums of products are added up in bfloat16, too.
+    The result is float32, the type in which bfloat16 products, too, are accumulated.
     """
     from cyclegan_jax.machine import runtime
 

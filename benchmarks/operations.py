@@ -8,7 +8,6 @@ the program says what it was made from. Operations run side by side, so their ti
 up to more than a step's; the table gives shares.
 """
 
-import argparse
 import collections
 import gzip
 import json
@@ -78,9 +77,7 @@ def measure(config, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--size", type=int, default=128, help="pixels")
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))

@@ -1,9 +1,11 @@
 """The programs of cyclegan_jax, ready to be measured."""
 
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from configs import default
 
@@ -26,6 +28,19 @@ def random_images(size: int, batch: int, seed: int) -> np.ndarray:
     """uint8 [batch, size, size, 3]."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+
+
+def draw_images(
+    folder: pathlib.Path, count: int, size: int, *, splits: Sequence[str], suffix: str
+) -> None:
+    """Writes smooth random images, `count` for each split."""
+    rng = np.random.default_rng(0)
+    for split in splits:
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
+            image = Image.fromarray(pixels).resize((size, size), Image.BICUBIC)
+            image.save(folder / split / f"{i}.{suffix}", quality=95)
 
 
 def build(config, scan: int = 1):
@@ -60,9 +75,7 @@ def build(config, scan: int = 1):
     seed = devices.replicate(np.uint32(0))
 
     def make_state():
-        given = placeholders(
-            experiment.method
-        )  # Values make no difference to the time.
+        given = placeholders(experiment.method)  # Values do not affect the time.
         state, pools = experiment.create(
             optimizer, (size, size), slots=batch, given=given
         )
@@ -91,7 +104,7 @@ def training_step(
     calls: int = 1,
     **setting: Any,
 ) -> tuple[Callable[[], None], Callable[[], dict[str, Any]]]:
-    """Our real step from uint8 images on the host on; waits for it to end.
+    """The actual training step, from uint8 images on the host; waits for its result.
 
     Args:
       scan: steps in a call, see `build`.

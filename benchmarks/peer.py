@@ -1,10 +1,10 @@
 """The published training step in PyTorch, as the authors' code runs it.
 
 The networks are those of `tests/oracle`, whose outputs, losses and updates the parity
-tests compare with ours. The order of the work is the published one: all four
-generations, the generators' update with frozen discriminators, image pools, the
-discriminators' update; one Adam for each side. Losses stay on the device, where the
-published code leaves them except every 100 steps.
+tests compare with ours. The order of the work is the published one: fakes and
+reconstructions, the generators' update with frozen discriminators, image pools, the
+discriminators' update; one Adam for the generators and one for the discriminators.
+Losses stay on the device; the published code fetches them every 100 steps only.
 """
 
 import contextlib
@@ -64,39 +64,39 @@ class PublishedStep:
         self.zero = torch.zeros((), device=device)
         self.autocast: Callable[[], Any] = contextlib.nullcontext
 
-    def judge(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def gan_loss(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return self.mse(scores, target.expand_as(scores))
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        n, judges = self.nets, (self.nets["d_a"], self.nets["d_b"])
+        n, discriminators = self.nets, (self.nets["d_a"], self.nets["d_b"])
         with self.autocast():
             fake_b = n["g_ab"](a)
             cycle_a = n["g_ba"](fake_b)
             fake_a = n["g_ba"](b)
             cycle_b = n["g_ab"](fake_a)
-            for net in judges:
+            for net in discriminators:
                 net.requires_grad_(False)
             self.optimizers[0].zero_grad()
             losses = {}
             if self.identity:
                 losses["identity_b"] = 5.0 * self.l1(n["g_ab"](b), b)
                 losses["identity_a"] = 5.0 * self.l1(n["g_ba"](a), a)
-            losses["g_ab"] = self.judge(n["d_b"](fake_b), self.one)
-            losses["g_ba"] = self.judge(n["d_a"](fake_a), self.one)
+            losses["g_ab"] = self.gan_loss(n["d_b"](fake_b), self.one)
+            losses["g_ba"] = self.gan_loss(n["d_a"](fake_a), self.one)
             losses["cycle_a"] = 10.0 * self.l1(cycle_a, a)
             losses["cycle_b"] = 10.0 * self.l1(cycle_b, b)
             total = sum(losses.values())
         total.backward()
         self.optimizers[0].step()
 
-        for net in judges:
+        for net in discriminators:
             net.requires_grad_(True)
         self.optimizers[1].zero_grad()
         for domain, real, fake in (("b", b, fake_b), ("a", a, fake_a)):
             net, pooled = n[f"d_{domain}"], self.pools[domain].query(fake)
             with self.autocast():
-                real_loss = self.judge(net(real), self.one)
-                loss = 0.5 * (real_loss + self.judge(net(pooled), self.zero))
+                real_loss = self.gan_loss(net(real), self.one)
+                loss = 0.5 * (real_loss + self.gan_loss(net(pooled), self.zero))
             loss.backward()
             losses[f"d_{domain}"] = loss
         self.optimizers[1].step()

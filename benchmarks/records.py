@@ -1,5 +1,6 @@
 """What every benchmark prints and keeps: a table, and one line of JSON."""
 
+import argparse
 import datetime
 import importlib.metadata
 import json
@@ -11,8 +12,14 @@ from typing import Any
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", "grain")
 
 
+def parser(description: str) -> argparse.ArgumentParser:
+    """Returns a parser whose help shows a module's docstring as it is written."""
+    layout = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=layout)
+
+
 def environment(device: str) -> dict[str, Any]:
-    """Says what the numbers depend on: machine, versions, commit."""
+    """Returns what the numbers depend on: machine, versions, commit."""
     versions = {}
     for package in PACKAGES:
         try:

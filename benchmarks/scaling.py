@@ -4,11 +4,10 @@
     python -m benchmarks.scaling --memory         # 512x512, 9 blocks: remat
     python -m benchmarks.scaling --scan           # several steps in a call
 
-Devices are XLA's pretended ones, which share the processor: their cost per image shows
-what the parallel program adds, not a speed-up. Memory is what the compiler plans.
+The devices are simulated by XLA and share the processor: the cost per image shows the
+overhead of the parallel program, not a speed-up. Memory is what the compiler plans.
 """
 
-import argparse
 import os
 
 from benchmarks import flops, ours, records
@@ -103,9 +102,7 @@ def measure_memory(args) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--scan", action="store_true")
     parser.add_argument("--size", type=int, default=512, help="with --memory")

@@ -5,11 +5,10 @@
 
 Runs the real `train.py` for one step on a few drawn images in the published setting,
 with everything that belongs to a start: imports, checks, images, networks, compilation.
-Then the step runs, as long as any. Samples and the checkpoint, which follow it, are not
-counted.
+The second column adds the step itself. Samples and the checkpoint, which follow, are
+not counted.
 """
 
-import argparse
 import os
 import pathlib
 import subprocess
@@ -17,10 +16,7 @@ import sys
 import tempfile
 import time
 
-import numpy as np
-from PIL import Image
-
-from benchmarks import records
+from benchmarks import ours, records
 
 ROOT = pathlib.Path(__file__).parent.parent
 # train.py, ended as soon as the first step's losses are there. A call of the step
@@ -45,16 +41,6 @@ runpy.run_path("train.py", run_name="__main__")
 """
 
 
-def draw_images(folder: pathlib.Path, count: int, size: int) -> None:
-    rng = np.random.default_rng(0)
-    for split in ("trainA", "trainB", "testA", "testB"):
-        (folder / split).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
-            image = Image.fromarray(pixels).resize((size, size))
-            image.save(folder / split / f"{i}.png")
-
-
 def start(folder: pathlib.Path, name: str, arguments: list[str]):
     """Returns seconds until the first step began, until it ended, and the device."""
     command = [
@@ -68,16 +54,14 @@ def start(folder: pathlib.Path, name: str, arguments: list[str]):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     started = time.time()
-    said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
-    told = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
-    begun, ended = (float(told[name]) - started for name in ("begun", "ended"))
-    return begun, ended, told["device"]
+    output = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+    values = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
+    begun, ended = (float(values[name]) - started for name in ("begun", "ended"))
+    return begun, ended, values["device"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--size", type=int, default=256, help="pixels")
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--output", default="benchmarks/results/startup.jsonl")
@@ -89,7 +73,9 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        draw_images(folder / "images", 4, args.size)
+        splits = ("trainA", "trainB", "testA", "testB")
+        images = folder / "images"
+        ours.draw_images(images, 4, args.size, splits=splits, suffix="png")
         seconds = {kind: start(folder, kind, arguments) for kind in ("cold", "cached")}
         cache = sum(f.stat().st_size for f in folder.glob("cache/**/*") if f.is_file())
     rows = [

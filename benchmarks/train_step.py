@@ -5,9 +5,9 @@
     python -m benchmarks.train_step --batch=4 --dtype=bfloat16 --no-identity
     python -m benchmarks.train_step --peers=eager,channels_last,compile
 
-With --dtype=bfloat16 (PyTorch: autocast), ours and PyTorch eager take part in float32,
-too. Needs PyTorch (requirements-parity.txt). Every figure is a median with half the
-distance between the quartiles. On a GPU, PyTorch needs its build for that GPU.
+With --dtype=bfloat16 (PyTorch: autocast), ours and PyTorch eager are also measured in
+float32. Needs PyTorch (requirements-parity.txt); on a GPU, its build for that GPU.
+Every figure is a median ± half the interquartile range.
 """
 
 import argparse
@@ -24,9 +24,7 @@ PEERS = {
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--size", type=int, default=128, help="pixels")
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--batch", type=int, default=1)
@@ -44,13 +42,13 @@ def parse() -> argparse.Namespace:
 
 
 def contestants_of(setting, peers) -> list[Contestant]:
-    found = [Contestant("cyclegan_jax", ours.training_step, setting)]
+    contestants = [Contestant("cyclegan_jax", ours.training_step, setting)]
     for name, options in peers.items():
         from benchmarks import peer
 
         build = peer.training_step
-        found.append(Contestant(f"PyTorch {name}", build, setting | options))
-    return found
+        contestants.append(Contestant(f"PyTorch {name}", build, setting | options))
+    return contestants
 
 
 def main() -> None:

@@ -6,7 +6,6 @@
 From uint8 images on the host to uint8 images on the host. Needs PyTorch.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -74,9 +73,7 @@ def _repeat(work: Callable[[], Any]) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--size", type=int, default=256, help="pixels")
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--batch", type=int, default=1)

@@ -20,6 +20,12 @@ _UNAVAILABLE = (
     *("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"),
     "RESOURCE_EXHAUSTED",  # Too many requests.
 )
+_OUT_OF_MEMORY = (
+    "out of memory; what helps: in training config.remat=True or a larger"
+    " config.accumulate, also in a run that is resumed, or in another run a smaller"
+    " config.batch_size or config.data.crop_size; in translate.py --size=tile; with"
+    " other programs on the device, stopping them."
+)
 
 
 class UserError(Exception):
@@ -102,4 +108,6 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return f"{error.strerror or error}{where}", 2
     if is_storage_error(error):  # Not allowed, say, or no such bucket.
         return f"the storage refuses: {one_line(error)}", 2
+    if is_out_of_memory(error):  # JAX's own is a RuntimeError.
+        return _OUT_OF_MEMORY, 2
     return None

@@ -50,7 +50,7 @@ def _forget_programs():
 
 @pytest.fixture
 def open_page():
-    """Opens pages from disk in Chromium; they may not complain about anything."""
+    """Opens pages, by path or address, in Chromium; they may not complain."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
@@ -63,7 +63,8 @@ def open_page():
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("requestfailed", lambda request: problems.append(request.url))
-        page.goto(pathlib.Path(path).as_uri() + query)
+        served = str(path).startswith("http:")
+        page.goto((str(path) if served else pathlib.Path(path).as_uri()) + query)
         return page
 
     with api.sync_playwright() as playwright:

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from etils import epath
+from orbax.checkpoint import v1 as ocp
 
 from cyclegan_jax import errors, files
 from cyclegan_jax.errors import UserError
@@ -132,7 +133,9 @@ def test_second_trainer_is_refused(bucket, monkeypatch):
     monkeypatch.setattr(lease, "REFRESH", 0.2)
     with run_folder.lock(bucket):
         other = json.loads((bucket / ".lease").read_text()) | {"pid": 1}
-        monkeypatch.setattr(lease, "_self", lambda: {**other, "host": "elsewhere"})
+        monkeypatch.setattr(
+            lease, "this_process", lambda: {**other, "host": "elsewhere"}
+        )
         with pytest.raises(UserError, match="another process"), run_folder.lock(bucket):
             pass
         assert (bucket / ".lease").exists()
@@ -140,7 +143,7 @@ def test_second_trainer_is_refused(bucket, monkeypatch):
 
 
 def test_lease_of_a_dead_trainer_is_taken_over(bucket, monkeypatch):
-    here = lease._self()
+    here = lease.this_process()
     (bucket / ".lease").write_text(json.dumps(here | {"pid": 2**22 + 1}))
     with run_folder.lock(bucket):  # At once: no such process on this machine.
         assert json.loads((bucket / ".lease").read_text())["pid"] == os.getpid()
@@ -307,7 +310,7 @@ def test_checkpoints_of_a_server_that_went_away_are_not_called_damaged(
 ):
     with Checkpoints(remote / "checkpoints", read_only=True) as checkpoints:
         monkeypatch.setattr(
-            checkpoints._checkpointer,
+            ocp.training.Checkpointer,
             "load",
             lambda *_: (_ for _ in ()).throw(ValueError("UNAVAILABLE: gs://")),
         )

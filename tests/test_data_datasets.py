@@ -100,7 +100,7 @@ def test_max_images_takes_the_first_of_each_split(tmp_path):
 
 
 def test_pairs_by_the_names_that_cityscapes_gives(tmp_path):
-    """Training pairs, too: of pix2pix, and of the network that judges photographs."""
+    """Training pairs, too: of pix2pix, and of the network that scores photographs."""
     endings = {"A": "_leftImg8bit", "B": "_gtFine_color"}
     for folder in FOLDERS:
         for i in range(2):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
@@ -233,14 +234,17 @@ def test_changed_bits_are_found_though_readable(short, tmp_path):
     """As memory or a disk that lies may leave them: no format notices."""
     with Checkpoints(short / "checkpoints", read_only=True) as old:
         tree, extra = old.load_arrays(8)
-        described = old._checkpointer.metadata(8).custom_metadata
     tree = jax.tree.map(np.array, tree)
     target = jax.tree.leaves(tree["state"]["params"]["g_ab"])[-1]
     target.reshape(-1).view(np.uint8)[5] ^= 4
     with Checkpoints(tmp_path / "checkpoints") as new:
         new.save(8, tree, extra)
-        new.wait()
-        new._checkpointer.save_async(9, tree, custom_metadata=described).result()
+    with (
+        ocp.training.Checkpointer(short / "checkpoints") as old,
+        ocp.training.Checkpointer(tmp_path / "checkpoints") as new,
+    ):
+        described = old.metadata(8).custom_metadata
+        new.save(9, tree, custom_metadata=described)
     with Checkpoints(tmp_path / "checkpoints", read_only=True) as both:
         both.load_arrays(8)
         with pytest.raises(UserError, match=r"g_ab.* has other bits than were saved"):

@@ -364,7 +364,7 @@ def test_steps_neither_compile_again_nor_wait(tmp_path, monkeypatch):
     traced, fetched = [], []
     step, advance = steps.train_step, loop.Trainer.advance
     array = type(jax.numpy.zeros(()))
-    value = array._value
+    value = array._value  # JAX's guard of transfers does not see those of CPUs.
 
     def tracing(*args, **kwargs):
         traced.append(len(fetched))

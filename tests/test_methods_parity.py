@@ -3,8 +3,8 @@
 The cases (tests/golden/method_*.npz) were computed once in float64; where PyTorch is
 installed, they are computed again on the spot. Every network has a plain gradient step
 of its own, so that equal parameters mean equal gradients. Tolerances are those of
-`test_parity`; they do not apply to the running statistics of judges, which nothing
-reads and which depend on the order of real and generated images.
+`test_parity`; they do not apply to the running statistics of discriminators, which
+nothing reads and which depend on the order of real and generated images.
 """
 
 import jax
@@ -51,12 +51,12 @@ def build_method(case):
         generator = networks.CoupledGenerator(
             size=kwargs["size"], width=kwargs["width"]
         )
-        judge = networks.CoupledDiscriminator(
+        discriminator = networks.CoupledDiscriminator(
             width=kwargs["width"],
             norm="batch" if nets["d"][1]["normed"] else "none",
             dropout=False,
         )
-        return cogan.CoGAN(generator, judge, latent_size=kwargs["latent"])
+        return cogan.CoGAN(generator, discriminator, latent_size=kwargs["latent"])
     features, gradient = None, 1.0
     if "vgg" in nets:
         features = vgg.VGG16(size=s["vgg_size"], width=nets["vgg"][1]["width"])

@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from cyclegan_jax.core import networks
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_weights import names as torch_names
 
@@ -175,13 +175,13 @@ def test_unet_dropout_stages():
 def test_batch_norm_is_synchronised_over_devices():
     """Two devices with half of the batch each act like one with all of it."""
     x = jax.random.normal(jax.random.key(1), (4, 6, 5, 3))
-    variables = layers.BatchNorm().init(jax.random.key(0), x, train=True)
+    variables = norms.BatchNorm().init(jax.random.key(0), x, train=True)
 
     def apply(module, x):
         return module.apply(variables, x, train=True, mutable=["batch_stats"])
 
-    expected, stats = apply(layers.BatchNorm(), x)
-    synchronised = layers.BatchNorm(axis_name="batch")
+    expected, stats = apply(norms.BatchNorm(), x)
+    synchronised = norms.BatchNorm(axis_name="batch")
     halves, both = jax.pmap(
         lambda x: apply(synchronised, x), axis_name="batch", out_axes=(0, None)
     )(x.reshape(2, 2, 6, 5, 3))

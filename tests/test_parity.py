@@ -120,14 +120,14 @@ def scripted_step(method, optimizer, monkeypatch):
     """Returns a step whose pool decisions and mixing numbers are arguments."""
 
     def step(state, pools, batch, script):
-        domains, judges = iter("ab"), iter("ba")  # In the order of the calls.
+        domains, discriminators = iter("ab"), iter("ba")  # In the order of the calls.
 
         def draw(keys, capacity):
             domain = next(domains)
             return script[f"swap_{domain}"], script[f"index_{domain}"]
 
         def penalty(score, real, fake, mixing):
-            return PENALTY(score, real, fake, script[f"alpha_{next(judges)}"])
+            return PENALTY(score, real, fake, script[f"alpha_{next(discriminators)}"])
 
         monkeypatch.setattr(image_pool, "draw", draw)
         monkeypatch.setattr(losses, "gradient_penalty", penalty)

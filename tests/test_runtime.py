@@ -56,7 +56,7 @@ def test_options_of_the_user_stay(settings):
 
 
 def test_library_for_products_of_bfloat16(settings):
-    settings.setattr(runtime, "_library_is_ours", False)
+    settings.setattr(runtime, "_given_flags", None)
     settings.setattr(runtime, "_has_matrix_unit", lambda: True)
     runtime.compute_in("bfloat16")
     assert os.environ["XLA_FLAGS"] == ""  # Not without `configure`.
@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written(settings, tmp_path):
 
 def test_old_programs_are_removed(settings, tmp_path):
     runtime.configure(str(tmp_path))
-    folder = tmp_path / runtime._processor()
+    (folder,) = tmp_path.iterdir()  # Of this processor.
     for name, days in (("old", 61), ("new", 59)):
         (folder / name).touch()
         then = time.time() - days * 86400

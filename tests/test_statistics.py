@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.core.networks import layers, statistics
+from cyclegan_jax.core.networks import norms, statistics
 from tests.test_convolutions import on
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
@@ -36,7 +36,7 @@ def test_derivatives_of_the_norm(platform):
     def by_definition(x):
         centred = x - jnp.mean(x, (1, 2), keepdims=True)
         var = jnp.mean(centred**2, (1, 2), keepdims=True)
-        return centred / jnp.sqrt(var + layers.EPSILON)
+        return centred / jnp.sqrt(var + norms.EPSILON)
 
     def derivatives(norm):
         def of(x):
@@ -46,7 +46,7 @@ def test_derivatives_of_the_norm(platform):
         return of
 
     x = images(1.0)
-    actual = on(platform, derivatives(lambda x: layers.InstanceNorm().apply({}, x)), x)
+    actual = on(platform, derivatives(lambda x: norms.InstanceNorm().apply({}, x)), x)
     for a, expected in zip(actual, derivatives(by_definition)(x), strict=True):
         np.testing.assert_allclose(a, expected, atol=2e-5 * np.abs(expected).max())
 
@@ -55,7 +55,7 @@ def test_derivatives_of_the_norm(platform):
 def test_equal_pixels(platform):
     """No variance, nor its rounding error, below 0: the norm's square root is real."""
     x = np.full((1, 8, 8, 2), 1.7, np.float32)
-    norm = jax.value_and_grad(lambda x: jnp.sum(layers.InstanceNorm().apply({}, x)))
+    norm = jax.value_and_grad(lambda x: jnp.sum(norms.InstanceNorm().apply({}, x)))
     value, gradient = on(platform, norm, x)
     assert abs(value) < 0.1
     assert np.isfinite(gradient).all()

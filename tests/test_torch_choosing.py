@@ -24,7 +24,7 @@ def resnet(norm="instance", seed=0, **kwargs):
     return net.eval()
 
 
-def judge(**kwargs):
+def discriminator(**kwargs):
     return oracle.PatchDiscriminator(width=2, layers=1, **kwargs)
 
 
@@ -115,7 +115,12 @@ def test_safetensors_do_not_keep_the_order(tmp_path, blocks):
 
 
 def test_four_networks_and_the_rest(tmp_path):
-    nets = {"netG_A": A, "netG_B": B, "netD_A": judge(), "netD_B": judge()}
+    nets = {
+        "netG_A": A,
+        "netG_B": B,
+        "netD_A": discriminator(),
+        "netD_B": discriminator(),
+    }
     states = {name: net.state_dict() for name, net in nets.items()}
     more = {"epoch": 3, "opt": momentum(resnet()), "vgg": {"x": torch.ones(2, 2)}}
     choice = choose(tmp_path, states | more)
@@ -171,11 +176,11 @@ def test_two_readings_are_asked_about(tmp_path):
         choosing.choose([choosing.Source.parse(f"g_ab={file}:genX")] * 2)
 
 
-def test_whose_pictures_a_discriminator_judges(tmp_path):
-    value = prefixed("gen.", A) | prefixed("disc_A.", judge())
+def test_domain_of_a_discriminator(tmp_path):
+    value = prefixed("gen.", A) | prefixed("disc_A.", discriminator())
     choice = choose(tmp_path, value)
     assert list(choice.networks) == ["g_ab"]
-    assert [one.where for one in choice.judges] == ["disc_A"]
+    assert [one.where for one in choice.unassigned] == ["disc_A"]
     assert list(choose(tmp_path, value, role="d_a").networks) == ["d_a"]
 
 
@@ -234,7 +239,7 @@ def test_pix2pix_keeps_its_statistics(tmp_path, capsys):
     net = oracle.UnetGenerator(width=2, downs=5, norm="batch", dropout=True)
     oracle.init_weights(net, "normal", 0.2)
     torch.save(net.state_dict(), tmp_path / "latest_net_G.pth")
-    pairs = judge(channels_in=6, norm="batch")
+    pairs = discriminator(channels_in=6, norm="batch")
     torch.save(pairs.state_dict(), tmp_path / "latest_net_D.pth")
     given = [tmp_path / "latest_net_G.pth", tmp_path / "latest_net_D.pth"]
     run_command("import", *given, f"--workdir={tmp_path}/run")

@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from cyclegan_jax import torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_files import writing
+from cyclegan_jax.torch_files import opcodes
 from tests.oracle import cases
 
 FILES = sorted(cases.GOLDEN.glob("*.pth"))
@@ -228,11 +228,11 @@ def test_python_2_wrote_the_pairs_into_the_call(tmp_path):
     program = b"".join(
         [
             pickle.PROTO + b"\x02",
-            writing._global("collections", "OrderedDict"),
+            opcodes.reference("collections", "OrderedDict"),
             pickle.EMPTY_LIST + pickle.MARK,
             pickle.EMPTY_LIST + pickle.MARK + tensor + pickle.APPENDS,
             pickle.APPENDS + pickle.TUPLE1 + pickle.REDUCE,
-            pickle.EMPTY_DICT + writing._string("_metadata"),
+            pickle.EMPTY_DICT + opcodes.string("_metadata"),
             call("collections", "OrderedDict", pickle.EMPTY_LIST),
             pickle.SETITEM + pickle.BUILD + pickle.STOP,
         ]
@@ -263,24 +263,23 @@ def legacy(program):
 
 def table(offset=0, size=(4,), stride=(1,), key="0", count=4):
     """A table with one tensor, described as one likes."""
-    w = writing
     return b"".join(
         [
             pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK,
-            w._string("weight"),
-            w._global("torch._utils", "_rebuild_tensor_v2"),
+            opcodes.string("weight"),
+            opcodes.reference("torch._utils", "_rebuild_tensor_v2"),
             pickle.MARK,
-            w._tuple(
-                w._string("storage"),
-                w._global("torch", "FloatStorage"),
-                w._string(key),
-                w._string("cpu"),
-                w._integer(count),
+            opcodes.sequence(
+                opcodes.string("storage"),
+                opcodes.reference("torch", "FloatStorage"),
+                opcodes.string(key),
+                opcodes.string("cpu"),
+                opcodes.integer(count),
             ),
             pickle.BINPERSID,
-            w._integer(offset),
-            w._tuple(*map(w._integer, size)),
-            w._tuple(*map(w._integer, stride)),
+            opcodes.integer(offset),
+            opcodes.sequence(*map(opcodes.integer, size)),
+            opcodes.sequence(*map(opcodes.integer, stride)),
             pickle.NEWFALSE + pickle.NONE + pickle.TUPLE + pickle.REDUCE,
             pickle.SETITEMS + pickle.STOP,
         ]
@@ -315,7 +314,7 @@ BOMB = b"\x80\x02)q\0" + b"h\0\x86q\0" * 40  # A tuple that takes for ever to ha
 
 
 def call(module, name, *parts):
-    return writing._global(module, name) + writing._tuple(*parts) + pickle.REDUCE
+    return opcodes.reference(module, name) + opcodes.sequence(*parts) + pickle.REDUCE
 
 
 NONE, GET = pickle.NONE, b"h\0h\1"
@@ -323,7 +322,7 @@ LONG = pickle.EMPTY_LIST + b"q\0(" + NONE * 100_000 + b"e0"
 PAIRS = (
     pickle.EMPTY_LIST
     + b"q\0("
-    + ((pickle.EMPTY_LIST + b"(" + writing._string("a") + NONE + b"e") * 20_000 + b"e0")
+    + ((pickle.EMPTY_LIST + b"(" + opcodes.string("a") + NONE + b"e") * 20_000 + b"e0")
 )
 DAMAGED = {
     "copies of pairs": zipped(
@@ -333,7 +332,7 @@ DAMAGED = {
         + b"h\1h\0\x85R" * 50_000
         + b"."
     ),
-    "objects in themselves": zipped(b"\x80\x02}q\0" + writing._string("a") + b"h\0s."),
+    "objects in themselves": zipped(b"\x80\x02}q\0" + opcodes.string("a") + b"h\0s."),
     "a call of an attribute": zipped(b"\x80\x02}" + call("builtins", "getattr") + b"."),
     "deep lists": zipped(b"\x80\x02" + b"]q\0" + b"]h\0aq\0" * 50_000 + b"."),
     "copies of a list": zipped(
@@ -341,9 +340,9 @@ DAMAGED = {
     ),
     "endless name": zipped(
         b"\x80\x02"
-        + writing._string("torch")
+        + opcodes.string("torch")
         + b"q\0"
-        + writing._string("x" * 900_000 + "Storage")
+        + opcodes.string("x" * 900_000 + "Storage")
         + b"q\1"
         + (GET + b"\x93") * 20_000
     ),

@@ -97,10 +97,10 @@ def test_one_generator_is_enough(files, tmp_path):
 def fine_tuning(files, **changes):
     """A config for the same networks on small streets."""
     found = recognise(torch_files.read(files["g_ab"]), "g_ab")
-    judge = recognise(torch_files.read(files["d_a"]), "d_a")
+    discriminator = recognise(torch_files.read(files["d_a"]), "d_a")
     config = streets.get_config("smoke")
     config.generator.update(found.settings)
-    config.discriminator.update(judge.settings)
+    config.discriminator.update(discriminator.settings)
     config.batch_size, config.max_steps = 2, 1
     config.update(changes)
     return config
@@ -203,7 +203,7 @@ def test_export_without_moving_averages(files, tmp_path):
 def test_published_models_have_configs():
     assert len(published.MODELS) == 23
     for model in published.MODELS.values():
-        config = command_line._read_config(model.config)
+        config = command_line.named_config(model.config)
         directions = experiment.build_method(config).translations
         assert any(model.generator in t.networks for t in directions.values())
         assert (config.method == "pix2pix") == ("pix2pix" in model.url)

@@ -144,7 +144,7 @@ def test_mirrored():
     for x_to, y_to in ([1, 0], [0, 1]), ([0, 1], [1, 0]):
         for signs in (1, 1), (1, -1), (-1, 1), (-1, -1):
             display = np.array([x_to, y_to]) * signs  # [x, y] @ display
-            turned = video._turn(picture, display)
+            turned = video.turn(picture, display)
             corners = np.array([[0, 0], [5, 0], [0, 3], [5, 3]])
             moved = corners @ display
             moved -= moved.min(axis=0)

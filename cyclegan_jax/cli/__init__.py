@@ -1,4 +1,4 @@
-"""What the command-line programs share: flags in, one clear sentence out."""
+"""What the command-line programs share: parsing flags, and one-sentence errors."""
 
 import argparse
 import io
@@ -11,19 +11,11 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import UserError, explain, is_out_of_memory
+from cyclegan_jax.errors import UserError, explain
 from cyclegan_jax.machine import runtime
 
 _COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    runtime.default_cache(),
-    "Folder that keeps compiled programs, so that the next start is quick; '': none.",
-)
-_OUT_OF_MEMORY = (
-    "out of memory; what helps: in training config.remat=True or a larger"
-    " config.accumulate, also in a run that is resumed, or in another run a smaller"
-    " config.batch_size or config.data.crop_size; in translate.py --size=tile; with"
-    " other programs on the device, stopping them."
+    "compilation_cache", runtime.default_cache(), arguments.COMPILATION_CACHE
 )
 
 
@@ -75,12 +67,12 @@ def run_argparse(
 
 
 def _status(program):
-    """Runs a program; what users can mend becomes one sentence."""
+    """Runs a program; an error that users can fix becomes one sentence."""
     logging.use_absl_handler()
     for stream in (sys.stdout, sys.stderr):  # Locales, and names that are not UTF-8.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not sys.warnoptions:  # Libraries' warnings tell users nothing to be done.
+    if not sys.warnoptions:  # Users cannot act on the warnings of libraries.
         warnings.simplefilter("ignore")
     try:
         return program()
@@ -92,9 +84,7 @@ def _status(program):
         return 1
     except Exception as error:
         if (explained := explain(error)) is None:
-            if not is_out_of_memory(error):  # JAX's own is a RuntimeError.
-                raise
-            explained = _OUT_OF_MEMORY, 2
+            raise
         sentence, status = explained
         print(f"error: {sentence}", file=sys.stderr)
         return status
@@ -102,10 +92,10 @@ def _status(program):
 
 def _define_host_flags():
     flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0 of several.")
-    flags.DEFINE_integer("num_processes", None, "With --coordinator: of the job.")
-    flags.DEFINE_integer("process_id", None, "With --coordinator: this one's, from 0.")
+    flags.DEFINE_integer("num_processes", None, "With --coordinator: how many.")
+    flags.DEFINE_integer("process_id", None, "With --coordinator: index, from 0.")
     flags.DEFINE_bool(
-        "detect_hosts", True, "Look for Cloud TPU, GKE, Slurm or Open MPI."
+        "detect_hosts", True, "Detect a job of Cloud TPU, GKE, Slurm or Open MPI."
     )
     flags.DEFINE_float(
         "lost_after_seconds", 60.0, "Silence after which a process counts as lost."

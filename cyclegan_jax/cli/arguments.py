@@ -20,6 +20,10 @@ BAD_FLAGS = (
 )
 
 
+COMPILATION_CACHE = "folder to cache compiled programs in, for quicker starts; '': none"
+"""Help of the flag of that name."""
+
+
 class Parser(argparse.ArgumentParser):
     """The flags of a `python -m` command, for `cli.run_argparse`.
 
@@ -34,11 +38,11 @@ class Parser(argparse.ArgumentParser):
             "--compilation_cache",
             default=runtime.default_cache(),
             metavar="FOLDER",
-            help="keeps compiled programs, so that the next start is quick; '': none",
+            help=COMPILATION_CACHE,
         )
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
+        """Raises argparse's message as a `UserError`."""
         message = message.replace("the following arguments are required", "missing")
         raise UserError(f"{message}; see {self.prog} --help.")
 
@@ -69,21 +73,21 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
             waiting = not waiting and "=" not in argument
             continue
         name = argument.partition("=")[0]
-        if name.startswith("--") and name not in known:  # Before what is missing.
+        if name.startswith("--") and name not in known:  # Before missing flags.
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             parser.error(f"there is no flag {name}{hint}")
         own.append(argument)
     values, rest = parser.parse_known_args(own)
-    strange = [argument for argument in rest if argument.startswith("-")]
+    unexpected = [argument for argument in rest if argument.startswith("-")]
     if not hasattr(values, "overrides"):
-        strange += overrides
+        unexpected += overrides
     if hasattr(values, "files"):  # argparse takes those before the first flag only.
-        values.files += [argument for argument in rest if argument not in strange]
-    elif not strange:
-        strange = rest
-    if strange:
-        parser.error(f"unexpected argument {strange[0]!r}")
+        values.files += [argument for argument in rest if argument not in unexpected]
+    elif not unexpected:
+        unexpected = rest
+    if unexpected:
+        parser.error(f"unexpected argument {unexpected[0]!r}")
     if overrides:
         values.overrides = overrides
     if getattr(values, "config", None):
@@ -101,7 +105,7 @@ def _known_flags(parser):
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Returns a type of flag: an integer that is not smaller."""
+    """Returns an argparse type: an integer that is at least this."""
 
     def parse_integer(text):
         if int(text) < least:
@@ -123,7 +127,7 @@ def read_config(file: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
     """Reads the config of --config=FILE[:VARIANT] and its --config.SETTING=VALUE.
 
     Raises:
-      UserError: there is no such file, variant or setting, or a value does not suit.
+      UserError: there is no such file, variant or setting, or a value is invalid.
     """
     own, arguments = flags.FlagValues(), ["", f"--config={file}", *overrides]
     config_flags.DEFINE_config_file("config", flag_values=own, sys_argv=arguments)
@@ -137,13 +141,13 @@ def read_config(file: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
 
 
 def explain(error: Exception) -> str:
-    """Says what is wrong with a config or its flags, from one of `BAD_FLAGS`."""
+    """Returns what is wrong with a config or its flags, from one of `BAD_FLAGS`."""
     text = str(error)
     if suggestion := re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text):
         right, wrong = suggestion.groups()
         return f"there is no setting {wrong!r}; did you mean {right!r}?"
     if unknown := re.fullmatch(r"""['"]+(\w+)['"]+""", text):
         return f"there is no setting {unknown[1]!r}; configs/default.py has them all."
-    # The flags pass on whole tracebacks as text, whose last line says what is wrong.
+    # config_flags reports whole tracebacks as text; the last line is the reason.
     reason = [line.strip() for line in text.splitlines() if line.strip()][-1]
     return reason.removeprefix("ValueError: ")

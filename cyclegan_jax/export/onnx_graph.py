@@ -12,7 +12,7 @@ import onnx
 from flax import linen as nn
 from onnx import helper, numpy_helper
 
-from cyclegan_jax.core.networks import ResNetGenerator, UNetGenerator, layers
+from cyclegan_jax.core.networks import ResNetGenerator, UNetGenerator, norms
 from cyclegan_jax.errors import UserError
 
 OPSET = 17  # Of 2022, for compatibility with old runtimes.
@@ -128,7 +128,7 @@ class _Graph:
             tensors |= {"mean": stats["mean"], "var": stats["var"]}
         inputs = [self.constant(f"{path}/{key}", t) for key, t in tensors.items()]
         operator = "Batch" if self._norm == "batch" else "Instance"
-        return self.add(f"{operator}Normalization", x, *inputs, epsilon=layers.EPSILON)
+        return self.add(f"{operator}Normalization", x, *inputs, epsilon=norms.EPSILON)
 
 
 def _get(tree, path):

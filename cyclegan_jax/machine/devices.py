@@ -1,12 +1,12 @@
-"""The only file that knows devices: placement, the pmapped step, several hosts.
+"""The devices of a training run: placement of arrays, and the pmapped step.
 
 The training state is replicated; batches and pools carry a leading device axis. A
-*slot* is a place in the global batch; slots are dealt out to processes, and there to
-devices, in order.
+*slot* is a position in the global batch; slots are assigned to processes, and within a
+process to its devices, in order.
 
-Over several processes, what the pmapped step takes and gives are arrays of this
-process alone (*local* ones). Checkpoints and evaluations want *global* arrays, which
-span all processes; the two are views of the same memory.
+With several processes, the pmapped step takes and returns arrays of this process alone
+(*local* arrays). Checkpoints and evaluations need *global* arrays, which span all
+processes; the two are views of the same memory.
 """
 
 import functools
@@ -37,10 +37,10 @@ class Devices:
 
         Args:
           batch_size: images of each domain in a step, at least 1.
-          limit: use only so many of this process's devices; 0: all of all processes.
+          limit: use only this many of this process's devices; 0: all of all processes.
 
         Raises:
-          UserError: there are not so many, the batch cannot be divided evenly, or the
+          UserError: there are fewer devices, the batch cannot be divided evenly, or the
             devices' compiler is known to crash.
         """
         runtime.check_compiler(jax.local_devices()[0].device_kind)
@@ -54,30 +54,31 @@ class Devices:
                 )
             self.count, self._local = limit, self._local[:limit]
         if batch_size % self.count:
-            fewer = max(n for n in range(1, self.count) if batch_size % n == 0)
+            advice = f"--config.batch_size={self.count}"
+            if jax.process_count() == 1:  # With several, --devices is refused.
+                fewer = max(n for n in range(1, self.count) if batch_size % n == 0)
+                advice += f", or fewer devices, such as --devices={fewer}"
             raise UserError(
                 f"batch_size is {batch_size}, which {self.count} devices cannot share"
-                f" evenly; use a multiple of {self.count}, such as"
-                f" --config.batch_size={self.count}, or fewer devices, such as"
-                f" --devices={fewer}."
+                f" evenly; use a multiple of {self.count}, such as {advice}."
             )
         self.per_device = batch_size // self.count
         local = len(self._local) * self.per_device
         first = jax.process_index() * local
         self.local_slots = range(first, first + local)
         self._mesh = Mesh(np.array(self._local), (AXIS,))
-        self._all = np.array(self._local) if limit else all_devices()
-        self._global_mesh = Mesh(self._all, (AXIS,))
+        devices = np.array(self._local) if limit else all_devices()
+        self._global_mesh = Mesh(devices, (AXIS,))
+        # None: all devices, in the order of `jax.pmap`.
+        self._mapped = self._local if self.count < jax.device_count() else None
 
     def pmap(self, step: Callable) -> jax.stages.Wrapped:
         """Compiles a step for these devices; see `pmap`."""
-        few = self.count < jax.device_count()
-        return pmap(step, self._local if few else None)
+        return pmap(step, self._mapped)
 
     def map(self, function: Callable, **options: Any) -> Callable:
         """Compiles any function for these devices; options are `jax.pmap`'s."""
-        few = self.count < jax.device_count()
-        return jax.pmap(function, devices=self._local if few else None, **options)
+        return jax.pmap(function, devices=self._mapped, **options)
 
     def replicate(self, tree: Any) -> Any:
         """Copies arrays to every local device.
@@ -170,18 +171,18 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> jax.stages.Wra
 def compile_early(step: jax.stages.Wrapped, arguments: Callable[[], tuple]) -> Callable:
     """Traces a pmapped step and compiles it in the background.
 
-    XLA leaves Python free meanwhile, to make what the step is called with. (A process
-    that ends before waits for the compiler, which cannot be stopped.)
+    Meanwhile Python can create the step's arguments. (A process that exits earlier
+    waits for the compiler, which cannot be interrupted.)
 
     Args:
       step: see `pmap`.
-      arguments: makes what it is called with; only the shapes are asked for.
+      arguments: creates its arguments; only their shapes are used.
 
     Returns:
-      The step for such arguments; the first call waits until it is compiled. It is
-      `step` itself, which compiles when it is called, over several processes, where it
-      alone can make their arrays parts of global ones, and on GPUs, where XLA times
-      kernels while it compiles and must have the device for itself.
+      The compiled step, whose first call waits for the compiler. With several
+      processes (where only `step` assembles global arrays from local ones) and on GPUs
+      (where XLA times kernels while compiling, which needs the device to itself):
+      `step`, which compiles when first called.
     """
     if jax.process_count() > 1 or jax.default_backend() == "gpu":
         return step

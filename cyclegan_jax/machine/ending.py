@@ -1,4 +1,4 @@
-"""Failing together: where one process of a job ends badly, all of them end soon."""
+"""Failing together: when one process of a job fails or is lost, all others exit."""
 
 import contextlib
 import ctypes
@@ -42,7 +42,7 @@ def together(lost_after_seconds: float = 60.0) -> Iterator[None]:
     Args:
       lost_after_seconds: silence after which a process counts as lost.
     """
-    if not jax.distributed.is_initialized():  # Asks for no device, unlike `count`.
+    if not jax.distributed.is_initialized():  # Unlike `hosts.count`, needs no device.
         yield
         return
     watch = _Watch(lost_after_seconds)
@@ -68,29 +68,29 @@ class _Watch:
         self._beats: dict[str, _Beat] = {}
         self._round = time.monotonic()
         if self._me:
-            _mind_aborts(distributed.global_state.coordinator_address)
+            _handle_aborts(distributed.global_state.coordinator_address)
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._guard = threading.Thread(target=self._watch_the_watch, daemon=True)
+        self._guard = threading.Thread(target=self._check_responsive, daemon=True)
         self._thread.start()
         self._guard.start()
 
     def stop(self):
         self._stopped.set()
-        self._thread.join(self._lost_after)  # It may sit in a call for ever.
+        self._thread.join(self._lost_after)  # A call of it may never return.
         self._guard.join()
 
     def failed(self, error):
-        """Tells the others, unless this is what another's end looks like from here."""
+        """Reports an error to the others, unless it follows from the loss of one."""
         explained = explain(error)
         if explained is None and not isinstance(error, KeyboardInterrupt):
-            # A collective fails when its other end is gone; that takes time to see.
+            # A collective also fails when a peer is lost, which `_look` notices later.
             time.sleep(self._lost_after + 2)
         self.stop()
         status = explained[1] if explained else 2
         text = f"{status} {_name(self._me)}: {one_line(error)}"
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # Nobody is left to hear.
             self.client.key_value_set(f"{_FAILED}{self._me}", text)
-        _let_others_go()
+        _exit_last()
 
     def _run(self):
         beat = 0
@@ -106,8 +106,8 @@ class _Watch:
                 if not self._stopped.is_set():
                     _exit(f"the main process (process 0) is lost{_AGAIN}", LOST)
 
-    def _watch_the_watch(self):
-        """Where the network is cut, a call to process 0 may not come back."""
+    def _check_responsive(self):
+        """Exits if `_run` hangs: without a network, its calls may never return."""
         while not self._stopped.wait(0.5):
             if time.monotonic() - self._round > self._lost_after:
                 _exit(f"the main process (process 0) does not answer{_AGAIN}", LOST)
@@ -127,14 +127,14 @@ class _Watch:
 
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
-_kept: list[Any] = []  # A handler that is collected would be a wild pointer.
+_handlers: list[Any] = []  # Keeps them alive: libc has only a pointer.
 
 
-def _mind_aborts(coordinator):
-    """Ends this process as we do where JAX aborts it because process 0 is lost.
+def _handle_aborts(coordinator):
+    """Replaces JAX's abort when process 0 is lost with our message and exit status.
 
-    JAX's thread may see that before ours. Its abort cannot be turned off, and a handler
-    of Python's own `signal` would run too late: the thread that aborts is not Python's.
+    JAX's thread may notice the loss first. Its abort cannot be disabled, and a handler
+    set with Python's `signal` would run too late, as that thread is not Python's.
     """
     libc = ctypes.CDLL(None)
     libc.signal.argtypes, libc.signal.restype = (
@@ -143,16 +143,16 @@ def _mind_aborts(coordinator):
     )
 
     def handle(number):
-        if joining.is_reachable(coordinator):  # Another fault, which stays one.
+        if joining.is_reachable(coordinator):  # Some other fault: abort as usual.
             libc.signal(number, _HANDLER(0))
         else:
             _exit(f"the main process (process 0) is lost{_AGAIN}", LOST)
 
-    _kept.append(_HANDLER(handle))
-    libc.signal(signal.SIGABRT, _kept[-1])
+    _handlers.append(_HANDLER(handle))
+    libc.signal(signal.SIGABRT, _handlers[-1])
 
 
-_AGAIN = "; start all processes again to go on from the newest checkpoint."
+_AGAIN = "; restart all processes to resume from the newest checkpoint."
 
 
 def _name(number):
@@ -162,14 +162,14 @@ def _name(number):
 def _exit(sentence, status):
     """Ends this process, whose main thread may wait for a collective for ever."""
     print(f"error: {sentence}", file=sys.stderr, flush=True)
-    _let_others_go()
+    _exit_last()
     os._exit(status)
 
 
 def _exit_with(error):
     """Says what went wrong, as `cli.run` does, and ends this process at once.
 
-    An orderly end would wait for the others, who leave without a word.
+    A normal exit would wait for the others, which exit without notice.
     """
     status = 1
     if isinstance(error, KeyboardInterrupt):
@@ -184,7 +184,7 @@ def _exit_with(error):
     os._exit(status)
 
 
-def _let_others_go():
-    """Process 0 is the last to go: the service lives in it, and dies with it."""
+def _exit_last():
+    """Delays the exit of process 0, in which the coordination service runs."""
     if is_main():
         time.sleep(3)

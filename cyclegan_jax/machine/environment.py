@@ -1,4 +1,4 @@
-"""What a run computes on besides its config: versions, devices, flags, source code."""
+"""What results depend on besides the config: versions, devices, flags, source code."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ import jax
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import runtime
 
-# Those that compute, read or decode; the others do not touch a number.
+# The packages that can affect results: they compute, read or decode.
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "grain"),
     *("tensorflow-datasets", "array_record", "numpy", "pillow", "ml_dtypes"),
@@ -49,9 +49,9 @@ def prepare(
 def make_deterministic(wanted: bool) -> None:
     """Asks XLA for programs that give the same bits every time. Call it before JAX.
 
-    On CPU and TPU they always do. On GPU it takes a flag, which leaves out kernels
-    that add in any order, and the search for the fastest ones, which may find others
-    the next time: a step may become slower.
+    On CPU and TPU they always do. On GPU it takes a flag, which excludes kernels that
+    sum in a non-deterministic order, and autotuning, whose choice may differ from one
+    process to the next: a step may become slower.
 
     Args:
       wanted: False leaves the flags as they are.

@@ -1,8 +1,9 @@
-"""The only file that knows of several processes: starting, stopping, failing together.
+"""Several processes: connecting, synchronising, dividing work.
 
-A run on several hosts is one process on each, all executing the same program. A
-*process* is counted from 0; process 0 is the main one, which also writes what people
-look at. They talk over JAX's coordination service, which lives in process 0.
+A run on several hosts is one process on each, all executing the same program. Processes
+are numbered from 0; process 0, the main process, also writes logs, samples and pages.
+They communicate through JAX's coordination service, which runs in process 0. See
+`joining` for how they find each other and `ending` for how they fail together.
 """
 
 import socket
@@ -26,7 +27,7 @@ def connect(
     timeout: float = 300.0,
     lost_after_seconds: float = 60.0,
 ) -> None:
-    """Joins the other processes of the job, if there are any. Call it before any JAX.
+    """Connects to the job's other processes, if any. Call it before JAX's first use.
 
     Args:
       coordinator: HOST:PORT of process 0; without it, JAX looks for Cloud TPU, GKE,
@@ -35,7 +36,7 @@ def connect(
       process_id: of this process, counted from 0, with `coordinator`.
       detect: look for an environment; else the process is on its own.
       timeout: seconds to wait for the others.
-      lost_after_seconds: as for `together`; JAX's own limit comes far later.
+      lost_after_seconds: as for `ending.together`; JAX's own timeout is set far longer.
 
     Raises:
       UserError: the arguments do not fit together, or the others cannot be reached.
@@ -68,7 +69,7 @@ def connect(
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"the other processes of this job cannot be reached ({one_line(error)});"
-            " with --nodetect_hosts this one works on its own."
+            f" {joining.ALONE}."
         ) from error
 
 
@@ -83,7 +84,7 @@ def is_main() -> bool:
 
 
 def share(items: int, *, multiple: int = 1) -> range:
-    """Which of so many items this process does, in blocks of `multiple`."""
+    """Returns which of `items` items this process handles, in blocks of `multiple`."""
     blocks = -(-items // multiple)
     per_process = -(-blocks // count()) * multiple
     first = jax.process_index() * per_process
@@ -91,7 +92,7 @@ def share(items: int, *, multiple: int = 1) -> range:
 
 
 def barrier(name: str) -> None:
-    """Waits until all processes are here."""
+    """Waits until all processes have reached this call."""
     if count() > 1:
         multihost_utils.sync_global_devices(name)
 
@@ -104,7 +105,7 @@ def from_main(value: int) -> int:
 
 
 def stop_requested(step: int) -> bool:
-    """Whether a host was told by SIGTERM to go, and all have agreed to stop here.
+    """Whether a host got SIGTERM and all processes have agreed to stop after a step.
 
     Args:
       step: that this process has finished; all must ask at every step. The answer is

@@ -15,11 +15,10 @@ from cyclegan_jax.machine import hosts
 
 
 class Interrupts:
-    """While active, remembers the first of some signals instead of dying of it.
+    """While active, remembers the first stop signal instead of being killed by it.
 
     These are SIGINT, SIGTERM, and SIGHUP, which a terminal sends when it is closed. A
-    second signal acts as usual, for those who cannot wait. Under nohup, SIGHUP stays
-    ignored.
+    second signal has its usual effect. Under nohup, SIGHUP stays ignored.
 
     Attributes:
       signal: number of the signal that came, or 0.
@@ -80,8 +79,8 @@ class Interrupts:
 def ending_cleanly() -> Iterator[None]:
     """While active, SIGTERM and SIGHUP end the program as Ctrl-C does.
 
-    What is half done is cleared away (`finally` and `with` see `SystemExit`); a second
-    signal acts as usual. Signals that are ignored, as under nohup, stay so.
+    `SystemExit` is raised, so `finally` and `with` clean up; a second signal has its
+    usual effect. Signals that are ignored, as under nohup, stay ignored.
     """
     previous: dict[signal.Signals, Any] = {}
 

@@ -1,4 +1,4 @@
-"""How the processes of a job find each other, and what can be wrong with that."""
+"""How the processes of a job find each other, and how that can fail."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ import jax
 
 from cyclegan_jax.errors import UserError, one_line
 
-# Variables that count a job's processes, and whether each of these has them.
+# Environment variables in which launchers state the number of a job's processes.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
-_ALONE = "with --nodetect_hosts this process works on its own"
+ALONE = "with --nodetect_hosts this process runs alone"
 
 
 def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
@@ -29,7 +29,7 @@ def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
       (None: all of the host); or None where it is on its own.
 
     Raises:
-      UserError: there is an environment, but it cannot be made out.
+      UserError: there is a cluster environment, but its processes cannot be determined.
     """
     # There is no public name for it; `jax.distributed.initialize` uses it.
     from jax._src import clusters
@@ -47,7 +47,7 @@ def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
         )
     except (ValueError, LookupError, RuntimeError, OSError) as error:
         raise UserError(
-            f"the other processes of this job cannot be made out ({error}); {_ALONE}."
+            f"cannot determine the other processes of this job ({error}); {ALONE}."
         ) from error
     if address is None or num is None or me is None:
         _check_alone()
@@ -61,7 +61,7 @@ def _own_devices():
 
 
 def _check_alone():
-    """Says so where a launcher seems to have started several processes."""
+    """Warns or raises if a launcher seems to have started several processes."""
     for name in _SIZES:
         text = os.environ.get(name, "")
         if not text.isdecimal() or int(text) < 2:
@@ -75,7 +75,7 @@ def _check_alone():
             return
         raise UserError(
             f"{name} is {text}, but JAX does not find the other processes: give"
-            f" --coordinator, --num_processes and --process_id; {_ALONE}."
+            f" --coordinator, --num_processes and --process_id; {ALONE}."
         )
 
 
@@ -106,9 +106,9 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
         own = _addresses(socket.gethostname(), "this host's own name")
         if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
             raise UserError(
-                f"this host's own name, {socket.gethostname()}, stands for {own[0]},"
-                " where the other hosts cannot reach it: put its address in the network"
-                " beside that name in /etc/hosts."
+                f"this host's name, {socket.gethostname()}, resolves to {own[0]}, where"
+                " the other hosts cannot reach it: give it its network address in"
+                " /etc/hosts."
             )
     if process_id == 0:
         _check_port(int(port))
@@ -146,7 +146,7 @@ def _check_port(port):
 def waiting(
     coordinator: str, num_processes: int, process_id: int, timeout: float
 ) -> Iterator[None]:
-    """Says that this process waits for others, and ends it where they do not come.
+    """Announces that this process waits for others; ends it if they do not arrive.
 
     JAX itself waits in silence, cannot be stopped by Ctrl-C, and aborts in the end.
 
@@ -212,7 +212,7 @@ def is_reachable(coordinator: str, timeout: float = 2.0) -> bool:
 def _give_up(arrived, until, num_processes, coordinator, timeout):
     if not arrived.wait(max(0.0, until - time.monotonic())):
         print(
-            f"error: not all of the {num_processes} processes came to {coordinator} in"
+            f"error: not all {num_processes} processes connected to {coordinator} in"
             f" {timeout:.0f} s (--initialization_timeout): start all of them with the"
             " same --coordinator and --num_processes.",
             file=sys.stderr,
@@ -226,8 +226,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if "Gloo context initialization failed" not in str(error):
         return None
     return (
-        f"the hosts cannot reach each other ({one_line(error)}): the own name of each,"
-        f" such as {socket.gethostname()}, must stand for its address in the network in"
-        " /etc/hosts, not for 127.0.1.1.",
+        f"the hosts cannot reach each other ({one_line(error)}): in /etc/hosts, each"
+        f" host's name, such as {socket.gethostname()}, must resolve to its network"
+        " address, not to 127.0.1.1.",
         2,
     )

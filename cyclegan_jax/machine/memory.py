@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_ENDLESS = 2**60  # Control groups (v1) write "no limit" as a number beyond this.
+_UNLIMITED = 2**60  # Control groups (v1) express "no limit" as a number above this.
 
 
 class Available(NamedTuple):
@@ -71,7 +71,7 @@ def _left(group: pathlib.Path) -> float | None:
         if not all(lines) or not all(line[0].isdecimal() for line in lines):
             continue
         most, current = (int(line[0]) for line in lines)
-        if most >= _ENDLESS:
+        if most >= _UNLIMITED:
             continue
         stat = dict(line.split() for line in _lines(group / "memory.stat"))
         # Cached files are given back when memory is asked for.

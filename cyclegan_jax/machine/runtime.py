@@ -1,8 +1,7 @@
 """How JAX runs in a process: XLA's options, memory, and the cache of programs.
 
 The command-line programs call `configure` before anything touches JAX. In a program of
-your own, call it first, too, or do without: it changes speed, never what is computed
-beyond rounding.
+your own, calling it is optional: it affects speed, and results only by rounding.
 """
 
 import ctypes
@@ -26,13 +25,12 @@ _XLA_OPTIONS = {_YNNPACK: "reduce"}
 # as XLA's own; those of float32 ones are slower. The networks' convolutions look for
 # it: see `core.networks.convolutions.bfloat16`.
 _BFLOAT16_LIBRARY = "reduce,individual_dot"
-# Where there is only a CPU: XLA:CPU takes down the barriers of `remat` before it merges
-# equal operations, so that what is to be computed again is kept instead.
+# On CPU-only machines: XLA:CPU expands the optimisation barriers of `remat` before
+# common-subexpression elimination, which then undoes the rematerialisation.
 _CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 V6E = "TPU v6 lite"  # JAX's name of the chip.
 LIBTPU = "libtpu>=0.0.43.2,<0.1"  # As in pyproject.toml.
 _KEEP_DAYS = 60
-_library_is_ours = False
 _given_flags: str | None = None  # XLA_FLAGS before `configure`.
 
 
@@ -43,10 +41,8 @@ def configure(cache: str | None = None) -> None:
       cache: folder where compiled programs are kept between runs, `~` allowed; None or
         "" for none. JAX's own JAX_COMPILATION_CACHE_DIR comes first.
     """
-    global _library_is_ours, _given_flags
-    flags = os.environ.get("XLA_FLAGS", "")
-    _given_flags = flags
-    _library_is_ours = _YNNPACK not in flags
+    global _given_flags
+    flags = _given_flags = os.environ.get("XLA_FLAGS", "")
     options = _XLA_OPTIONS if _has_accelerator() else _XLA_OPTIONS | _CPU_OPTIONS
     for name, value in options.items():
         if name not in flags:  # XLA ends a process whose flags it does not know.
@@ -66,7 +62,8 @@ def compute_in(dtype: str) -> None:
     Args:
       dtype: a run's `compute_dtype`.
     """
-    if dtype == "bfloat16" and _library_is_ours and _has_matrix_unit():
+    chosen_here = _given_flags is not None and _YNNPACK not in _given_flags
+    if dtype == "bfloat16" and chosen_here and _has_matrix_unit():
         ours = f"--{_YNNPACK}={_XLA_OPTIONS[_YNNPACK]}"
         flags = os.environ["XLA_FLAGS"].split()
         flags = [f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" if f == ours else f for f in flags]
@@ -85,8 +82,8 @@ def fix_threads() -> None:
 def environment_elsewhere() -> dict[str, str]:
     """Returns the environment for a child that compiles for another platform.
 
-    The options that this module adds are for CPUs; every compiler in a process reads
-    XLA_FLAGS, and libtpu does not get on without what they turn off.
+    Every compiler in a process reads XLA_FLAGS, and the options that this module adds
+    are for CPUs: libtpu fails without the passes that they disable.
     """
     environment = dict(os.environ)
     if _given_flags is not None:
@@ -95,7 +92,7 @@ def environment_elsewhere() -> dict[str, str]:
 
 
 def libtpu_version() -> str | None:
-    """Of the installed compiler for TPUs; None if there is none."""
+    """Returns the version of libtpu, the compiler for TPUs; None if not installed."""
     try:
         return metadata.version("libtpu")
     except metadata.PackageNotFoundError:
@@ -127,7 +124,7 @@ def _has_matrix_unit():
 
 
 def _has_accelerator():
-    """Whether JAX may find one; asking JAX would end what flags can change."""
+    """Whether JAX may find one; asking JAX itself would freeze XLA_FLAGS."""
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return False
     return bool(metadata.entry_points(group="jax_plugins")) or bool(
@@ -163,7 +160,7 @@ def _use_cache(folder):
     except OSError:  # No home to write to: compile every time.
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Every little program takes part of a second, and there are dozens.
+    # Cache small programs, too: there are dozens, each a fraction of a second.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 

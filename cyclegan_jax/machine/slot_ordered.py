@@ -1,4 +1,4 @@
-"""The step whose bits do not depend on the devices: `core.slots`, pmapped."""
+"""The training step for `same_bits`: `core.slots`, pmapped."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A function of images, applied to batches that are spread over devices."""
+"""Data-parallel application of a function to batches of images."""
 
 import functools
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from cyclegan_jax.machine import memory, runtime
 from cyclegan_jax.machine.devices import AXIS, all_devices
 
 KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
-_REALLY = 2  # Times what XLA:CPU plans, with what convolutions take besides (measured).
+_CPU_FACTOR = 2  # Peak memory over XLA:CPU's plan, which omits convolutions' buffers.
 
 
 class Programs:
     """A function compiled for each of many shapes, of which the newest are kept.
 
-    `jax.jit` by itself keeps all, and a long-lived process that sees ever more shapes
-    would grow for ever.
+    `jax.jit` alone keeps all of them: the memory of a long-lived process that sees ever
+    more shapes would grow without bound.
     """
 
     def __init__(self, function: Callable, **options: Any):
@@ -41,17 +41,17 @@ class Programs:
         return program(*arguments)
 
     def _compile(self, arguments):
-        # A function of its own: JAX keeps programs by function, and would keep all.
+        # A new function object each time: JAX's cache would keep programs of the same.
         program = jax.jit(functools.partial(self._function), **self._options)
         program = program.lower(*arguments).compile()
-        if jax.default_backend() == "cpu":  # Others refuse what does not fit.
+        if jax.default_backend() == "cpu":  # Other backends check it themselves.
             _check_memory(program.memory_analysis())
         return program
 
 
 def _check_memory(needs):
-    """Raises MemoryError where Linux would end the program, or XLA would abort it."""
-    wanted = _REALLY * (needs.temp_size_in_bytes + needs.output_size_in_bytes)
+    """Raises MemoryError if Linux would kill this process, or XLA abort it."""
+    wanted = _CPU_FACTOR * (needs.temp_size_in_bytes + needs.output_size_in_bytes)
     left = memory.available()
     if wanted > left.bytes:
         raise MemoryError(
@@ -90,7 +90,7 @@ class Spread:
     def __call__(self, variables: Any, batch: np.ndarray) -> np.ndarray:
         """Returns the whole result for [B, ...], with any B from 1 on.
 
-        Every device gets as many images; the last one is repeated to fill up.
+        The last image is repeated so that all devices get equally many.
         """
         missing = -len(batch) % self.count
         full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])

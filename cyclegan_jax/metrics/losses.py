@@ -49,6 +49,6 @@ METRICS = (
     *_losses(
         "Learning rate",
         "learning rate",
-        learning_rate="of the next step",
+        learning_rate="of the step just finished",
     ),
 )

@@ -1,1 +1,1 @@
-"""What a training step costs on devices that one does not have: `python -m` this."""
+"""`python -m cyclegan_jax.plan`: the cost of a training step on devices elsewhere."""

@@ -1,11 +1,11 @@
-r"""Says what training would need and how fast it could be, on devices one may not have.
+r"""Estimates the memory and the minimum time of a training step, on any devices.
 
 python -m cyclegan_jax.plan --config=configs/horse2zebra.py \
     --topology=v6e:16x16 --per_device_batch=1,2,4,8
 
-Compiles the training's own step for a slice of Cloud TPUs or for NVIDIA's cards
-(--topology=h100 or h100:8), which takes minutes a setting but no such device, or for
-this machine's (--topology=cpu or gpu). Costs are remembered in
+Compiles the actual training step for a Cloud TPU slice or NVIDIA GPUs (--topology=h100
+or h100:8), which takes minutes per setting but needs no such device, or for the devices
+of this machine (--topology=cpu or gpu). Results are cached in
 ~/.cache/cyclegan_jax/plan.
 """
 
@@ -24,21 +24,21 @@ def parser() -> arguments.Parser:
     add(
         "--topology",
         required=True,
-        help="a TPU slice, such as v6e:16x16; NVIDIA's cards, such as h100 or h100:8;"
-        " or cpu or gpu: what is here",
+        help="a TPU slice, such as v6e:16x16; NVIDIA GPUs, such as h100 or h100:8;"
+        " or cpu or gpu: those of this machine",
     )
     add(
         "--per_device_batch",
         default="1",
-        help="images of each domain on a device in a step, with commas (1)",
+        help="images of each domain per device and step, comma-separated (1)",
     )
     add(
         "--remat",
         default="both",
         choices=("both", "off", "on"),
-        help="whether residual blocks are computed again in the backward pass",
+        help="whether residual blocks are recomputed in the backward pass",
     )
-    add("--cache", default="", help="of known costs; else ~/.cache/cyclegan_jax/plan")
+    add("--cache", default="", help="its folder; default ~/.cache/cyclegan_jax/plan")
     return flags
 
 
@@ -79,8 +79,8 @@ def _parse_batches(text):
         batches = [0]
     if not batches or batches[0] < 1:
         raise UserError(
-            f"--per_device_batch is {text!r}; it is a list of numbers"
-            " from 1 on, such as 1,2,4."
+            f"--per_device_batch is {text!r}; it must be a comma-separated"
+            " list of numbers from 1 up, such as 1,2,4."
         )
     return batches
 

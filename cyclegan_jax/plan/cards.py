@@ -1,4 +1,4 @@
-"""What NVIDIA's cards can do, and what XLA has to know of them to compile for them.
+"""Published specifications of NVIDIA GPUs, and XLA's descriptions of them.
 
 The descriptions are those of XLA's own list (openxla/xla, xla/backends/gpu/
 target_config/specs), of which only what the compiler reads is kept; peaks without
@@ -50,20 +50,64 @@ CARDS = {
     card.name: card
     for card in (
         Card(
-            *("a100", "NVIDIA A100-SXM4-80GB", 8, 108, 64, 167936, 41943040, 1.41),
-            *(85100068864, 2039.04e9, 312e12, 156e12, 300e9),
+            name="a100",
+            title="NVIDIA A100-SXM4-80GB",
+            major=8,
+            cores=108,
+            lanes=64,
+            shared=167936,
+            cache=41943040,
+            ghz=1.41,
+            memory=85100068864,
+            bandwidth=2039.04e9,
+            peak=312e12,
+            peak_float32=156e12,
+            link=300e9,
         ),
         Card(
-            *("a100-40gb", "NVIDIA A100-SXM4-40GB", 8, 108, 64, 167936, 41943040, 1.41),
-            *(42331013120, 1555.2e9, 312e12, 156e12, 300e9),
+            name="a100-40gb",
+            title="NVIDIA A100-SXM4-40GB",
+            major=8,
+            cores=108,
+            lanes=64,
+            shared=167936,
+            cache=41943040,
+            ghz=1.41,
+            memory=42331013120,
+            bandwidth=1555.2e9,
+            peak=312e12,
+            peak_float32=156e12,
+            link=300e9,
         ),
         Card(
-            *("h100", "NVIDIA H100 80GB HBM3", 9, 132, 128, 233472, 52428800, 1.98),
-            *(84942979072, 3352.32e9, 989e12, 494e12, 450e9),
+            name="h100",
+            title="NVIDIA H100 80GB HBM3",
+            major=9,
+            cores=132,
+            lanes=128,
+            shared=233472,
+            cache=52428800,
+            ghz=1.98,
+            memory=84942979072,
+            bandwidth=3352.32e9,
+            peak=989e12,
+            peak_float32=494e12,
+            link=450e9,
         ),
         Card(
-            *("h200", "NVIDIA H200 141GB HBM3e", 9, 132, 128, 233472, 52428800, 1.98),
-            *(151397597184, 4800e9, 989e12, 494e12, 450e9),
+            name="h200",
+            title="NVIDIA H200 141GB HBM3e",
+            major=9,
+            cores=132,
+            lanes=128,
+            shared=233472,
+            cache=52428800,
+            ghz=1.98,
+            memory=151397597184,
+            bandwidth=4800e9,
+            peak=989e12,
+            peak_float32=494e12,
+            link=450e9,
         ),
     )
 }

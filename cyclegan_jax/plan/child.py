@@ -1,7 +1,7 @@
-"""A setting's compilation, in a process of its own.
+"""Compiles one setting in a subprocess.
 
-A compiler that crashes takes its process along, and every compiler in a process reads
-the same environment. The parent never touches JAX.
+A compiler that crashes ends its process, and all compilers in a process read the same
+environment variables. The parent imports JAX, but uses none of its devices.
 """
 
 import dataclasses

@@ -31,7 +31,8 @@ class Chip:
       peak: bfloat16 operations a second. XLA multiplies float32 on these units too,
         rounded to bfloat16, unless `jax_default_matmul_precision` says otherwise.
       memory: of one chip, in bytes.
-      usable: bytes of it that programs may use.
+      usable: bytes that the compiler lets programs use (v5p: more than the 95 that
+        Google states).
       bandwidth: of that memory, in bytes a second.
       link: bytes a second that a chip sends over one link.
       slices: common shapes, from one host (or chip) to 256 chips.
@@ -55,23 +56,57 @@ CHIPS = {
     chip.name: chip
     for chip in (
         Chip(
-            *("v4", "v4-8", 275e12, 32 * GIB, 30.75 * GIB, 1200e9, 45e9, _CUBE),
+            name="v4",
+            accelerator="v4-8",
+            peak=275e12,
+            memory=32 * GIB,
+            usable=30.75 * GIB,
+            bandwidth=1200e9,
+            link=45e9,
+            slices=_CUBE,
             clock=1.05e9,
         ),
         Chip(
-            *("v5e", "v5litepod-4", 197e12, 16 * GIB, 15.75 * GIB, 819e9, 45e9, _PLANE),
+            name="v5e",
+            accelerator="v5litepod-4",
+            peak=197e12,
+            memory=16 * GIB,
+            usable=15.75 * GIB,
+            bandwidth=819e9,
+            link=45e9,
+            slices=_PLANE,
             clock=1.5e9,
         ),
         Chip(
-            *("v5p", "v5p-8", 459e12, 95 * GIB, 95.73 * GIB, 2765e9, 90e9, _CUBE),
+            name="v5p",
+            accelerator="v5p-8",
+            peak=459e12,
+            memory=95 * GIB,
+            usable=95.73 * GIB,
+            bandwidth=2765e9,
+            link=90e9,
+            slices=_CUBE,
             clock=1.75e9,
         ),
         Chip(
-            *("v6e", "v6e-4", 918e12, 32 * GIB, 31.24 * GIB, 1638e9, 90e9, _PLANE),
+            name="v6e",
+            accelerator="v6e-4",
+            peak=918e12,
+            memory=32 * GIB,
+            usable=31.24 * GIB,
+            bandwidth=1638e9,
+            link=90e9,
+            slices=_PLANE,
             clock=1.75e9,
         ),
         Chip(
-            *("tpu7x", "tpu7x-8", 2307e12, 192 * GIB, 2 * 94.74 * GIB, 7380e9, 100e9),
+            name="tpu7x",
+            accelerator="tpu7x-8",
+            peak=2307e12,
+            memory=192 * GIB,
+            usable=2 * 94.74 * GIB,
+            bandwidth=7380e9,
+            link=100e9,
             slices=_CUBE,
             clock=None,
             devices=2,

@@ -24,8 +24,11 @@ from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.plan import hlo, sources, traffic, units
 
-_FORMAT = 2  # To be raised when what a file says changes its meaning.
-_PACKAGES = ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "nvidia-cudnn-cu12")
+_FORMAT = 2  # Increment when the meaning of a cached value changes.
+_PACKAGES = (
+    *("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "nvidia-cudnn-cu12"),
+    *("jax-cuda13-plugin", "nvidia-cudnn-cu13"),
+)
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _REFUSED = re.compile(
@@ -39,7 +42,7 @@ class Cost:
     """What one device does in a step, and holds.
 
     Attributes:
-      fits: whether the compiler found place for it; if not, all but `memory` is 0.
+      fits: whether it fits into memory; if not, all but `memory` is 0.
       memory: bytes held at once: arguments, results, temporary arrays, and code.
       temporary: bytes of that for arrays that live within a step.
       flops: operations, as XLA counts them (a multiply-add is two).
@@ -95,7 +98,7 @@ def cached(
     except FileNotFoundError:
         pass
     except (ValueError, TypeError) as error:
-        logging.warning("%s is damaged (%s) and is made anew", path, error)
+        logging.warning("%s is damaged (%s): computing it again", path, error)
     cost = measure(lowered, loops)
     files.write_json(path, dataclasses.asdict(cost))
     return cost
@@ -126,9 +129,9 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
 
     Args:
       lowered: the program.
-      loops: turns of the loop that has all the networks' work in it (`accumulate`), of
-        which XLA counts the operations of one. What is outside, the optimiser's
-        arithmetic, is counted as often: under a thousandth.
+      loops: trip count of the gradient accumulation (`accumulate`), whose body XLA
+        counts once. The total is multiplied by it, including the optimiser, whose share
+        is under a thousandth.
     """
     start = time.monotonic()
     try:

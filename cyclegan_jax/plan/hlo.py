@@ -1,7 +1,7 @@
-"""XLA's text of a compiled program (HLO), read as far as its traffic goes.
+"""Parses the HLO text of a compiled program, as far as `traffic` and `units` need it.
 
-A shape's layout names its memory space (`S(1)` is on the chip, none is main memory) and
-the tiles that it is padded to, and a loop has its number of turns beside it.
+A shape's layout contains its memory space (`S(1)` is on-chip, none is main memory) and
+the tiles that it is padded to; a loop is annotated with its trip count.
 """
 
 import dataclasses
@@ -88,8 +88,8 @@ class Program:
     def running(self) -> Iterator[tuple[dict[str, Instruction], Instruction, int]]:
         """Yields computation, instruction and how often it runs in one call.
 
-        A loop whose number of turns the text does not tell counts once, with a warning;
-        of a conditional's branches all count.
+        A loop with an unknown trip count counts once, with a warning; all branches of a
+        conditional count.
         """
         yield from self._running(self.entry, 1)
 
@@ -107,21 +107,21 @@ class Program:
             return 1
         if known := _TURNS.search(instruction.text):
             return int(known[1])
-        # Texts for TPUs have no such remark. JAX's loops count from 0 up to a constant.
+        # HLO for TPUs lacks the annotation. JAX's loops count from 0 up to a constant.
         condition = _CONDITION.search(instruction.text)
         for test in self.computations[condition[1]].values():
             if test.opcode == "compare" and "direction=LT" in test.text:
                 limit = self.computations[condition[1]][test.operands[1]]
                 if number := _CONSTANT.search(limit.text):
                     return int(number[1])
-        logging.warning("loop %s: unknown number of turns", instruction.name)
+        logging.warning("loop %s: unknown trip count", instruction.name)
         return 1
 
 
 def _parse(name, text):
     """Reads the part of a line after its name: shape, opcode, operands."""
     end = depth = 0
-    while text[end] != " " or depth:  # A shape; tuples of shapes have blanks inside.
+    while text[end] != " " or depth:  # A shape; tuples of shapes contain spaces.
         depth += (text[end] == "(") - (text[end] == ")")
         end += 1
     opcode = _OPCODE.match(text, end)

@@ -1,4 +1,4 @@
-"""The training's own step, compiled for devices that need not be there."""
+"""Lowers the actual training step for devices that need not be present."""
 
 import functools
 from collections.abc import Sequence

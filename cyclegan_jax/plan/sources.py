@@ -32,7 +32,7 @@ class Sources:
         self._frames = _fields(tables.get("StackFrames", {}))
 
     def line(self, instruction: str) -> str:
-        """Returns the innermost line, such as core/steps.py:12; "" if it is not said.
+        """Returns the innermost line, such as core/steps.py:12; "" if unknown.
 
         Args:
           instruction: its text.

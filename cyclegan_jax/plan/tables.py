@@ -1,4 +1,4 @@
-"""The planned settings as text, for a person."""
+"""Formats the planned settings as text tables."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -136,9 +136,9 @@ def kinds(cost: Cost) -> str:
 def largest_batch(settings: Sequence[Setting], usable: float) -> int | None:
     """Derives the largest batch that fits a device; None if no setting does.
 
-    Memory grows by as much for every image, so that the line through the two largest
-    batches that fit tells; with a single one, the line that starts from all but its
-    temporary arrays. What did not fit is not exceeded.
+    Extrapolates memory linearly from the two largest batches that fit, or, given only
+    one, from the memory without its temporary arrays (batch 0). The result is smaller
+    than every batch that did not fit.
     """
     fitting = sorted(
         ((s.per_device, s.cost) for s in settings if s.cost.fits),

@@ -1,7 +1,7 @@
 """What a compiled program moves: to and from main memory, and between devices.
 
-XLA's own count of bytes takes on-chip memory for the chip's main memory, which makes it
-many times too large for a small step on a TPU, and counts the body of a loop once.
+XLA's own count of bytes includes accesses to on-chip memory, which makes it many times
+too large for a small step on a TPU, and counts the body of a loop once.
 """
 
 from cyclegan_jax.plan.hlo import Instruction, Program, called
@@ -45,7 +45,7 @@ def collective_bytes(program: Program) -> int:
         kind = instruction.opcode.removesuffix("-start")
         if kind in COLLECTIVES:
             given = _size(_operands(computation, instruction))
-            made = _size(_made(computation, instruction))
+            made = _size(_results(computation, instruction))
             total += times * max(given, made)
     return total
 
@@ -71,7 +71,7 @@ def moved(
         return 0
     if opcode == "fusion":
         return _moved_by_fusion(program, computation, instruction)
-    made = _made(computation, instruction)
+    made = _results(computation, instruction)
     if opcode == _UPDATE:  # In place: the rest stays as it is.
         update = computation[instruction.operands[1]].outputs
         return 2 * _size(update) if made[0].stored else 0
@@ -117,8 +117,8 @@ def _operands(computation, instruction):
     return [leaf for name in instruction.operands for leaf in computation[name].outputs]
 
 
-def _made(computation, instruction):
-    """The results; what starts something asynchronous hands on its arguments too."""
+def _results(computation, instruction):
+    """The results; those of an asynchronous start without the arguments it repeats."""
     outputs = list(instruction.outputs)
     if instruction.opcode.endswith("-start"):
         for leaf in _operands(computation, instruction):

@@ -60,6 +60,7 @@ class Checkpoints:
           DamagedCheckpoint: the score of one of them cannot be read.
         """
         policies = ocp.training.preservation_policies
+        decisions = ocp.training.save_decision_policies
         kept = [policies.LatestN(max(keep, 1))]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
@@ -79,9 +80,7 @@ class Checkpoints:
             )
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
-                1
-            ),
+            save_decision_policy=decisions.FixedIntervalPolicy(1),
             preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
         )
@@ -93,20 +92,12 @@ class Checkpoints:
 
     def best_score(self) -> float | None:
         """Returns the best score of the checkpoints, if one of them has a score."""
-        scores = [
-            saved.metrics["score"]
-            for saved in self._checkpointer.checkpoints
-            if saved.metrics
-        ]
+        saved = self._checkpointer.checkpoints
+        scores = [one.metrics["score"] for one in saved if one.metrics]
         return self._better(scores) if scores and self._better else None
 
     def save(
-        self,
-        step: int,
-        tree: Any,
-        extra: dict[str, Any],
-        *,
-        score: float | None = None,
+        self, step: int, tree: Any, extra: dict[str, Any], *, score: float | None = None
     ) -> None:
         """Starts saving; returns once the arrays may be modified.
 

@@ -75,7 +75,7 @@ class _Lease:
         bucket, _, name = os.fspath(path).removeprefix("gs://").partition("/")
         self._workdir, self._exceptions = path.parent, exceptions
         self._bucket, self._name = storage.Client().bucket(bucket), name
-        self._content = json.dumps(_self() | {"token": uuid.uuid4().hex})
+        self._content = json.dumps(this_process() | {"token": uuid.uuid4().hex})
         self._blob: Any = None
         self._mine, self._stopped = True, threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -150,8 +150,8 @@ def _read(blob):
         return {}
 
 
-def _self():
-    """This process, and the machine that its number holds for."""
+def this_process() -> dict[str, Any]:
+    """Describes this process, and the machine on which its number is valid."""
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
     space = pathlib.Path("/proc/self/ns/pid")
     machine = [socket.gethostname()]
@@ -162,7 +162,7 @@ def _self():
 
 def _is_gone(who):
     """Whether a process was on this machine and is no more."""
-    here = _self()
+    here = this_process()
     if who.get("machine") != here["machine"] or not isinstance(who.get("pid"), int):
         return False
     if who["pid"] == here["pid"]:

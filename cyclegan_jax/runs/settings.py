@@ -35,7 +35,7 @@ def _policies():
 
 
 def _norms():
-    from cyclegan_jax.core.networks.layers import NORMS
+    from cyclegan_jax.core.networks.norms import NORMS
 
     return tuple(NORMS)
 

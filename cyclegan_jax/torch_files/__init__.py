@@ -87,7 +87,7 @@ def _read_safetensors(path):
     table = {}
     try:
         entries = safetensors.deserialize(path.read_bytes())
-        for name, entry in sorted(entries, key=lambda pair: pair[0]):  # Else by chance.
+        for name, entry in sorted(entries, key=lambda pair: pair[0]):  # Unordered.
             if entry["dtype"] not in SAFETENSORS_DTYPES:
                 table[name,] = Other(f"a tensor of {entry['dtype']}")
                 continue
@@ -99,7 +99,7 @@ def _read_safetensors(path):
 
 
 def write(path: epath.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes a `.pth` file that `torch.load` reads, at once or not at all.
+    """Writes a `.pth` file that `torch.load` reads, atomically.
 
     Args:
       path: where to; the folder exists.

@@ -1,7 +1,7 @@
 """Files of weights, fetched once.
 
-pooch fetches and tries again. It has no limit on the size, would keep a login page as a
-file of weights, and tries again where that is of no use: those are ours.
+pooch downloads and retries. Added here: a size limit, a check that the content is a
+file of weights (not, say, a login page), and no retries of permanent errors.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ class _Bar(tqdm):
 
 
 class _Refused(Exception):
-    """Why another try is of no use."""
+    """An error that a retry cannot fix."""
 
 
 def _fetch(url, name, folder):

@@ -58,8 +58,11 @@ def _read_archive(archive, file_size):
         sizes += entry.file_size
         if entry.compress_type != zipfile.ZIP_STORED or sizes > file_size:
             raise BadFile("the archive is compressed, which PyTorch's are not")
-    tops = [name[:-8] for name in entries if name.endswith("data.pkl")]
-    tops = [top for top in tops if top.count("/") == 1]
+    tops = [
+        name.removesuffix("data.pkl")
+        for name in entries
+        if name.endswith("/data.pkl") and name.count("/") == 1
+    ]
     if len(tops) != 1:
         raise BadFile("it is a zip archive, but not one of PyTorch's")
     top = tops[0]

@@ -28,12 +28,13 @@ TORCH_DTYPES = {
     "torch.float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
 }
 _MOST = 2**40  # Numbers in a tensor, and numbers that describe it.
-_NAMES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL", "C64")
 SAFETENSORS_DTYPES = {
-    **dict(zip(_NAMES, DTYPES.values(), strict=False)),
-    **dict(
-        zip(("U16", "U32", "U64"), map(np.dtype, ("<u2", "<u4", "<u8")), strict=True)
-    ),
+    **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
+    **{f"I{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "BOOL": np.dtype("?"),
+    "C64": np.dtype("<c8"),
     "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
     "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
 }
@@ -77,8 +78,7 @@ class Storage:
 class Tensor:
     """A view of a storage: shape and strides in numbers, as PyTorch has them.
 
-    With `neg` and `conj`, PyTorch has set aside that the numbers are to be negated or
-    conjugated.
+    `neg` and `conj` are PyTorch's lazy negation and conjugation of the numbers.
     """
 
     storage: Storage

@@ -7,8 +7,8 @@ are kept as their attributes: nothing of the class is looked up.
 
 Why it is our own: Python's `pickle.Unpickler` in C, with a `find_class` that refuses,
 executes nothing either, but a file of a few bytes can make it allocate without limit
-(CPython issue 115952: an index of the memo, or the length of a string, is believed).
-Here every length is held against what the file has.
+(CPython issue 115952: it trusts memo indices and string lengths). Here every length is
+checked against the size of the file.
 """
 
 import pickletools
@@ -36,7 +36,7 @@ _MOST_COPIED = 2**22  # Entries of lists, and characters, that calls may copy.
 
 
 def load(stream: IO[bytes], storage: Callable[[tuple], Storage] | None = None) -> Any:
-    """Reads one pickle; the stream then stands behind it.
+    """Reads one pickle, and leaves the stream at its end.
 
     Args:
       stream: of the file's bytes.
@@ -70,18 +70,18 @@ def _global(module, attribute):
 
 
 def _check_key(key):
-    """Others may take for ever to hash, or to write out."""
+    """Refuses keys that could take very long to hash or to print."""
     parts = key if type(key) is tuple else (key,)
-    for part in parts[:8]:
-        if type(part) in (str, bytes) and len(part) <= _LONGEST_NAME:
-            continue
-        if type(part) is int and abs(part) < 2**64:
-            continue
-        if part is None or type(part) in (bool, float, Global):
-            continue
+    if len(parts) > 8 or not all(map(_is_short, parts)):
         raise BadFile("it has entries without a name of reasonable length")
-    if len(parts) > 8:
-        raise BadFile("it has entries without a name of reasonable length")
+
+
+def _is_short(part):
+    if type(part) in (str, bytes):
+        return len(part) <= _LONGEST_NAME
+    if type(part) is int:
+        return abs(part) < 2**64
+    return part is None or type(part) in (bool, float, Global)
 
 
 class _Machine:

@@ -2,12 +2,12 @@
 
 import io
 import pickle
-import struct
 import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 
+from cyclegan_jax.torch_files import opcodes
 from cyclegan_jax.torch_files.tensors import DTYPES
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # No clock: the file depends on the tensors alone.
@@ -47,27 +47,29 @@ def _storage_name(array):
 
 def _pickle(tensors):
     """An OrderedDict of name -> _rebuild_tensor_v2(storage, 0, size, stride, ...)."""
-    parts = [pickle.PROTO + b"\x02", _global("collections", "OrderedDict")]
+    parts = [pickle.PROTO + b"\x02", opcodes.reference("collections", "OrderedDict")]
     parts += [pickle.EMPTY_TUPLE, pickle.REDUCE, pickle.MARK]
     for number, (name, array) in enumerate(tensors.items()):
         array = np.asarray(array)
         parts += [
-            _string(name),
-            _global("torch._utils", "_rebuild_tensor_v2"),
+            opcodes.string(name),
+            opcodes.reference("torch._utils", "_rebuild_tensor_v2"),
             pickle.MARK,
-            _tuple(
-                _string("storage"),
-                _global("torch", _storage_name(array)),
-                _string(str(number)),
-                _string("cpu"),
-                _integer(array.size),
+            opcodes.sequence(
+                opcodes.string("storage"),
+                opcodes.reference("torch", _storage_name(array)),
+                opcodes.string(str(number)),
+                opcodes.string("cpu"),
+                opcodes.integer(array.size),
             ),
             pickle.BINPERSID,
-            _integer(0),
-            _tuple(*map(_integer, array.shape)),
-            _tuple(*map(_integer, _strides(array.shape))),
+            opcodes.integer(0),
+            opcodes.sequence(*map(opcodes.integer, array.shape)),
+            opcodes.sequence(*map(opcodes.integer, _strides(array.shape))),
             pickle.NEWFALSE,  # requires_grad
-            _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE,
+            opcodes.reference("collections", "OrderedDict")
+            + pickle.EMPTY_TUPLE
+            + pickle.REDUCE,
             pickle.TUPLE,
             pickle.REDUCE,
         ]
@@ -76,23 +78,3 @@ def _pickle(tensors):
 
 def _strides(shape):
     return [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
-
-
-def _global(module, name):
-    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
-
-
-def _string(text):
-    data = text.encode()
-    return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
-
-
-def _integer(number):
-    if number < 2**31:
-        return pickle.BININT + struct.pack("<i", number)
-    data = pickle.encode_long(number)
-    return pickle.LONG1 + bytes([len(data)]) + data
-
-
-def _tuple(*parts):
-    return pickle.MARK + b"".join(parts) + pickle.TUPLE

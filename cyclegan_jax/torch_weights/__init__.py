@@ -1,1 +1,1 @@
-"""PyTorch's weights in and out, without PyTorch."""
+"""Imports and exports PyTorch weights, without PyTorch."""

@@ -1,19 +1,19 @@
-r"""PyTorch's weights in and out, without PyTorch.
+r"""Imports and exports PyTorch weights, without PyTorch.
 
     python -m cyclegan_jax.torch_weights import latest_net_G_A.pth latest_net_G_B.pth \
         --workdir=runs/pretrained --config=configs/horse2zebra.py
     python -m cyclegan_jax.torch_weights import --model=horse2zebra --workdir=runs/h2z
     python -m cyclegan_jax.torch_weights export --workdir=runs/mine --output=weights
 
-A network is recognised by the order and shapes of its tensors, and which one it is by
-names (`*net_G_A.pth`, `netG_A` in a checkpoint, ...). Where those do not say, you do:
-`g_ab=some.pth`, or `g_ab=some.ckpt:genX` if there are several in it. The authors' D_A
-judges images of B: it is our `d_b`.
+The architecture is recognised by the order and shapes of the tensors, the role by names
+(`*net_G_A.pth`, `netG_A` in a checkpoint, ...). If these are ambiguous, name it:
+`g_ab=some.pth`, or `g_ab=some.ckpt:genX` if the file has several networks. The authors'
+D_A discriminates images of B: it is our `d_b`.
 """
 
 import argparse
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ml_collections
 
@@ -28,19 +28,19 @@ def parser() -> Parser:
     """Returns the parser of the command's flags."""
     flags = Parser(prog="python -m cyclegan_jax.torch_weights", description=__doc__)
     commands = flags.add_subparsers(dest="command", required=True)
-    bring_in = commands.add_parser("import", help="makes a run of files of weights")
-    add = bring_in.add_argument
+    importing = commands.add_parser("import", help="creates a run from weight files")
+    add = importing.add_argument
     add(
         "files",
         nargs="*",
         metavar="FILE",
-        help="of weights; or NETWORK=FILE or NETWORK=FILE:WHERE",
+        help="weights; or NETWORK=FILE or NETWORK=FILE:WHERE",
     )
-    add("--workdir", required=True, help="the run's folder; it is made")
-    bring_in.add_config("settings of the run; else configs/folder.py")
+    add("--workdir", required=True, help="the run's folder, which is created")
+    importing.add_config("settings of the run; default configs/folder.py")
     add("--model", default="", help="a published model instead of files")
     add("--sha256", default="", help="the checksum the file must have")
-    add("--norm", default="", choices=_NORMS, help="where weights allow for several")
+    add("--norm", default="", choices=_NORMS, help="if the weights fit several norms")
     export = commands.add_parser("export", help="writes a run's networks as files")
     add = export.add_argument
     add("--workdir", required=True, help="the run's folder")
@@ -87,9 +87,9 @@ def _import(values):
     config, notes = values.config, []
     if not config:
         guessed, notes = _guess_config(choice.networks)
-        config = _read_config(config_name or guessed, values.overrides)
+        config = named_config(config_name or guessed, values.overrides)
         notes = [] if config_name else notes
-    _take_judge(choice, config)
+    _assign_only_discriminator(choice, config)
     import_networks(choice.networks, values.workdir, config)
     for name, one in choice.networks.items():
         print(_describe(name, one))
@@ -135,7 +135,8 @@ def _guess_config(networks: Mapping) -> tuple[str, list[str]]:
     ]
 
 
-def _read_config(name, overrides=()) -> ml_collections.ConfigDict:
+def named_config(name: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
+    """Reads the config of that name in configs/, such as `horse2zebra`."""
     name, colon, variant = name.partition(":")
     spec = importlib.util.find_spec(f"configs.{name}")
     if spec is None:  # Not called from the project's folder.
@@ -143,12 +144,12 @@ def _read_config(name, overrides=()) -> ml_collections.ConfigDict:
     return read_config(f"{spec.origin}{colon}{variant}", overrides)
 
 
-def _take_judge(choice, config):
+def _assign_only_discriminator(choice, config):
     """pix2pix has one discriminator, whatever it is called."""
-    if config.method == "pix2pix" and len(choice.judges) == 1:
+    if config.method == "pix2pix" and len(choice.unassigned) == 1:
         name = {"AtoB": "d_b", "BtoA": "d_a"}[config.direction]
         if name not in choice.networks:
-            choice.networks[name] = choice.judges.pop()
+            choice.networks[name] = choice.unassigned.pop()
 
 
 def _describe(name, one):
@@ -167,10 +168,10 @@ def _left_out(choice):
     for file, items in choice.left_out.items():
         if items:
             yield f"of {file}: {', '.join(items)}"
-    for one in choice.judges:
+    for one in choice.unassigned:
         yield (
-            f"the discriminator {one.where or 'in'} of {one.file}: nothing says whose"
-            f" images it judges (d_a={one.file}{':' if one.where else ''}{one.where},"
+            f"the discriminator {one.where or 'in'} of {one.file}, whose domain is not"
+            f" known (name it: d_a={one.file}{':' if one.where else ''}{one.where},"
             " or d_b=)"
         )
 

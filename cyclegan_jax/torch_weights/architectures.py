@@ -87,8 +87,11 @@ def _pixel(s: Sequence[Shape]) -> Architecture:
     return Architecture(label, "discriminator", settings, s[0][1], 1, shapes, normed)
 
 
-_KNOWN: tuple[Callable[[Sequence[Shape]], Architecture], ...] = (
-    *(_resnet, _unet, _patch, _pixel),
+_KNOWN: Sequence[Callable[[Sequence[Shape]], Architecture]] = (
+    _resnet,
+    _unet,
+    _patch,
+    _pixel,
 )
 
 

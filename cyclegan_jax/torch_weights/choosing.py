@@ -1,4 +1,4 @@
-"""Which network of which file becomes which of a run's networks."""
+"""Assigns the networks found in files to the networks of a run."""
 
 import dataclasses
 import pathlib
@@ -64,12 +64,12 @@ class Choice:
 
     Attributes:
       networks: by our names.
-      judges: discriminators of which nothing says whose pictures they judge.
+      unassigned: discriminators whose domain is unknown.
       left_out: what was not taken, file by file.
     """
 
     networks: dict[str, Chosen] = dataclasses.field(default_factory=dict)
-    judges: list[Chosen] = dataclasses.field(default_factory=list)
+    unassigned: list[Chosen] = dataclasses.field(default_factory=list)
     left_out: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -90,7 +90,7 @@ def choose(sources: Sequence[Source], norm: str = "") -> Choice:
         choice.left_out[source.file] = contents.left_out
         for role, chosen in _of_file(source, contents):
             if not role:
-                choice.judges.append(chosen)
+                choice.unassigned.append(chosen)
             elif role in choice.networks:
                 other = choice.networks[role].file
                 raise UserError(f"{other} and {source.file} are both {role}.")
@@ -148,7 +148,7 @@ def _wanted(source, contents: Contents):
 
 
 def _is_at(where, wanted):
-    return not wanted or where == wanted or f".{where}.".find(f".{wanted}.") >= 0
+    return not wanted or f".{wanted}." in f".{where}."
 
 
 def _by_base(parts: Sequence[Part]) -> dict[str, list[Part]]:

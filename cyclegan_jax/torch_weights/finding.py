@@ -1,7 +1,6 @@
-"""Finds our networks in whatever people have saved, and which of them is which."""
+"""Finds our networks in PyTorch files of any structure, and their roles."""
 
 import dataclasses
-import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_weights.layers import common_prefix
 from cyclegan_jax.torch_weights.recognition import Recognised, recognise
 
 ROLES = ("g_ab", "g_ba", "d_a", "d_b")
@@ -23,7 +23,8 @@ _HINTS = (
     ("g_ab", r"a_?(?:2|to)_?b|g?_?ab|x_?(?:2|to)_?y|g?_?xy|(?:net)?_?g_?a"),
     ("g_ba", r"b_?(?:2|to)_?a|g?_?ba|y_?(?:2|to)_?x|g?_?yx|(?:net)?_?g_?b"),
 )
-_JUDGES = (("d_b", r"net_?d_?a"), ("d_a", r"net_?d_?b"))  # The authors' D_A judges B.
+# The authors' D_A discriminates images of B.
+_DISCRIMINATOR_HINTS = (("d_b", r"net_?d_?a"), ("d_a", r"net_?d_?b"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def look(
         raise UserError(f"{source} holds no tensors.")
     search = _Search(source, norm)
     top = ".".join(
-        _agreeing(
+        common_prefix(
             tuple(p for p in path[:-1] if p not in _PLUMBING)
             for path in leaves
             if path not in others
@@ -108,12 +109,6 @@ def _is_plumbing(path):
     return path[-1] in ("training", "_is_full_backward_hook") or any(
         part in _PLUMBING for part in path
     )
-
-
-def _agreeing(several):
-    """The start that all tuples have in common."""
-    steps = zip(*several, strict=False)
-    return [step[0] for step in itertools.takewhile(lambda x: len(set(x)) == 1, steps)]
 
 
 def _divide(leaves):
@@ -147,7 +142,7 @@ class _Search:
         self.errors: dict[str, UserError] = {}
 
     def descend(self, where: str, tensors: Mapping[str, np.ndarray]) -> None:
-        """Args: where it stands, and the tensors below, by the rest of their names."""
+        """Searches the tensors under the prefix `where`; their names are without it."""
         if not any(value.ndim == 4 for value in tensors.values()):
             if where and any(value.ndim for value in tensors.values()):
                 self.errors[where] = UserError("no convolution in it.")
@@ -159,7 +154,7 @@ class _Search:
                 raise
             self.errors[where] = error
         else:
-            shared = _agreeing(name.split(".")[:-1] for name in tensors)
+            shared = common_prefix(name.split(".")[:-1] for name in tensors)
             name = ".".join([where, *shared] if where else shared)
             self.parts.append(Part(where, name, network))
             return
@@ -186,7 +181,7 @@ def hint(text: str, kind: str) -> str:
     """
     start, end = "(?:^|_|gen|netg)", r"(?:_|$|\d)"
     for part in reversed(text.lower().replace("-", "_").split(".")):
-        for role, pattern in _HINTS if kind == "generator" else _JUDGES:
+        for role, pattern in _HINTS if kind == "generator" else _DISCRIMINATOR_HINTS:
             if re.search(f"{start}(?:{pattern}){end}", part):
                 return role
     return ""

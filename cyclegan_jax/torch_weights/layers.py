@@ -7,7 +7,7 @@ which order the layers are where a file does not keep it (`.safetensors` sorts t
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def orders(tensors: Mapping[str, np.ndarray]) -> Iterator[list[str]]:
         yield by_number
     if not _is_sorted(tensors):
         return
-    start = len(_common(names))
+    start = len(common_prefix([name.split(".") for name in names]))
     groups: dict[str, list[str]] = {}
     for name in by_number:
         groups.setdefault(".".join(name.split(".")[: start + 1]), []).append(name)
@@ -102,9 +102,10 @@ def _is_sorted(tensors):
     return all(names == sorted(names) for names in kinds.values())
 
 
-def _common(names):
-    parts = zip(*(name.split(".") for name in names), strict=False)
-    return [some[0] for some in itertools.takewhile(lambda x: len(set(x)) == 1, parts)]
+def common_prefix(sequences: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the longest prefix that all sequences have in common."""
+    columns = zip(*sequences, strict=False)
+    return [c[0] for c in itertools.takewhile(lambda c: len(set(c)) == 1, columns)]
 
 
 def _natural(name):

@@ -1,8 +1,8 @@
 """The names and layouts that parameters have in the authors' PyTorch code.
 
-Their `state_dict`s number the layers of nested `Sequential`s; ours name them. Linear
-layouts: Conv2d weights are [O, I, kh, kw], ConvTranspose2d weights [I, O, kh, kw] and
-flipped in space relative to ours; our kernels are [kh, kw, I, O].
+Their `state_dict`s number the layers of nested `Sequential`s; ours name them. Conv2d
+weights are [O, I, kh, kw], ConvTranspose2d weights [I, O, kh, kw] and flipped in space
+relative to ours; our kernels are [kh, kw, I, O].
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from cyclegan_jax.core.networks import (
 from cyclegan_jax.errors import UserError
 
 Path = tuple[str, ...]
-# Settings of ours that are fixed there.
+# Settings that are constants in the authors' code.
 _PUBLISHED = {
     "reflect": True,
     "outer_kernel": 7,
@@ -171,7 +171,7 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
       module: the network they belong to.
       variables: {"params": ...} and, with batch norm, "batch_stats".
     """
-    layer_names(module)  # Refuses what they have not.
+    layer_names(module)  # Raises if the authors' code has no such network.
     views = _torch_views(module, variables)
     # Not ascontiguousarray, which gives scalars a dimension.
     return {name: np.asarray(view, order="C") for name, view in views.items()}

@@ -15,8 +15,8 @@ from cyclegan_jax.torch_weights.architectures import Architecture
 from cyclegan_jax.torch_weights.layers import Convolution, NoNetwork
 
 # (scale, running statistics, biases before it) -> norms that may have saved that, the
-# published reading first. Biases before an instance norm change nothing, and none does
-# neither; before a batch norm they only move its mean.
+# published one first. An instance norm cancels biases before it, so their presence or
+# absence proves nothing; before a batch norm, biases only shift its mean.
 _READINGS = {
     (True, True, False): ("batch", "instance_affine"),
     (True, True, True): ("batch", "instance_affine"),
@@ -124,7 +124,7 @@ def rename(
                 zeros = np.zeros(expected[f"{layer}.bias"], np.float32)
                 values["bias"] = zeros if conv.bias is None else conv.bias
             elif conv.bias is not None and not (normed and norm == "batch"):
-                values["bias"] = conv.bias  # Which has no place, as is said below.
+                values["bias"] = conv.bias  # Unexpected: raises below.
         for leaf, value in values.items():
             shape = expected.get(f"{layer}.{leaf}", "none")
             if value.shape != shape:

@@ -76,9 +76,7 @@ def _build(found, convolutions, source, wanted):
     settings = dict(found.settings)
     published = _has_published_names(found, convolutions)
     settings["norm"], guesses = norms.choose(
-        *(found, convolutions, source),
-        published=published,
-        wanted=wanted,
+        found, convolutions, source, published=published, wanted=wanted
     )
     if settings["name"].startswith("resnet"):
         settings["dropout"], more = _dropout_and_padding(convolutions)
@@ -91,7 +89,7 @@ def _build(found, convolutions, source, wanted):
     named = norms.rename(found, convolutions, module, settings["norm"])
     variables = torch_names.from_torch(module, named)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables)):
-        guesses.append("nothing about its numbers that are not finite")
+        guesses.append("that its non-finite numbers are intended")
     return Recognised(
         *(found.kind, settings, found.channels_in, found.channels_out),
         *(module, variables, tuple(guesses)),

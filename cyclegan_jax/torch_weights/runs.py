@@ -1,4 +1,4 @@
-"""Between files of PyTorch's weights and run folders."""
+"""Converts PyTorch weight files to run folders, and back."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.choosing import Chosen, Source, choose
 from cyclegan_jax.torch_weights.recognition import Recognised
 
-# The authors' D_A judges images of B.
+# The authors' D_A discriminates images of B.
 THEIR_NAMES = {"g_ab": "G_A", "g_ba": "G_B", "d_b": "D_A", "d_a": "D_B"}
 
 
@@ -108,7 +108,7 @@ def _fill_in(config, chosen):
             raise UserError(
                 f"{one.file} and {chosen[other].file} are different {network.kind}s"
                 f" ({_differences(network.settings, settings)});"
-                " import them into a folder each."
+                " import each into a separate folder."
             )
         sections[network.kind] = name, network.settings
         config[network.kind].update(network.settings)
@@ -126,17 +126,17 @@ def _fill_in(config, chosen):
             )
         for count in counts.values():
             config.data[f"channels_{domain}"] = count
-    _check_judge_of_pairs(config, chosen)
+    _check_discriminator_of_pairs(config, chosen)
 
 
-def _check_judge_of_pairs(config, chosen):
+def _check_discriminator_of_pairs(config, chosen):
     together = config.data.channels_a + config.data.channels_b
     for name, one in chosen.items():
         count = one.network.channels_in
         if config.method == "pix2pix" and name.startswith("d_") and count != together:
             raise UserError(
-                f"{one.file} judges pictures of {count} channels; pix2pix's judges"
-                f" pairs, which have {together}."
+                f"{one.file} takes {count} channels; pix2pix's discriminator takes"
+                f" pairs of images, which have {together}."
             )
 
 

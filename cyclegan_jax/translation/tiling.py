@@ -17,7 +17,7 @@ from flax import linen as nn
 from jax import lax
 
 from cyclegan_jax import images
-from cyclegan_jax.core.networks import ResNetGenerator, layers
+from cyclegan_jax.core.networks import ResNetGenerator, norms
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.spread import Programs
 
@@ -148,13 +148,13 @@ class TiledGenerator:
 
         def norm(call, args, kwargs, context):
             module, name = context.module, "/".join(context.module.path)
-            if not isinstance(module, layers.InstanceNorm):
+            if not isinstance(module, norms.InstanceNorm):
                 return call(*args, **kwargs)
             y = args[0].astype(jnp.float32)
             measured[name] = _statistics(y, core, part.shape[1:3])
             used = measured[name] if stats is None else stats[name]
             mean, var = (used[key].reshape(1, 1, 1, -1) for key in ("mean", "var"))
-            y = (y - mean) * lax.rsqrt(var + layers.EPSILON)
+            y = (y - mean) * lax.rsqrt(var + norms.EPSILON)
             if module.affine:
                 own = module.variables["params"]
                 scale, bias = (own[k].reshape(1, 1, 1, -1) for k in ("scale", "bias"))

@@ -19,13 +19,8 @@ from etils import epath
 from tqdm import tqdm
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.translation.video_output import (
-    MATRICES,
-    Converter,
-    Writer,
-    matrix,
-    written_at_once,
-)
+from cyclegan_jax.translation.video_output import Writer, written_at_once
+from cyclegan_jax.translation.video_pixels import MATRICES, Converter, matrix
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
@@ -206,7 +201,7 @@ class _Reader:
         display = _display_matrix(frame)
         if first and display[0, 1]:
             self.aspect = 1 / self.aspect
-        return _turn(pixels, display)
+        return turn(pixels, display)
 
     def _when(self, frame):
         if frame.pts is None:
@@ -226,8 +221,13 @@ def _display_matrix(frame) -> np.ndarray:
     return np.rint(numbers / max(np.max(np.abs(numbers)), 2**-16))
 
 
-def _turn(pixels, display):
-    """Turns and mirrors [H, W, C] by multiples of a right angle."""
+def turn(pixels: np.ndarray, display: np.ndarray) -> np.ndarray:
+    """Turns and mirrors [H, W, C] by multiples of a right angle.
+
+    Args:
+      pixels: [H, W, C].
+      display: where x and y point to, a row each, in units of -1, 0 and 1.
+    """
     (x_by_x, y_by_x), (x_by_y, y_by_y) = display
     if y_by_x and x_by_y:
         pixels, x_by_x, y_by_y = pixels.swapaxes(0, 1), x_by_y, y_by_x

@@ -14,29 +14,18 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.subtitles.subtitle import SubtitleSet
 from etils import epath
 
 from cyclegan_jax import images
 from cyclegan_jax.files import is_remote
+from cyclegan_jax.translation.video_pixels import FINEST, MATRICES, Converter, matrix
 
-MATRICES = {1: "bt709", 6: "smpte170m"}
-"""Colour matrix, by its number in ITU-T H.273: its name in FFmpeg."""
-
-_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_FINEST = Fraction(1, 90_000)  # Seconds: the shortest tick of what we write.
 _LIMITED = 1  # FFmpeg's number of the range 16 to 235.
 _SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # Common in MP4.
 _LAYOUTS = {1: "mono", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _TEXT = ("subrip", "ass", "ssa", "webvtt", "text")
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
-
-
-def matrix(width: int, height: int) -> int:
-    """Returns the colour matrix that players take where nothing is specified."""
-    high = max(width, height) >= 1280 or min(width, height) > 576
-    return 1 if high else 6
 
 
 @contextlib.contextmanager
@@ -53,42 +42,6 @@ def written_at_once(target: epath.Path) -> Iterator[str]:
             return
         with path.open("rb") as file, target.open("wb") as remote:
             shutil.copyfileobj(file, remote, 2**20)
-
-
-class Converter:
-    """Converts frames by FFmpeg's scale filter, as exactly as it can."""
-
-    def __init__(self, pixels: str, colours: Callable[[av.VideoFrame], str]):
-        """Says into what; the size stays that of the first frame.
-
-        Args:
-          pixels: FFmpeg's name of the format.
-          colours: gives more arguments of the filter for a frame.
-        """
-        self._pixels, self._colours = pixels, colours
-        self._size = ""
-        self._kind: tuple = ()
-        self._graph: Graph  # For frames of that kind.
-
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Converts a frame."""
-        self._size = self._size or f"{frame.width}:{frame.height}"
-        colours = self._colours(frame)
-        kind = (frame.width, frame.height, frame.format.name, frame.time_base, colours)
-        if kind != self._kind:
-            self._kind, self._graph = kind, Graph()
-            source = self._graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base or _FINEST,
-            )
-            scale = self._graph.add("scale", f"{self._size}:{_EXACT}:{colours}")
-            form = self._graph.add("format", self._pixels)
-            self._graph.link_nodes(source, scale, form, self._graph.add("buffersink"))
-            self._graph.configure()
-        self._graph.push(frame)
-        return self._graph.vpull()
 
 
 def _colours(frame):
@@ -122,7 +75,7 @@ class Writer:
         """
         self._out, self._start = out, start
         rate = pictures.average_rate or Fraction(25)
-        self._ticks = max(pictures.time_base or _FINEST, _FINEST)
+        self._ticks = max(pictures.time_base or FINEST, FINEST)
         self._video = out.add_stream("libx264", rate=rate)
         self._last: int | None = None
         self._waiting: list[av.Packet] = []  # Until the first picture.

@@ -68,11 +68,11 @@ def _cases():
     # Norms that divide by the statistics of a few values would blow up rounding.
     instance = {"width": 2, "norm": "instance"}
     generator = ("resnet", instance | {"blocks": 1})
-    judge = ("patch", instance | {"layers": 2})
+    discriminator = ("patch", instance | {"layers": 2})
     batch = {"width": 2, "norm": "batch"}
     feature = {
         "g_ab": generator,
-        "d_b": judge,
+        "d_b": discriminator,
         "vgg": ("vgg", {"width": 2}),
     }
     made = {
@@ -89,7 +89,7 @@ def _cases():
         "simgan": partial(
             method_case,
             method="simgan",
-            nets={"g_ab": generator, "d_b": judge},
+            nets={"g_ab": generator, "d_b": discriminator},
             settings={"content": 10.0},
         ),
         "bigan": partial(
@@ -110,13 +110,13 @@ def _cases():
             method_case, method="feature_gan", nets=feature, settings=settings
         )
     for name, normed in (("cogan", False), ("cogan_batch", True)):
-        judge = {"size": 32, "width": 1, "normed": normed}
+        discriminator = {"size": 32, "width": 1, "normed": normed}
         made[name] = partial(
             method_case,
             method="cogan",
             nets={
                 "g": ("coupled_generator", {"latent": 6, "size": 32, "width": 1}),
-                "d": ("coupled_discriminator", judge),
+                "d": ("coupled_discriminator", discriminator),
             },
             settings={"gan_mode": "vanilla"},
             size=32,

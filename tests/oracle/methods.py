@@ -43,7 +43,7 @@ class Trainer:
             self._optimizers[name].step()
         return {name: loss.item() for name, loss in losses.items()}
 
-    def judge(self, d: nn.Module, real, fake) -> torch.Tensor:
+    def discriminator_loss(self, d: nn.Module, real, fake) -> torch.Tensor:
         """Half the loss on what is real plus half the loss on what is not."""
         mode = self.settings["gan_mode"]
         return 0.5 * (
@@ -69,7 +69,7 @@ class Pix2Pix(Trainer):
         s = self.settings
         fake = self.g_ab(a)
         real_pair, fake_pair = torch.cat([a, b], 1), torch.cat([a, fake], 1)
-        loss = {"d_b": self.judge(self.d_b, real_pair, fake_pair.detach())}
+        loss = {"d_b": self.discriminator_loss(self.d_b, real_pair, fake_pair.detach())}
         log = self.update(loss, "d_b")
         losses = {
             "g_ab": gan_loss_g(s["gan_mode"], self.d_b(torch.cat([a, fake], 1))),
@@ -89,7 +89,7 @@ class SimGAN(Trainer):
     def iterate(self, a, b):
         s = self.settings
         fake = self.g_ab(a)
-        loss = {"d_b": self.judge(self.d_b, b, self.query("fake", fake))}
+        loss = {"d_b": self.discriminator_loss(self.d_b, b, self.query("fake", fake))}
         log = self.update(loss, "d_b")
         losses = {
             "g_ab": gan_loss_g(s["gan_mode"], self.d_b(fake)),
@@ -135,7 +135,9 @@ class BiGAN(Trainer):
         pair_ab = torch.cat([a, self.g_ab(a)], 1)
         pair_ba = torch.cat([self.g_ba(b), b], 1)
         real, fake = self.query("pair_ab", pair_ab), self.query("pair_ba", pair_ba)
-        log = self.update({"d_ab": self.judge(self.d_ab, real, fake)}, "d_ab")
+        log = self.update(
+            {"d_ab": self.discriminator_loss(self.d_ab, real, fake)}, "d_ab"
+        )
         wants_zero = {"g_ab": gan_loss_d(mode, self.d_ab(pair_ab), False)}
         log |= self.update(wants_zero, "g_ab")
         wants_one = {"g_ba": gan_loss_d(mode, self.d_ab(pair_ba), True)}
@@ -151,9 +153,9 @@ class CoGAN(Trainer):
             return F.cross_entropy(logits, labels)
 
         fake = self.g(latent)
-        judged = cross_entropy(self.d(a, b), 1)
-        judged = judged + cross_entropy(self.d(*(x.detach() for x in fake)), 0)
-        log = self.update({"d": 0.5 * judged}, "d")
+        loss = cross_entropy(self.d(a, b), 1)
+        loss = loss + cross_entropy(self.d(*(x.detach() for x in fake)), 0)
+        log = self.update({"d": 0.5 * loss}, "d")
         return log | self.update({"g": cross_entropy(self.d(*fake), 1)}, "g")
 
 

@@ -1,7 +1,7 @@
 """One published CycleGAN iteration in PyTorch, with every random choice passed in.
 
-Names are those of this project: `g_ab` maps A to B, `d_a` judges images *of* A (the
-published code calls that one D_B).
+Names are those of this project: `g_ab` maps A to B, `d_a` discriminates images *of* A
+(the published code calls that one D_B).
 """
 
 import random

@@ -65,7 +65,7 @@ def common_settings(config: Any, axis_name: str | None) -> dict[str, Any]:
 
     Args:
       config: of a run.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
 
     Raises:
       UserError: a network's name or a setting is not known.

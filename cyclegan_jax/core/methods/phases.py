@@ -85,7 +85,7 @@ class Networks:
         variables = {"params": self._params[name]}
         if name in self.norm_stats:
             variables["batch_stats"] = self.norm_stats[name]
-        outputs, new = _train_pass(
+        outputs, new = train_pass(
             module,
             tuple(sorted(options.items())),
             variables,
@@ -117,7 +117,8 @@ class Networks:
 # Traced once for networks that are alike and for inputs of the same shape: a seventh of
 # the time to trace and lower a step. Inlined: see `networks.convolutions`.
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _train_pass(module, options, variables, inputs, dropout_keys):
+def train_pass(module, options, variables, inputs, dropout_keys):
+    """Applies a module in training: what it returns, and its new norm statistics."""
     kwargs = dict(options)
     if dropout_keys is not None:
         kwargs["dropout_keys"] = dropout_keys

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 from cyclegan_jax.core.networks.patchgan import (
     PatchDiscriminator,
     PixelDiscriminator,
@@ -19,7 +19,7 @@ from cyclegan_jax.errors import UserError
 _GENERATORS = (ResNetGenerator, UNetGenerator)
 _DISCRIMINATORS = (PatchDiscriminator, PixelDiscriminator)
 _CHOICES = {
-    "norm": layers.NORMS,
+    "norm": norms.NORMS,
     "init_type": layers.INITS,
     "outer_kernel": (3, 5, 7, 9),
     "down_kernel": (3, 4),
@@ -94,7 +94,7 @@ def generator_of(config: Any, channels: int, axis_name: str | None) -> nn.Module
     Args:
       config: of a run.
       channels: of its output images.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
 
     Raises:
       UserError: the name or a setting is not known.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 
 _STRIDED = (5, 5, 5, 3, 3, 3)  # Kernels of the discriminator.
 _DROPOUT = (0.0, 0.1, 0.3, 0.3, 0.5, 0.0)  # Dropout rate after each of them.
@@ -26,11 +26,11 @@ class CoupledGenerator(nn.Module):
       channels_b: of the image of B.
       width: channels before the last layer, 32 as published; the first has
         `width * size / 4`.
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the images are float32.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
     """
 
     size: int = 128
@@ -60,7 +60,7 @@ class CoupledGenerator(nn.Module):
         }
 
         def activate(x, name):
-            x = layers.normalise(
+            x = norms.normalise(
                 x,
                 self.norm,
                 train=train,
@@ -96,12 +96,12 @@ class CoupledDiscriminator(nn.Module):
 
     Attributes:
       width: channels of the first layer, 32 as published; doubles five times.
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       dropout: whether values are dropped in training, as published.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the scores are float32.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
     """
 
     width: int = 32
@@ -124,7 +124,7 @@ class CoupledDiscriminator(nn.Module):
 
         Args:
           images: of A and of B, each [B, H, W, C] in [-1, 1].
-          train: see `layers.BatchNorm`.
+          train: see `norms.BatchNorm`.
           dropout_keys: [B] PRNG keys; None turns dropout off.
 
         Returns:
@@ -143,7 +143,7 @@ class CoupledDiscriminator(nn.Module):
             keys = jnp.concatenate([fold(dropout_keys, n) for n in range(2)])
 
         def activate(x, number, rate):
-            x = layers.normalise(
+            x = norms.normalise(
                 x,
                 self.norm,
                 train=train,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 
 
 class PatchDiscriminator(nn.Module):
@@ -20,11 +20,11 @@ class PatchDiscriminator(nn.Module):
         with mirrored padding and no activation; 0 for none, as published.
       score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
         the convolution with stride 1 before it: 32x32 scores for 256x256.
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the scores are float32.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
     """
 
     n_layers: int = 3
@@ -50,7 +50,7 @@ class PatchDiscriminator(nn.Module):
 
         Args:
           images: [B, H, W, C] in [-1, 1].
-          train: see `layers.BatchNorm`; without batch norm it changes nothing.
+          train: see `norms.BatchNorm`; without batch norm it changes nothing.
 
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
@@ -62,7 +62,7 @@ class PatchDiscriminator(nn.Module):
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
-        bias = layers.norm_wants_bias(self.norm)
+        bias = norms.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
             stem = conv(
@@ -80,7 +80,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < self.n_layers else 1
             x = conv(features, 4, stride, use_bias=bias or not i, name=f"conv_{i}")(x)
             if i:
-                x = layers.normalise(
+                x = norms.normalise(
                     x,
                     self.norm,
                     train=train,
@@ -121,10 +121,10 @@ class PixelDiscriminator(nn.Module):
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
-        bias = layers.norm_wants_bias(self.norm)
+        bias = norms.norm_wants_bias(self.norm)
         x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
         x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
-        x = layers.normalise(
+        x = norms.normalise(
             x,
             self.norm,
             train=train,

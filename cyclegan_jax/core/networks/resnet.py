@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a skip, with nothing after the sum.
 
     Attributes:
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       reflect: mirrored instead of zero padding.
-      train: see `layers.BatchNorm`.
+      train: see `norms.BatchNorm`.
       index: number of the block; blocks have different dropout masks.
-      axis_name: see `layers.BatchNorm`.
-      init_gain: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
+      init_gain: see `norms.BatchNorm`.
       conv: `layers.Conv` with the network's initialisation and dtype bound.
     """
 
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
             self.conv, x.shape[-1], 3, padding=1, reflect=self.reflect
         )
         norm = functools.partial(
-            layers.normalise,
+            norms.normalise,
             kind=self.norm,
             train=self.train,
             axis_name=self.axis_name,
@@ -56,7 +56,7 @@ class ResNetGenerator(nn.Module):
       channels: of the output image.
       blocks: residual blocks; 9 for 256x256 images, 6 for 128x128 in the paper.
       width: channels after the first convolution; doubles twice on the way down.
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       dropout: whether the blocks drop half of their values, where keys are given.
       reflect: mirrored (published) or zero padding of the 7x7s and the blocks.
       outer_kernel: size of the first and last convolution.
@@ -65,7 +65,7 @@ class ResNetGenerator(nn.Module):
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the output is float32.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
     """
 
     channels: int = 3
@@ -99,7 +99,7 @@ class ResNetGenerator(nn.Module):
 
         Args:
           images: [B, H, W, C] in [-1, 1], H and W multiples of `size_multiple`.
-          train: see `layers.BatchNorm`; without batch norm it changes nothing.
+          train: see `norms.BatchNorm`; without batch norm it changes nothing.
           dropout_keys: [B] PRNG keys; None turns dropout off.
 
         Returns:
@@ -107,7 +107,7 @@ class ResNetGenerator(nn.Module):
         """
         gain = {"init_gain": self.init_gain}
         settings: Any = {"init_type": self.init_type, "dtype": self.dtype, **gain}
-        bias = layers.norm_wants_bias(self.norm)
+        bias = norms.norm_wants_bias(self.norm)
         conv: Any = functools.partial(layers.Conv, use_bias=bias, **settings)
         up: Any = functools.partial(layers.ConvTranspose, use_bias=bias, **settings)
         outer: dict[str, Any] = {
@@ -119,7 +119,7 @@ class ResNetGenerator(nn.Module):
             dropout_keys = None
 
         statistics: Any = {"train": train, "axis_name": self.axis_name, **gain}
-        norm = functools.partial(layers.normalise, kind=self.norm, **statistics)
+        norm = functools.partial(norms.normalise, kind=self.norm, **statistics)
 
         def activate(x, name):
             return nn.relu(norm(x, name=name))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers
+from cyclegan_jax.core.networks import layers, norms
 
 
 class UNetGenerator(nn.Module):
@@ -18,13 +18,13 @@ class UNetGenerator(nn.Module):
       channels: of the output image.
       downs: halvings of the image; 8 is the reference's `unet_256`, 7 its `unet_128`.
       width: channels after the first convolution; doubles up to 8 times that.
-      norm: see `layers.NORMS`.
+      norm: see `norms.NORMS`.
       dropout: whether the `downs - 5` inner decoder stages of full width drop half of
         their values, where keys are given.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the output is float32.
-      axis_name: see `layers.BatchNorm`.
+      axis_name: see `norms.BatchNorm`.
     """
 
     channels: int = 3
@@ -56,7 +56,7 @@ class UNetGenerator(nn.Module):
             "init_gain": self.init_gain,
             "dtype": self.dtype,
         }
-        bias = layers.norm_wants_bias(self.norm)
+        bias = norms.norm_wants_bias(self.norm)
         conv: Callable[..., layers.Conv] = functools.partial(
             layers.Conv, kernel_size=4, stride=2, padding=1, use_bias=bias, **settings
         )
@@ -64,7 +64,7 @@ class UNetGenerator(nn.Module):
             layers.ConvTranspose, kernel_size=4, **settings
         )
         norm = functools.partial(
-            layers.normalise,
+            norms.normalise,
             kind=self.norm,
             train=train,
             axis_name=self.axis_name,

@@ -1,9 +1,9 @@
 """Convolutions as plain functions, each in the form that its platform runs fastest.
 
 Shapes use B (batch), H, W (space), I and O (channels in and out); images are
-channels last, kernels [kh, kw, I, O]. Only this package (see `linear` and `mirrored`)
-and `networks.statistics` know platforms. All forms are equal functions; tests compare
-values and gradients.
+channels last, kernels [kh, kw, I, O]. Within `core`, only this package (see `linear`
+and `mirrored`) and `networks.statistics` depend on the platform. All forms compute the
+same function; tests compare values and gradients.
 """
 
 import jax

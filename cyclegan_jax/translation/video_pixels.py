@@ -1,0 +1,56 @@
+"""Converts the pixels of video frames, and knows their colour matrices."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.filter import Graph
+
+MATRICES = {1: "bt709", 6: "smpte170m"}
+"""Colour matrix, by its number in ITU-T H.273: its name in FFmpeg."""
+FINEST = Fraction(1, 90_000)
+"""Seconds: the shortest tick of what we write."""
+
+_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+
+def matrix(width: int, height: int) -> int:
+    """Returns the colour matrix that players take where nothing is specified."""
+    high = max(width, height) >= 1280 or min(width, height) > 576
+    return 1 if high else 6
+
+
+class Converter:
+    """Converts frames by FFmpeg's scale filter, as exactly as it can."""
+
+    def __init__(self, pixels: str, colours: Callable[[av.VideoFrame], str]):
+        """Sets the format; the size stays that of the first frame.
+
+        Args:
+          pixels: FFmpeg's name of the format.
+          colours: gives more arguments of the filter for a frame.
+        """
+        self._pixels, self._colours = pixels, colours
+        self._size = ""
+        self._kind: tuple = ()
+        self._graph: Graph  # For frames of that kind.
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Converts a frame."""
+        self._size = self._size or f"{frame.width}:{frame.height}"
+        colours = self._colours(frame)
+        kind = (frame.width, frame.height, frame.format.name, frame.time_base, colours)
+        if kind != self._kind:
+            self._kind, self._graph = kind, Graph()
+            source = self._graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=frame.time_base or FINEST,
+            )
+            scale = self._graph.add("scale", f"{self._size}:{_EXACT}:{colours}")
+            form = self._graph.add("format", self._pixels)
+            self._graph.link_nodes(source, scale, form, self._graph.add("buffersink"))
+            self._graph.configure()
+        self._graph.push(frame)
+        return self._graph.vpull()
