@@ -109,7 +109,8 @@ class Run:
         if translation.generator is None:
             raise UserError(
                 f"{self.workdir}: a translation by {self.config.method} with these"
-                " settings is more than one pass through a generator."
+                " settings is more than one pass through a generator; translate.py and"
+                " cyclegan_jax.Translator do it."
             )
         return translation.networks[0]
 
