@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import re
 import unicodedata
@@ -50,7 +51,20 @@ def as_path(text: epath.PathLike) -> epath.Path:
 
         # Listings would be remembered, and what others write would go unseen.
         fsspec.config.conf.setdefault("gs", {})["use_listings_cache"] = False
+        # It logs tracebacks of what it raises.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     return epath.Path(text)
+
+
+def seen_from_here(path: epath.PathLike) -> str:
+    """Names a path in a message; a relative one with the folder it was looked for in.
+
+    Whoever runs a command in another folder than usual sees it at once.
+    """
+    text = os.fspath(path)
+    if is_remote(text) or os.path.isabs(text):
+        return text
+    return f"{text} in {os.getcwd()}"
 
 
 def is_remote(path: epath.PathLike) -> bool:

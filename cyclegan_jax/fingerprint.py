@@ -11,14 +11,14 @@ import argparse
 from cyclegan_jax import cli
 from cyclegan_jax.cli.arguments import Parser
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.files import as_path
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.choosing import list_steps
 from cyclegan_jax.runs.comparing import compare, of_checkpoint
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.fingerprint") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.fingerprint", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     flags.add_argument(
         "files", nargs="*", metavar="RUN", help="one run's folder, or two"
     )
@@ -27,7 +27,7 @@ def parser() -> Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Prints the digits of one run, or where two differ."""
-    runs = [as_path(run) for run in values.files]
+    runs = [storage.locate(run) for run in values.files]
     if len(runs) not in (1, 2):
         raise UserError("name one run's folder, or two.")
     if len(runs) == 1:

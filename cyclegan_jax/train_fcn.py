@@ -14,11 +14,9 @@ from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 
-def parser() -> arguments.Parser:
+def parser(prog: str = "python -m cyclegan_jax.train_fcn") -> arguments.Parser:
     """Returns the parser of the command's flags."""
-    flags = arguments.Parser(
-        prog="python -m cyclegan_jax.train_fcn", description=__doc__
-    )
+    flags = arguments.Parser(prog=prog, description=__doc__)
     add, positive = flags.add_argument, arguments.at_least(1)
     add("--workdir", default="", help="the run's folder; its data are used")
     flags.add_config("instead of --workdir: the config of the data")

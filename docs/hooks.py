@@ -10,6 +10,7 @@ import pathlib
 import posixpath
 import re
 
+import griffe
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -122,3 +123,12 @@ def _api():
         pages[f"api/{name}.md"] = "\n\n".join(blocks)
     pages["api/index.md"] = _API + "".join(listed)
     return pages
+
+
+class ModuleDocstrings(griffe.Extension):
+    """Keeps what is indented in modules' docstrings: their commands."""
+
+    def on_module_instance(self, *, node, mod, **_):
+        """Called by griffe, whose own cleaning removes a common indentation."""
+        if mod.docstring:
+            mod.docstring.value = ast.get_docstring(node, clean=False)

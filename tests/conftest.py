@@ -10,14 +10,17 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # Compiles six times faster, here and in the programs that tests start. XLA's older
 # emitters of fusions are slower when they optimise, and much faster when they do not.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
-os.environ["XLA_FLAGS"] = (
-    "--xla_cpu_use_fusion_emitters=false"
-    " --xla_cpu_parallel_codegen_split_count=1"  # Workers keep the cores busy.
-    " --xla_disable_hlo_passes=cse_barrier_expander"  # As `runtime` says.
-)
-
 import jax
 import pytest
+
+from cyclegan_jax.machine import xla_options
+
+_OPTIONS = (
+    "--xla_cpu_use_fusion_emitters=false",  # JAX 0.10 alone.
+    "--xla_cpu_parallel_codegen_split_count=1",  # Workers keep the cores busy.
+    "--xla_disable_hlo_passes=cse_barrier_expander",  # As `runtime` says.
+)
+os.environ["XLA_FLAGS"] = " ".join(xla_options.accepted(_OPTIONS))
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

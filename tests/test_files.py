@@ -116,3 +116,10 @@ def test_a_run_is_found_by_every_reader(monkeypatch, tmp_path):
         assert torch_files.read(f"{workdir}/weights/{written[0].name}")
     with pytest.raises(UserError, match=r"not UTF-8; rename"):
         Run.load(os.fsdecode(b"r\xe9n"))
+
+
+def test_a_relative_path_is_shown_with_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files.seen_from_here("x") == f"x in {tmp_path}"
+    assert files.seen_from_here("/x") == "/x"
+    assert files.seen_from_here("gs://x") == "gs://x"

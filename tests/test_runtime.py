@@ -9,7 +9,8 @@ import jax
 import pytest
 
 from cyclegan_jax.core.networks.convolutions import bfloat16
-from cyclegan_jax.machine import runtime
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import environment, runtime, xla_options
 
 PROGRAM = """
 import sys
@@ -125,3 +126,38 @@ def test_old_programs_are_removed(settings, tmp_path):
         os.utime(folder / name, (then, then))
     runtime.configure(str(tmp_path))
     assert [file.name for file in folder.iterdir()] == ["new"]
+
+
+def test_options_that_xla_does_not_know(settings, tmp_path):
+    """They would end this process: "Unknown flag in XLA_FLAGS"."""
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = "--xla_cpu_enable_fast_math=false"
+    gone, wrong = "--xla_gone=1", "--xla_cpu_enable_fast_math=perhaps"
+    assert xla_options.accepted([own, gone, wrong]) == [own]
+    settings.setattr(subprocess, "run", None)  # All is remembered now.
+    assert xla_options.accepted([own, gone, wrong]) == [own]
+
+
+def test_unknown_options_of_the_user_are_named(settings, tmp_path):
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false --xla_gone=1")
+    with pytest.raises(UserError, match=r"XLA_FLAGS has --xla_gone=1, which jaxlib"):
+        runtime.configure()
+
+
+def test_options_of_ours_that_are_gone(settings, tmp_path):
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings.setattr(runtime, "_XLA_OPTIONS", {"xla_gone": 1, runtime._YNNPACK: "dot"})
+    runtime.configure()
+    assert "xla_gone" not in os.environ["XLA_FLAGS"]
+    assert runtime._YNNPACK in os.environ["XLA_FLAGS"]
+    settings.setattr(environment, "_has_gpu_plugin", lambda: True)
+    settings.setattr(environment, "_DETERMINISTIC", "--xla_gpu_gone")
+    with pytest.raises(UserError, match=r"config\.deterministic=False"):
+        environment.make_deterministic(True)
+
+
+def test_without_a_home_it_is_asked_each_time(settings):
+    settings.setenv("HOME", "")
+    settings.setenv("XDG_CACHE_HOME", "")
+    assert xla_options.accepted(["--xla_gone=1"]) == []

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import runtime
+from cyclegan_jax.machine import runtime, xla_options
 
 # The packages that can affect results: they compute, read or decode.
 _PACKAGES = (
@@ -72,7 +72,13 @@ def make_deterministic(wanted: bool) -> None:
             " of them."
         )
     if not given:
-        os.environ["XLA_FLAGS"] = " ".join([*flags, f"{_DETERMINISTIC}=true"])
+        option = f"{_DETERMINISTIC}=true"
+        if not xla_options.accepts(option):
+            raise UserError(
+                f"config.deterministic is True, but jaxlib {metadata.version('jaxlib')}"
+                f" does not know {option}; use config.deterministic=False."
+            )
+        os.environ["XLA_FLAGS"] = " ".join([*flags, option])
 
 
 def _has_gpu_plugin():

@@ -15,6 +15,7 @@ from importlib import metadata
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import xla_options
 
 # XLA:CPU hands work to libraries. YNNPACK's sums are much faster than XLA's own, but
 # its convolutions are slower than Eigen's: three times for the residual blocks of a
@@ -40,14 +41,16 @@ def configure(cache: str | None = None) -> None:
     Args:
       cache: folder where compiled programs are kept between runs, `~` allowed; None or
         "" for none. JAX's own JAX_COMPILATION_CACHE_DIR comes first.
+
+    Raises:
+      UserError: XLA_FLAGS has what the installed XLA does not accept.
     """
     global _given_flags
     flags = _given_flags = os.environ.get("XLA_FLAGS", "")
     options = _XLA_OPTIONS if _has_accelerator() else _XLA_OPTIONS | _CPU_OPTIONS
-    for name, value in options.items():
-        if name not in flags:  # XLA ends a process whose flags it does not know.
-            flags += f" --{name}={value}"
-    os.environ["XLA_FLAGS"] = flags.strip()
+    xla_options.check_given()
+    added = [f"--{k}={v}" for k, v in options.items() if k not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([flags, *xla_options.accepted(added)]).strip()
     _keep_freed_memory()
     if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         _use_cache(pathlib.Path(files.as_path(cache)) / _processor())
@@ -65,9 +68,11 @@ def compute_in(dtype: str) -> None:
     chosen_here = _given_flags is not None and _YNNPACK not in _given_flags
     if dtype == "bfloat16" and chosen_here and _has_matrix_unit():
         ours = f"--{_YNNPACK}={_XLA_OPTIONS[_YNNPACK]}"
-        flags = os.environ["XLA_FLAGS"].split()
-        flags = [f"--{_YNNPACK}={_BFLOAT16_LIBRARY}" if f == ours else f for f in flags]
-        os.environ["XLA_FLAGS"] = " ".join(flags)
+        better = f"--{_YNNPACK}={_BFLOAT16_LIBRARY}"
+        if xla_options.accepts(better):
+            flags = os.environ["XLA_FLAGS"].split()
+            flags = [better if flag == ours else flag for flag in flags]
+            os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
 def fix_threads() -> None:

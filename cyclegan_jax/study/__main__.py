@@ -17,9 +17,9 @@ from cyclegan_jax.study import scoring as study_scoring
 from cyclegan_jax.study.protocol import Protocol
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.study") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.study", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     commands = flags.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="writes a study")
     add, default = make.add_argument, Protocol()

@@ -43,9 +43,9 @@ _SETTINGS = {
 }
 
 
-def parser() -> arguments.Parser:
+def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
     """Returns the parser of the command's flags."""
-    flags = arguments.Parser(prog="python -m cyclegan_jax.tables", description=__doc__)
+    flags = arguments.Parser(prog=prog, description=__doc__)
     add, positive = flags.add_argument, arguments.at_least(1)
     add(
         "--data",
@@ -82,8 +82,6 @@ def main(values: argparse.Namespace) -> int:
     """Trains and scores what is missing, and writes the tables."""
     from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
 
-    if not (work.ROOT / "train.py").exists():
-        raise UserError("tables needs train.py and configs/: run it in a clone.")
     rows = [key for key in values.rows.split(",") if key]
     if unknown := [key for key in rows if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")

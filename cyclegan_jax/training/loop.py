@@ -17,7 +17,7 @@ from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import MetricsWriter
 from cyclegan_jax.training import samples
-from cyclegan_jax.training.summary import Clock, summary
+from cyclegan_jax.training.summary import Clock, Forecast, summary
 from cyclegan_jax.training.trainer import Trainer
 
 
@@ -99,11 +99,13 @@ class Loop:
         ):
             if run.step == 0:
                 self._show(writer)
-            clock = Clock(run.step)
+            clock, forecast = Clock(run.step), Forecast()
             try:
                 for batch in run.batches.iterate(run.step):
                     run.advance(batch)
                     bar.update()
+                    losses = run.pending[-1]
+                    self._say(forecast.after_step(run.step, run.total_steps, losses))
                     if self._report(writer, bar, clock, interrupts):
                         break
             except UserError:  # Such as an unreadable image.
@@ -122,8 +124,8 @@ class Loop:
         return MetricsWriter(run.workdir, resume_step=run.step)
 
     def _say(self, text):
-        if hosts.is_main():
-            print(text)
+        if hosts.is_main() and text:
+            tqdm.write(text)  # Above the progress bar, if there is one.
 
     def _report(self, writer, bar, clock, interrupts):
         """Does whatever is due after a step; returns whether it was the last."""
@@ -180,7 +182,9 @@ class Loop:
 
     def _is_best(self, score):
         run, before = self._trainer, self._trainer.checkpoints.best_score()
-        return before is None or run.experiment.better(score, before) != before
+        if before is None:
+            return True
+        return score != before and run.experiment.better(score, before) == score
 
     def _show(self, writer):
         """Writes a sample grid and the run's page."""

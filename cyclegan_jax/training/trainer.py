@@ -127,7 +127,9 @@ class Trainer:
         )
         self._restore()
         if hosts.is_main() and self.step < self.total_steps:
-            run_folder.record_resume(self.workdir, self.step, self.changes)
+            run_folder.record_resume(
+                self.workdir, self.step, config.to_dict(), self.changes
+            )
 
     def _restore(self):
         """Starts from the newest checkpoint, or from scratch."""
@@ -176,10 +178,6 @@ class Trainer:
         self.state, self.pools, metrics = self._step(
             self.state, self.pools, self.devices.place_batch(batch), self._seed
         )
-        self.record(metrics)
-
-    def record(self, metrics: dict[str, jax.Array]) -> None:
-        """Counts a step and keeps its losses, which may still be computed."""
         self.step += 1
         self.pending.append(metrics)  # Not fetched, which would block on the device.
 
@@ -191,7 +189,8 @@ class Trainer:
         """
         self.check_finite()
         means = {
-            # float64: a part of the interval may come from a checkpoint's JSON.
+            # Python floats: after a resume some come from JSON, and the mean must have
+            # the same bits.
             name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }
