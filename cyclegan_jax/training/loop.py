@@ -125,7 +125,7 @@ class Loop:
 
     def _say(self, text):
         if hosts.is_main() and text:
-            tqdm.write(text)  # Above the progress bar, if there is one.
+            Progress.write(text)  # Above the progress bar, if there is one.
 
     def _report(self, writer, bar, clock, interrupts):
         """Does whatever is due after a step; returns whether it was the last."""
