@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import pathlib
 import re
 import subprocess
@@ -79,6 +80,14 @@ def test_misread_lists_are_found():
     assert misread("- b\n\n    c\n- d") == ["- d"]
     assert misread("- b\n  - c") == ["  - c"]
     assert misread("- b\n\n  ```\n  c\n  ```\n") == ["  ```"]
+
+
+def test_links_of_the_notebook():
+    page = ROOT / "examples/tour.ipynb"
+    cells = json.loads(page.read_text())["cells"]
+    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    assert "](../docs/data.md)" in text
+    assert broken(page, text) == []
 
 
 @pytest.mark.parametrize(
