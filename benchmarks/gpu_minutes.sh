@@ -13,11 +13,14 @@ set -u
 cd "$(dirname "$0")/.."
 WHEELS=build/gpu_wheels
 
-if [ "${1:-}" = --pack ]; then
-  grep -vE '^(jax|flax|optax|orbax-checkpoint|numpy|pillow)\b' requirements.txt > build-requirements.tmp
-  trap 'rm -f build-requirements.tmp' EXIT
-  exec python -m pip download --quiet --dest "$WHEELS" --python-version 3.12 \
-    --only-binary=:all: -r build-requirements.tmp pytest
+if [ "${1:-}" = --pack ]; then # Without TFDS, which these stages do not use.
+  mkdir -p "$WHEELS"
+  grep -vE '^(jax|flax|optax|orbax-|numpy|pillow|tensorflow-|array_record)' \
+    requirements.txt > "$WHEELS/requirements.txt"
+  python -m pip download --quiet --dest "$WHEELS" --python-version 3.12 \
+    --only-binary=:all: -r "$WHEELS/requirements.txt" pytest || exit
+  cd "$WHEELS" && rm -f {jax,jaxlib,numpy,scipy,ml_dtypes,tensorstore,chex}-*.whl
+  exec du -sh .
 fi
 
 OUT=${OUT:-benchmarks/results/gpu}
@@ -46,9 +49,10 @@ stage() {
   grep -E "$pattern" "$OUT/$name.log" | tail -12 | sed 's/^/    /' >> "$SUMMARY"
 }
 
-if [ -d "$WHEELS" ]; then
-  $PYTHON -m pip install --quiet --disable-pip-version-check --no-index \
-    --find-links "$WHEELS" "$WHEELS"/*.whl 2>&1 | tail -3 || true
+if [ -d "$WHEELS" ]; then # Only what is missing: what is there stays as it is.
+  names=$(cd "$WHEELS" && ls -- *.whl | sed 's/-.*//')
+  $PYTHON -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
+    --find-links "$WHEELS" $names 2>&1 | tail -3
 fi
 if [ -n "${REHEARSE:-}" ]; then
   export JAX_PLATFORMS=cpu

@@ -27,6 +27,7 @@ SETTING = re.compile(  # Not jax.config.update, nor cogan.py.
 # Flags of other programs, by which they are passed on or explained.
 OTHERS = {"mca", "quiet", "recurse", "signal", "spot", "version", "worker", "zone"}
 OTHERS |= {"build", "check", "command", "gpus", "ntasks", "eval", "accelerator"}
+OTHERS |= {"nproc_per_node"}  # torchrun
 
 
 def commands(text):
@@ -67,16 +68,17 @@ def unknown_settings(text):
 
 
 def unknown_flags(text):
+    """Flags that no program has. Ours have no hyphens."""
     known = set(OTHERS)
     for folder in ("cyclegan_jax", "benchmarks", "examples"):
         for file in ROOT.glob(f"{folder}/**/*.py"):
             known |= set(re.findall(r'"(?:--)?([a-z]\w*)"', file.read_text()))
-    names = {
-        n for span in code(text) for n in re.findall(r"(?<![\w-])--([a-z]\w*)", span)
-    }
-    return {
-        n for n in names if not {n, n.removeprefix("no")} & known and "xla_" not in n
-    }
+    for file in ROOT.glob("benchmarks/*.sh"):
+        known |= set(re.findall(r"--([a-z]\w*)", file.read_text()))
+    flag = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
+    names = {name for span in code(text) for name in flag.findall(span)}
+    names = {name for name in names if "-" not in name and "xla_" not in name}
+    return {name for name in names if not {name, name.removeprefix("no")} & known}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
