@@ -178,6 +178,10 @@ class Trainer:
         self.state, self.pools, metrics = self._step(
             self.state, self.pools, self.devices.place_batch(batch), self._seed
         )
+        self.record(metrics)
+
+    def record(self, metrics: dict[str, jax.Array]) -> None:
+        """Counts a step and keeps its losses, which may still be computed."""
         self.step += 1
         self.pending.append(metrics)  # Not fetched, which would block on the device.
 
@@ -189,8 +193,7 @@ class Trainer:
         """
         self.check_finite()
         means = {
-            # Python floats: after a resume some come from JSON, and the mean must have
-            # the same bits.
+            # Python floats, as in a checkpoint's JSON: the mean has the same bits.
             name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }
