@@ -9,7 +9,7 @@ several runs, give all of them the same file with evaluate.py's --fcn.
 
 import argparse
 
-from cyclegan_jax import cli
+from cyclegan_jax import cli, files
 from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
@@ -35,7 +35,6 @@ def parser(prog: str = "python -m cyclegan_jax.train_fcn") -> arguments.Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Trains and scores the network, and writes its file."""
-    from etils import epath  # After the flags: these take seconds.
 
     from cyclegan_jax.metrics import fcn, fcn_training, labels
     from cyclegan_jax.runs import experiment
@@ -54,7 +53,7 @@ def main(values: argparse.Namespace) -> int:
         batch_size=values.batch_size,
         seed=values.seed,
     )
-    output = epath.Path(output or epath.Path(values.workdir) / fcn.FILE_NAME)
+    output = files.as_path(output or files.as_path(values.workdir) / fcn.FILE_NAME)
     segmenter.save(output)
     maps, palette = dataset.test_class_maps, dataset.palette
     if maps is not None and palette is not None:

@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "cyclegan_jax"
 # Rooms on one floor do not know each other; a room may know all floors above it here.
 FLOORS = (
     ("errors", "directions"),
-    ("files",),
+    ("files", "progress"),
     ("images",),
     ("core",),
     ("machine",),

@@ -4,6 +4,7 @@ import cyclegan_jax.cli.installed  # noqa: F401  First: the rest may be missing.
 
 # isort: split
 import argparse
+import io
 import os
 import signal
 import sys
@@ -42,6 +43,9 @@ def run_argparse(
 def _status(program):
     """Runs a program; an error that users can fix becomes one sentence."""
     logging.use_absl_handler()
+    for stream in (sys.stdout, sys.stderr):  # Locales, and names that are not UTF-8.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:  # Users cannot act on the warnings of libraries.
         warnings.simplefilter("ignore")
     try:

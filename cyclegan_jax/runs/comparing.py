@@ -24,7 +24,7 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
     Raises:
       UserError: there is no such checkpoint, or it cannot be read.
     """
-    checkpoints = Checkpoints(epath.Path(workdir) / "checkpoints", read_only=True)
+    checkpoints = Checkpoints(storage.locate(workdir) / "checkpoints", read_only=True)
     try:
         tree, extra = checkpoints.load_arrays(step)
     finally:
@@ -33,7 +33,7 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
     digits: dict[str, str] = {}
     kinds = ("params", "opt_state", "norm_stats", "ema_params")
     for kind, parts in [(k, state.get(k) or {}) for k in kinds] + [
-        ("pool", tree["pools"])
+        ("pool", tree.get("pools") or {})
     ]:
         digits |= {f"{kind}/{name}": of_arrays(part) for name, part in parts.items()}
     digits["losses not logged yet"] = _digits(repr(extra).encode())

@@ -52,7 +52,7 @@ def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     try:
         return ml_collections.ConfigDict(read_config(workdir))
     except (ValueError, TypeError) as error:  # Such as a dot in a name.
-        path = epath.Path(workdir) / "config.json"
+        path = storage.locate(workdir) / "config.json"
         raise UserError(f"{path} holds no settings: {error}.") from error
 
 
@@ -178,7 +178,7 @@ def record_resume(
         if settings:
             note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
-        files.write_json(epath.Path(workdir) / "run.json", about)
+        files.write_json(storage.locate(workdir) / "run.json", about)
     return changed
 
 
@@ -202,7 +202,7 @@ def _cannot_write(workdir, error):
 def read_about(workdir: epath.PathLike) -> dict[str, Any]:
     """Reads run.json; empty if there is none, or it is unreadable."""
     try:
-        about = json.loads((epath.Path(workdir) / "run.json").read_text())
+        about = json.loads((storage.locate(workdir) / "run.json").read_text())
     except (OSError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}

@@ -9,7 +9,6 @@ Repeat --workdir to compare methods; each participant sees one of them.
 """
 
 import argparse
-import pathlib
 
 from cyclegan_jax import cli, files
 from cyclegan_jax.cli.arguments import Parser
@@ -92,7 +91,7 @@ def _score(values):
     )
     print(study_scoring.describe(result))
     if values.output:
-        files.write_json(pathlib.Path(values.output), result)
+        files.write_json(files.as_path(values.output), result)
         print(f"wrote {values.output}")
     return 0
 

@@ -85,7 +85,9 @@ def jobs(
                 ending = f"_{direction}" if direction else ""
                 config = row.config.format(data=data)
                 config += f"+{direction}" if direction else ""
-                folder = epath.Path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
+                folder = (
+                    files.as_path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
+                )
                 more = (*flags, *row_flags.get(row.key, ()), f"--config.seed={seed}")
                 result.append(Job(row, seed, direction, folder, config, more))
     return result

@@ -5,7 +5,6 @@ import functools
 
 import ml_collections
 from etils import epath
-from tqdm import tqdm
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
@@ -13,6 +12,7 @@ from cyclegan_jax.machine import environment, hosts, runtime
 from cyclegan_jax.machine.interrupts import Interrupts
 from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.pages import report
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import MetricsWriter
@@ -87,10 +87,11 @@ class Loop:
         resumed_at = run.step
         with (
             self._open_writer() as writer,
-            tqdm(
+            Progress(
                 total=run.total_steps,
                 initial=run.step,
                 unit="step",
+                by_hand=True,
                 mininterval=0.5,
                 dynamic_ncols=True,
                 disable=not hosts.is_main(),
@@ -124,7 +125,7 @@ class Loop:
 
     def _say(self, text):
         if hosts.is_main() and text:
-            tqdm.write(text)  # Above the progress bar, if there is one.
+            Progress.write(text)  # Above the progress bar, if there is one.
 
     def _report(self, writer, bar, clock, interrupts):
         """Does whatever is due after a step; returns whether it was the last."""
@@ -158,6 +159,7 @@ class Loop:
         writer.write_timing(run.step, {"images_per_second": rate})
         shown = {name: f"{value:.2f}" for name, value in means.items()}
         bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
+        bar.line()
 
     def _evaluate(self, writer):
         """Evaluates the test split; returns the value of `best_metric`, if any."""

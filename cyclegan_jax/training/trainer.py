@@ -171,6 +171,10 @@ class Trainer:
         self.state, self.pools, metrics = self._step(
             self.state, self.pools, self.devices.place_batch(batch), self._seed
         )
+        self.record(metrics)
+
+    def record(self, metrics: dict[str, jax.Array]) -> None:
+        """Counts a step and keeps its losses, which may still be computed."""
         self.step += 1
         self.pending.append(metrics)  # Not fetched, which would block on the device.
 
@@ -182,8 +186,7 @@ class Trainer:
         """
         self.check_finite()
         means = {
-            # Python floats: after a resume some come from JSON, and the mean must have
-            # the same bits.
+            # Python floats, as in a checkpoint's JSON: the mean has the same bits.
             name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }
@@ -230,10 +233,8 @@ class Trainer:
                 f"a parameter is not finite after step {self.step}; the newest"
                 " checkpoint is from before."
             )
-        extra = {"pending": pending}
-        self.checkpoints.save(
-            self.step, self.devices.whole(self.state, self.pools), extra, score=score
-        )
+        whole = self.devices.whole(self.state, self.pools)
+        self.checkpoints.save(self.step, whole, {"pending": pending}, score=score)
 
 
 @jax.jit
