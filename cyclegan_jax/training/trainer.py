@@ -242,10 +242,8 @@ class Trainer:
                 f"a parameter is not finite after step {self.step}; the newest"
                 f" checkpoint, if any, is from before. {_HELPS}"
             )
-        extra = {"pending": pending}
-        self.checkpoints.save(
-            self.step, self.devices.whole(self.state, self.pools), extra, score=score
-        )
+        whole = self.devices.whole(self.state, self.pools)
+        self.checkpoints.save(self.step, whole, {"pending": pending}, score=score)
 
 
 @jax.jit
