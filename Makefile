@@ -6,7 +6,7 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test slow faults lint docs lock wheels
+.PHONY: demo test slow faults clusters lint docs lock wheels
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -14,13 +14,18 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not real_weights"
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not clusters and not real_weights"
 
 slow: $(VENV)/.installed
 	$(RUN) -m pytest -n auto --dist loadfile -m "slow or real_weights"
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults
+
+# Slurm, Open MPI and network namespaces: needs root, and Debian's slurm-wlm, munge,
+# openmpi-bin and iproute2.
+clusters: $(VENV)/.installed
+	$(RUN) -m pytest -m clusters tests/test_clusters.py
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

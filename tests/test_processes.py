@@ -235,6 +235,15 @@ def test_evaluation_and_translation_on_two_processes(finished, tmp_path):
     assert len(list(output.rglob("*.png"))) == count
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_state_is_donated(number):
+    """Each call puts its results where its arguments were, in any job."""
+    command = ("tests/processes/donation.py", "--calls=3")
+    for output in processes.run(command, processes=number, devices=2):
+        said = [line for line in output.splitlines() if line in ("in place", "copied")]
+        assert said[1:] == ["in place"] * 2, output  # The first has NumPy's arrays.
+
+
 def test_flags_of_hosts_go_together():
     job = processes.start((*TRAIN, "--coordinator=127.0.0.1:1"))
     (output,) = processes.finish(job)
