@@ -1,4 +1,3 @@
-# make demo: train on the built-in data and see it work.  make test: the test suite.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -6,8 +5,19 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: demo test slow faults clusters lint docs lock wheels
+.PHONY: help venv demo test tests slow faults clusters lint docs lock wheels
 .DELETE_ON_ERROR:
+
+help:
+	@echo "make venv    installs what everything needs in .venv; then: source .venv/bin/activate"
+	@echo "make demo    trains on the built-in data for minutes, and evaluates the result"
+	@echo "make test    runs the test suite; also: make slow, faults, clusters, lint"
+	@echo "make docs    builds the documentation as a site in build/site"
+	@echo
+	@echo "Each installs in .venv first what it needs. README.md has the steps without make."
+
+venv: $(VENV)/.installed
+	@echo "Ready. Now: source $(VENV)/bin/activate"
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=configs/streets.py --workdir=$(DEMO_DIR) $(DEMO)
@@ -15,6 +25,8 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not clusters and not real_weights"
+
+tests: test
 
 slow: $(VENV)/.installed
 	$(RUN) -m pytest -n auto --dist loadfile -m "slow or real_weights"
@@ -47,6 +59,8 @@ $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu:" \
 	    "sudo apt install python3-venv"; exit 2; }
+	@echo "Installing the packages of requirements.lock in $(VENV): 1.5 GB of disk, about" \
+	  "three minutes with a fast connection."
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
@@ -72,3 +86,6 @@ wheels: $(VENV)/.installed
 	    --ignore-installed --no-deps --only-binary=:all: --target build/wheels \
 	    --python-version $$version -r build/wheels.txt \
 	  && echo "Python $$version: every package in the lock has a wheel" || exit 1; done
+
+.DEFAULT:
+	@echo "error: there is no 'make $@'; 'make' alone lists what there is" >&2; exit 2

@@ -6,7 +6,8 @@
     python -m benchmarks.train_step --peers=eager,channels_last,compile
 
 With --dtype=bfloat16 (PyTorch: autocast), ours and PyTorch eager are also measured in
-float32. Needs PyTorch (requirements-parity.txt); on a GPU, its build for that GPU.
+float32, unless --no-float32. Needs PyTorch (requirements-parity.txt); on a GPU, its
+build for that GPU.
 Every figure is a median ± half the interquartile range.
 """
 
@@ -31,6 +32,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument(
         "--identity", default=True, action=argparse.BooleanOptionalAction
+    )
+    parser.add_argument(
+        "--float32", default=True, action=argparse.BooleanOptionalAction
     )
     parser.add_argument("--peers", default="eager", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=9)
@@ -62,7 +66,7 @@ def main() -> None:
     }
     peers = {name: PEERS[name] for name in args.peers.split(",") if name}
     contestants = contestants_of(setting, peers)
-    if args.dtype != "float32":
+    if args.dtype != "float32" and args.float32:
         plain = contestants_of(setting | {"dtype": "float32"}, {"eager": {}})
         contestants += [c._replace(name=f"{c.name}, float32") for c in plain]
     ceiling = Contestant("matrix product", flops.matrix_product, {"dtype": args.dtype})

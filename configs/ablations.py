@@ -27,7 +27,7 @@ docs/results.md has scores on `streets`. `smoke` tests an installation in second
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 DATA = ("streets", "cityscapes", "folder")
 ABLATIONS = {
@@ -45,12 +45,12 @@ ABLATIONS = {
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns a setting; variants are data, one of `ABLATIONS`, and `smoke`."""
-    data, ablation, smoke = default.choose(
+    data, ablation, smoke = variants.choose(
         variant, DATA, tuple(ABLATIONS), ("", "smoke")
     )
-    config = default.of_data(data)
+    config = variants.of_data(data)
     config.loss.identity = 0.0
     config.update_from_flattened_dict(ABLATIONS[ablation])
     if ablation == "unet":
         config.generator.name = f"unet_{config.data.crop_size}"
-    return default.variant_of(config, smoke)
+    return variants.variant_of(config, smoke)

@@ -9,14 +9,14 @@ docs/results.md has scores on `streets`. `smoke` tests an installation in second
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 DATA = ("streets", "cityscapes", "facades", "maps", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the published setting; variants are data and `smoke`."""
-    data, smoke = default.choose(variant, DATA, ("", "smoke"))
-    config = default.of_data(data)
+    data, smoke = variants.choose(variant, DATA, ("", "smoke"))
+    config = variants.of_data(data)
     config.method = "bigan"
-    return default.variant_of(config, smoke)
+    return variants.variant_of(config, smoke)

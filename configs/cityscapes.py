@@ -12,14 +12,14 @@ identity loss, which the paper uses for paintings only. With the 2,975 training 
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import configuration, variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the published setting, or the tiny one for `variant="smoke"`."""
-    config = default.get_config()
+    config = configuration.defaults()
     config.data.dataset = "cityscapes"
     config.data.load_size, config.data.crop_size = 143, 128
     config.generator.name = "resnet_6blocks"
     config.loss.identity = 0.0
-    return default.variant_of(config, variant)
+    return variants.variant_of(config, variant)

@@ -12,15 +12,15 @@ scores after 1,000. `smoke` tests an installation in seconds.
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 DATA = ("streets", "cityscapes", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the released setting; variants are data and `smoke`."""
-    data, smoke = default.choose(variant, DATA, ("", "smoke"))
-    config = default.of_data(data)
+    data, smoke = variants.choose(variant, DATA, ("", "smoke"))
+    config = variants.of_data(data)
     small = data == "streets"
     config.method = "cogan"
     config.batch_size = 16 if small else 128
@@ -34,4 +34,4 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer.constant_epochs = 10**6  # `max_steps` ends the run.
     config.optimizer.decay_epochs = 0
     config.optimizer.weight_decay = 1e-4
-    return default.variant_of(config, smoke)
+    return variants.variant_of(config, smoke)

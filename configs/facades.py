@@ -11,11 +11,11 @@ been run at full length here. Append `:smoke` to test an installation in seconds
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import configuration, variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the published setting, or the tiny one for `variant="smoke"`."""
-    config = default.get_config()
+    config = configuration.defaults()
     config.data.dataset = "cycle_gan/facades"
-    return default.variant_of(config, variant)
+    return variants.variant_of(config, variant)

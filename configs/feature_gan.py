@@ -13,17 +13,17 @@ features. `smoke` tests an installation in seconds.
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 DATA = ("streets", "cityscapes", "facades", "maps", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the published setting; variants are data, direction and `smoke`."""
-    data, direction, smoke = default.choose(
+    data, direction, smoke = variants.choose(
         variant, DATA, ("AtoB", "BtoA"), ("", "smoke")
     )
-    config = default.of_data(data, direction)
+    config = variants.of_data(data, direction)
     config.method = "feature_gan"
     config.optimizer.policy = "constant"
-    return default.variant_of(config, smoke)
+    return variants.variant_of(config, smoke)

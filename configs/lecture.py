@@ -11,16 +11,16 @@ independent of the cycle's. Steps as in `horse2zebra.py`; not run at full length
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the setting of the lecture, or the tiny one for "smoke"."""
-    config = default.of_data("horse2zebra")
+    config = variants.of_data("horse2zebra")
     config.generator.name = "resnet_9blocks"
     config.generator.outer_kernel = 7
     config.generator.down_kernel = 4
     config.discriminator.stem_kernel = 7
     config.discriminator.score_kernel = 1
     config.loss.identity = 0.1 / config.loss.cycle_a  # A fraction of the cycle weight.
-    return default.variant_of(config, variant)
+    return variants.variant_of(config, variant)

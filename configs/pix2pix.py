@@ -14,17 +14,17 @@ seconds.
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 DATA = ("streets", "facades", "maps", "cityscapes", "folder", "side_by_side")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the published setting; variants are data, direction and `smoke`."""
-    data, direction, smoke = default.choose(
+    data, direction, smoke = variants.choose(
         variant, DATA, ("AtoB", "BtoA"), ("", "smoke")
     )
-    config = default.of_data("folder" if data == "side_by_side" else data, direction)
+    config = variants.of_data("folder" if data == "side_by_side" else data, direction)
     if data == "side_by_side":
         config.data.dataset = data
     config.method = "pix2pix"
@@ -34,4 +34,4 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.generator.dropout = True
     config.loss.gan_mode = "vanilla"
     config.pool_size = 0
-    return default.variant_of(config, smoke)
+    return variants.variant_of(config, smoke)

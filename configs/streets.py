@@ -12,12 +12,12 @@ short a run is better with averaged (EMA) generators.
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import configuration, variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the setting of the demo, or the tiny one for `variant="smoke"`."""
-    config = default.get_config()
+    config = configuration.defaults()
     config.data.dataset = "streets"
     config.data.load_size = config.data.crop_size = 64
     config.generator.name = "resnet_3blocks"
@@ -31,4 +31,4 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.checkpoint_every_steps = 1000
     config.evaluate_every_steps = 500
     config.best_metric = "AtoB/per_pixel"
-    return default.variant_of(config, variant)
+    return variants.variant_of(config, variant)

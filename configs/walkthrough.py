@@ -11,16 +11,16 @@ at full length here. `smoke` tests an installation in seconds.
 
 import ml_collections
 
-from configs import default
+from cyclegan_jax.runs import variants
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the setting of the walk-through, or the tiny one for "smoke"."""
-    config = default.of_data("horse2zebra")
+    config = variants.of_data("horse2zebra")
     config.generator.name = "resnet_6blocks"
     config.generator.reflect = False
     config.loss.gan_mode = "vanilla"
     config.pool_size = 0
     config.optimizer.policy = "constant"
     config.optimizer.constant_epochs, config.optimizer.decay_epochs = 10, 0
-    return default.variant_of(config, variant)
+    return variants.variant_of(config, variant)

@@ -1,8 +1,9 @@
 """The exception that stands for a user's mistake, and what else ends a program."""
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 TRY_AGAIN = os.EX_TEMPFAIL
 """Exit status where the same command may succeed later, such as 75 on Linux."""
@@ -34,6 +35,26 @@ class UserError(Exception):
     The command-line programs print it after `error: ` and exit with status 2;
     they never show a traceback for it.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Returns `; did you mean ...?` with the nearest of some names, or "".
+
+    Args:
+      word: what was written.
+      known: what could have been.
+      prefix: put before the name.
+    """
+    nearest = closest(word, known)
+    return f"; did you mean {prefix}{nearest}?" if nearest else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Returns the most similar name, or "" where none is similar."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    parts = [name for name in known if len(word) > 3 and word in name]
+    return next(iter(near + parts), "")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -88,6 +109,14 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def _is_from(error, module):
+    """Whether this module raised an exception."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__") == module
+
+
 def explain(error: BaseException) -> tuple[str, int] | None:
     """Returns the sentence and the exit status for an error that needs no traceback.
 
@@ -108,6 +137,13 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return f"{error.strerror or error}{where}", 2
     if is_storage_error(error):  # Not allowed, say, or no such bucket.
         return f"the storage refuses: {one_line(error)}", 2
+    if _is_from(error, "jax._src.xla_bridge"):  # With a bare AssertionError for CUDA.
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = "" if isinstance(error, AssertionError) else f" ({one_line(error)})"
+        return (
+            f"JAX finds no device for JAX_PLATFORMS={asked}{reason}: unset it to use"
+            ' what is here, or install the backend, such as pip install "jax[cuda13]".'
+        ), 2
     if is_out_of_memory(error):  # JAX's own is a RuntimeError.
         return _OUT_OF_MEMORY, 2
     return None

@@ -1,5 +1,6 @@
 """Paths as users write them, and files that readers see whole or not at all."""
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -32,7 +33,9 @@ def as_path(text: epath.PathLike) -> epath.Path:
     text = os.fspath(text)
     scheme, separator, _ = text.partition("://")
     if not separator:
-        path = os.path.expanduser(os.path.expandvars(text))
+        # A file may be called $x: then it is that one, and not a variable.
+        given = text if os.path.lexists(text) else os.path.expandvars(text)
+        path = os.path.expanduser(given)
         spellings = (path, *(unicodedata.normalize(f, path) for f in ("NFC", "NFD")))
         return epath.Path(next(filter(os.path.lexists, spellings), path))
     if scheme not in _BACKENDS:
@@ -51,6 +54,17 @@ def as_path(text: epath.PathLike) -> epath.Path:
         # It logs tracebacks of what it raises.
         logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     return epath.Path(text)
+
+
+def seen_from_here(path: epath.PathLike) -> str:
+    """Names a path in a message; a relative one with the folder it was looked for in.
+
+    Whoever runs a command in another folder than usual sees it at once.
+    """
+    text = os.fspath(path)
+    if is_remote(text) or os.path.isabs(text):
+        return text
+    return f"{text} in {os.getcwd()}"
 
 
 def is_remote(path: epath.PathLike) -> bool:
@@ -91,11 +105,13 @@ def write(path: epath.PathLike, content: bytes | str) -> None:
       OSError: it cannot be written; nothing is left behind.
     """
     path = epath.Path(path)
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):  # A file's name in it may not be UTF-8.
+        content = content.encode(errors="backslashreplace")
     if is_remote(path):
         path.write_bytes(content)
         return
-    temporary = path.with_name(path.name + ".tmp")
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{digest}.tmp")  # Short: the name may be 255 bytes.
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

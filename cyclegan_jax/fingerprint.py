@@ -16,9 +16,9 @@ from cyclegan_jax.runs.choosing import list_steps
 from cyclegan_jax.runs.comparing import compare, of_checkpoint
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.fingerprint") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.fingerprint", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     flags.add_argument(
         "files", nargs="*", metavar="RUN", help="one run's folder, or two"
     )

@@ -9,16 +9,14 @@ several runs, give all of them the same file with evaluate.py's --fcn.
 
 import argparse
 
-from cyclegan_jax import cli
+from cyclegan_jax import cli, files
 from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 
-def parser() -> arguments.Parser:
+def parser(prog: str = "python -m cyclegan_jax.train_fcn") -> arguments.Parser:
     """Returns the parser of the command's flags."""
-    flags = arguments.Parser(
-        prog="python -m cyclegan_jax.train_fcn", description=__doc__
-    )
+    flags = arguments.Parser(prog=prog, description=__doc__)
     add, positive = flags.add_argument, arguments.at_least(1)
     add("--workdir", default="", help="the run's folder; its data are used")
     flags.add_config("instead of --workdir: the config of the data")
@@ -37,7 +35,6 @@ def parser() -> arguments.Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Trains and scores the network, and writes its file."""
-    from etils import epath  # After the flags: these take seconds.
 
     from cyclegan_jax.metrics import fcn, fcn_training, labels
     from cyclegan_jax.runs import experiment
@@ -56,7 +53,7 @@ def main(values: argparse.Namespace) -> int:
         batch_size=values.batch_size,
         seed=values.seed,
     )
-    output = epath.Path(output or epath.Path(values.workdir) / fcn.FILE_NAME)
+    output = files.as_path(output or files.as_path(values.workdir) / fcn.FILE_NAME)
     segmenter.save(output)
     maps, palette = dataset.test_class_maps, dataset.palette
     if maps is not None and palette is not None:

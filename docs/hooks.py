@@ -6,15 +6,18 @@ pages keep their names, and each linked source file has a page that shows it.
 """
 
 import ast
+import json
 import pathlib
 import posixpath
 import re
 
+import griffe
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = {
     "README.md": "index.md",
+    "examples/tour.ipynb": "tour.md",
     **{name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")},
 }
 # What users import first, first; others follow. "" is the top of the package.
@@ -49,10 +52,25 @@ def on_config(config):
 
 def on_files(files, config):
     """Adds the pages that are not in docs/."""
-    made = {site: (ROOT / name).read_text() for name, site in PAGES.items()}
+    made = {site: _markdown(name) for name, site in PAGES.items()}
     for path, content in (made | _api() | _sources()).items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def _markdown(name):
+    """The text of a file, or of a notebook's cells."""
+    text = (ROOT / name).read_text()
+    if not name.endswith(".ipynb"):
+        return text
+    cells = json.loads(text)["cells"]
+    title, *rest = [
+        f"```python\n{source}\n```" if cell["cell_type"] == "code" else source
+        for cell in cells
+        if (source := "".join(cell["source"]))
+    ]
+    note = f"*This page is the notebook `{name}`, not executed.*"
+    return "\n\n".join([title, note, *rest])
 
 
 def on_page_markdown(markdown, page, **_):
@@ -82,7 +100,7 @@ def _sources():
     """A page for each source file that a page links to."""
     pages = {}
     for page in (*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in PAGES)):
-        for link in _LINK.finditer(page.read_text()):
+        for link in _LINK.finditer(_markdown(str(page.relative_to(ROOT)))):
             file = (page.parent / link["path"]).resolve()
             if not file.is_file() or not file.is_relative_to(ROOT):
                 continue
@@ -122,3 +140,12 @@ def _api():
         pages[f"api/{name}.md"] = "\n\n".join(blocks)
     pages["api/index.md"] = _API + "".join(listed)
     return pages
+
+
+class ModuleDocstrings(griffe.Extension):
+    """Keeps what is indented in modules' docstrings: their commands."""
+
+    def on_module_instance(self, *, node, mod, **_):
+        """Called by griffe, whose own cleaning removes a common indentation."""
+        if mod.docstring:
+            mod.docstring.value = ast.get_docstring(node, clean=False)

@@ -136,4 +136,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, positional=True)
+    parser = cli.arguments.Parser(prog="one_page", description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="FOLDER")
+    cli.run_argparse(parser, lambda values: main(values.files))

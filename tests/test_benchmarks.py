@@ -1,12 +1,18 @@
 """The benchmarks count and measure what they say."""
 
+import importlib.util
 import json
+import pathlib
+import re
+import subprocess
 import time
 
 import jax
+import numpy as np
 import pytest
 
-from benchmarks import alternation, flops, operations, ours, records
+from benchmarks import alternation, flops, operations, ours, records, upsampling
+from cyclegan_jax.core.networks import convolutions
 
 
 def test_work_of_the_published_networks():
@@ -55,6 +61,24 @@ def test_records(tmp_path):
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["value"] for line in lines] == [1, 2]
     assert lines[0]["versions"]["jax"]
+
+
+def test_forms_of_the_upsampling_gradient_agree():
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(keys[0], (1, 8, 8, 4))
+    kernel = jax.random.normal(keys[1], (3, 3, 4, 2))
+    forms = convolutions.conv_transpose, upsampling.derived
+    first, second = (upsampling.seconds(form, x, kernel)[1] for form in forms)
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-4)
+
+
+def test_stages_of_the_gpu_script_exist():
+    script = pathlib.Path(ours.__file__).with_name("gpu_minutes.sh")
+    subprocess.run(["bash", "-n", script], check=True)
+    modules = set(re.findall(r"-m (benchmarks\.\w+)", script.read_text()))
+    assert len(modules) == 4
+    for module in modules:
+        assert importlib.util.find_spec(module)
 
 
 def test_our_program_is_the_real_step():

@@ -90,6 +90,7 @@ def leaves(tree):
     return jax.tree.leaves(tree)
 
 
+@pytest.mark.slow
 def test_half_written_checkpoint_is_none(local, bucket):
     """As kill -9 in the first checkpoint leaves it: `init_from` still counts."""
     config = tiny(init_from=str(local), max_steps=2)
@@ -112,6 +113,7 @@ def copy(source, target):
             (target / path.name).write_bytes(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_damaged_checkpoint_is_set_aside(local, remote, bucket, capsys):
     copy(remote, bucket)
     files = [bucket / "checkpoints" / "4" / "state"]

@@ -168,3 +168,15 @@ def test_the_command_trains(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Finished steps 1 to 2" in result.stdout
     assert (tmp_path / "run/index.html").exists()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_backend_that_is_not_here(platform, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    done = train(STREETS, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"JAX_PLATFORMS={platform}" in done.stderr
+    monkeypatch.delenv("JAX_PLATFORMS")  # The advice.
+    done = train(STREETS, f"--workdir={tmp_path / 'run'}", "--config.max_steps=1")
+    assert done.returncode == 0

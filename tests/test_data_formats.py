@@ -66,7 +66,7 @@ def test_what_no_format_is_for_is_found_by_its_content(tmp_path):
 OTHERS = {
     "notes.txt": formats.NO_PICTURE,
     "clip.mov": formats.NO_PICTURE,
-    "drawing.svg": formats.NO_PICTURE,
+    "drawing.svg": formats.OTHER_FORMAT,
     "BM": formats.NO_PICTURE,  # Its first bytes are those of a BMP.
     "DSC_1.NEF": formats.RAW,
     ".DS_Store": formats.SYSTEM,

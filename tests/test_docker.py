@@ -65,8 +65,8 @@ def image(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        ([], "--workdir"),
-        (["train.py", "--config=configs/streets.py:smoke"], "Finished steps 1 to 8"),
+        ([], "usage: cyclegan-jax COMMAND"),
+        (["train", "--config=streets:smoke"], "Finished steps 1 to 8"),
     ],
 )
 def test_the_image_trains(image, arguments, output):

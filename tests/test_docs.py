@@ -1,6 +1,8 @@
 """The documents: links, and facts that stand in several places."""
 
 import functools
+import itertools
+import json
 import pathlib
 import re
 import subprocess
@@ -8,6 +10,8 @@ import tomllib
 
 import pytest
 import yaml
+
+import cyclegan_jax
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -45,6 +49,45 @@ def broken(page, text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links(page):
     assert broken(page, page.read_text()) == []
+
+
+def misread(text):
+    """Returns lines that the site's Markdown reads in another way than repositories'.
+
+    It begins a list after an empty line only, also after a paragraph nested in another
+    item, and wants four spaces before what is nested.
+    """
+    text = re.sub(r"(?ms)^( *)```.*?^ *```$", r"\1```", text)
+    lines = ["", *text.splitlines()]
+    found = []
+    for before, line in itertools.pairwise(lines):
+        item = re.match(r"(- |\d+\. )", line)
+        begins = item and before and not re.match(r"(- |\d+\. | {1,3}\S)", before)
+        if begins or re.match(r" {1,3}(- |\d+\. |```|\|)", line):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lists_are_read_in_the_same_way(page):
+    assert misread(page.read_text()) == []
+
+
+def test_misread_lists_are_found():
+    right = "A\n\n- b\n  c\n- d\n\n    ```\n- e\n    ```\n\n- f"
+    assert misread(right) == []
+    assert misread("A\n- b") == ["- b"]
+    assert misread("- b\n\n    c\n- d") == ["- d"]
+    assert misread("- b\n  - c") == ["  - c"]
+    assert misread("- b\n\n  ```\n  c\n  ```\n") == ["  ```"]
+
+
+def test_links_of_the_notebook():
+    page = ROOT / "examples/tour.ipynb"
+    cells = json.loads(page.read_text())["cells"]
+    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    assert "](../docs/data.md)" in text
+    assert broken(page, text) == []
 
 
 @pytest.mark.parametrize(
@@ -98,10 +141,10 @@ def test_citations_agree():
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert citation["version"] == project["version"]
+    assert citation["version"] == cyclegan_jax.__version__
     assert citation["license"] == project["license"]
     newest = re.search(r"(?m)^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text())
-    assert newest[1] == project["version"]
+    assert newest[1] == cyclegan_jax.__version__
 
 
 @pytest.mark.parametrize("name", ["bug", "results"])

@@ -2,7 +2,7 @@
 
 All variants of all configs open their data, read them for run.json, and make a batch.
 Those that describe one program (the networks, the losses, the batch) are trained once:
-a step, an evaluation, a translation.
+a step, an evaluation, a translation, an export.
 """
 
 import functools
@@ -10,6 +10,8 @@ import importlib
 import pathlib
 import re
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +19,10 @@ from PIL import Image
 import configs
 from cyclegan_jax import data, evaluation
 from cyclegan_jax.data.fingerprint import read
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.export.exporting import export
 from cyclegan_jax.runs.experiment import Experiment, build_method
+from cyclegan_jax.runs.run import Run
 from cyclegan_jax.training import loop
 from cyclegan_jax.translation import files
 
@@ -122,8 +127,10 @@ def programs():
 def use(config, folder, capsys):
     workdir = folder / "run"
     assert loop.train(config, workdir) == 0
-    told = capsys.readouterr().out
-    assert "step" in told
+    told = capsys.readouterr()
+    assert "step" in told.out
+    assert "1 of 1 steps" in told.err  # Lines, as there is no terminal.
+    assert "\r" not in told.err
     result = evaluation.evaluate(workdir)
     directions = {"AtoB", "BtoA"} & set(result)
     assert directions
@@ -134,6 +141,14 @@ def use(config, folder, capsys):
         output = folder / direction
         files.translate([str(picture)], output, workdir=workdir, direction=direction)
         assert Image.open(output / "picture.png").size == (32, 32)
+        exported = folder / f"{direction}.stablehlo"
+        if Run.load(workdir).translation(direction).generator is None:
+            with pytest.raises(UserError, match=r"translate\.py"):
+                export(workdir, exported, direction)
+        else:
+            export(workdir, exported, direction)
+            exported = jax.export.deserialize(bytearray(exported.read_bytes()))
+            assert exported.in_avals[0].shape[-1] == 3
 
 
 def test_pairs_side_by_side_train(folders, tmp_path, capsys):
@@ -142,5 +157,7 @@ def test_pairs_side_by_side_train(folders, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant"), programs(), ids=map(":".join, programs()))
-def test_it_trains_evaluates_and_translates(name, variant, folders, tmp_path, capsys):
+def test_it_trains_evaluates_translates_and_exports(
+    name, variant, folders, tmp_path, capsys
+):
     use(tiny(name, variant, folders), tmp_path, capsys)

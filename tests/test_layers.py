@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "cyclegan_jax"
 # Rooms on one floor do not know each other; a room may know all floors above it here.
 FLOORS = (
     ("errors", "directions"),
-    ("files",),
+    ("files", "progress"),
     ("images",),
     ("core",),
     ("machine",),
@@ -22,6 +22,8 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("export", "study", "torch_weights", "plan", "tables", "fingerprint", "train_fcn"),
+    ("api", "list_configs", "from_pytorch"),
+    ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -31,7 +33,8 @@ def imports(path: pathlib.Path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             if node.module == "cyclegan_jax":
-                yield from (alias.name for alias in node.names)
+                names = (alias.name for alias in node.names)
+                yield from (name for name in names if name != "__version__")
             elif node.module.startswith("cyclegan_jax."):
                 yield node.module.split(".")[1]
             if node.module.split(".")[0] == "configs":

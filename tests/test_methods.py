@@ -63,6 +63,7 @@ def make(name):
     )
 
 
+SLOW = pytest.mark.slow
 NAMES = {
     "pix2pix": ["d_b", "g_ab"],
     "simgan": ["d_a", "g_ba"],
@@ -230,7 +231,13 @@ def check_what_moved(method, after):
     assert set(before.params) - set(NAMES[method]) == others
 
 
-@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize(
+    "method",
+    [
+        name if name in ("pix2pix", "cogan") else pytest.param(name, marks=SLOW)
+        for name in NAMES
+    ],
+)
 def test_runs_go_on_exactly(method, tmp_path):
     """Stopped, resumed, evaluated and used."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

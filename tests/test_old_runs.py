@@ -17,7 +17,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.export import exporting
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs.choosing import choose_step
+from cyclegan_jax.runs.choosing import choose_step, list_steps
 from cyclegan_jax.runs.setting import Change, Setting
 from cyclegan_jax.runs.settings import SETTINGS
 from cyclegan_jax.training import loop, reproduce
@@ -97,6 +97,16 @@ def test_what_a_resumed_run_can_change(old, config):
     config.generator.width = 5
     with pytest.raises(UserError, match=r"--config\.init_from="):
         check(allow_changes=True)
+
+
+def test_a_setting_that_removes_networks_leaves_the_run_as_it_is(old, config):
+    """A weight of 0 takes the discriminators away; nothing says so before."""
+    config.loss.gan = 0.0
+    before = (old / "config.json").read_bytes()
+    with pytest.raises(UserError, match=r"another network: .*--workdir"):
+        loop.train(config, old, allow_changes=True, devices=1)
+    assert (old / "config.json").read_bytes() == before
+    assert list_steps(old) == [4]
 
 
 def test_a_run_without_checkpoint_can_start_from_anything(old, config):

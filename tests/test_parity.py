@@ -160,7 +160,13 @@ def script_of(case, t):
     return batch, script
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if "lsgan" in name else pytest.param(name, marks=pytest.mark.slow)
+        for name in TRAINING
+    ],
+)
 def test_training(name, monkeypatch):
     case = cases.load_case(name)
     method, optimizer, state, pools = build_training(case)

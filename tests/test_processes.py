@@ -134,6 +134,7 @@ def wait_for_step(workdir, step, timeout=120):
     raise TimeoutError(f"step {step} was not reached")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [1, 0])
 def test_lost_process_ends_the_job_and_the_next_goes_on(finished, tmp_path, victim):
     workdir = tmp_path / "run"

@@ -140,14 +140,14 @@ def test_reproduce(twice, tmp_path, monkeypatch, capsys):
 def test_going_on_elsewhere_leaves_a_trace(tmp_path, monkeypatch):
     run_folder.create(tmp_path, {"seed": 3})
     began = run_folder.read_about(tmp_path)
-    run_folder.record_resume(tmp_path, 4, {})
+    run_folder.record_resume(tmp_path, 4, {"seed": 3}, {})
     assert run_folder.read_about(tmp_path) == began
     there = environment.describe() | {"processes": 2}
     monkeypatch.setattr(environment, "describe", lambda: there)
-    run_folder.record_resume(tmp_path, 5, {})
-    run_folder.record_resume(tmp_path, 7, {})  # Still there.
+    run_folder.record_resume(tmp_path, 5, {"seed": 3}, {})
+    run_folder.record_resume(tmp_path, 7, {"seed": 3}, {})  # Still there.
     monkeypatch.undo()
-    run_folder.record_resume(tmp_path, 9, {})
+    run_folder.record_resume(tmp_path, 9, {"seed": 3}, {})
     about = run_folder.read_about(tmp_path)
     assert about.pop("went_on") == [
         {"after_step": 5, "changed": ["processes: 1 -> 2"]},

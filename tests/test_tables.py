@@ -29,8 +29,8 @@ def test_every_row_of_the_paper_is_trained_once(tmp_path):
     assert len({job.folder for job in jobs}) == len(jobs) == 2 * 13
     simgan = [job for job in jobs if job.row.key == "simgan" and job.seed == 1]
     assert [job.config for job in simgan] == [
-        "configs/simgan.py:streets+BtoA",
-        "configs/simgan.py:streets+AtoB",
+        "simgan:streets+BtoA",
+        "simgan:streets+AtoB",
     ]
     assert simgan[0].flags == ("--x=1", "--config.seed=1")
     for number, _, direction, table in rows.TABLES:

@@ -203,7 +203,7 @@ def test_export_without_moving_averages(files, tmp_path):
 def test_published_models_have_configs():
     assert len(published.MODELS) == 23
     for model in published.MODELS.values():
-        config = command_line.named_config(model.config)
+        config = arguments_of.read_config(model.config)
         directions = experiment.build_method(config).translations
         assert any(model.generator in t.networks for t in directions.values())
         assert (config.method == "pix2pix") == ("pix2pix" in model.url)

@@ -13,6 +13,7 @@ import pytest
 from etils import epath
 from PIL import Image, ImageCms
 
+import configs.folder
 from cyclegan_jax import files
 from cyclegan_jax.data import formats
 from cyclegan_jax.errors import UserError
@@ -464,3 +465,28 @@ def test_mistakes(run, tmp_path):
         "error: nowhere holds no run (there is no config.json in it);"
         " name the folder that train.py wrote to.\n"
     )
+
+
+def test_pictures_are_read_as_in_training(tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = picture(20, 28)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    frames = [Image.fromarray(picture(20, 28, seed)) for seed in range(2)]
+    frames[0].save(
+        tmp_path / "b.webp", save_all=True, append_images=frames[1:], exif=exif
+    )
+    config = configs.folder.get_config()
+    for as_stored, size, orientation in ((False, (20, 28), 1), (True, (28, 20), 6)):
+        config.data.as_stored = as_stored
+        out = tmp_path / str(as_stored)
+        workdir = make_run(out, config)
+        inputs = [str(tmp_path / "a.png"), str(tmp_path / "b.webp")]
+        assert translation.translate(inputs, out, workdir=workdir) == 0
+        for name in ("a.png", "b.png"):
+            result = Image.open(out / name)
+            assert (result.size, result.getexif().get(0x0112, 1)) == (size, orientation)
+        told = "config.data.as_stored" in capsys.readouterr().out
+        assert told == as_stored
+    expected = Translator.load(workdir)(pixels)
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "a.png")), expected)

@@ -16,6 +16,7 @@ def make_run(
 ) -> pathlib.Path:
     """A run with two small ResNets whose weights came from PyTorch."""
     state = cases.subtree(cases.load_case("resnet_instance"), "state")
+    path.mkdir(parents=True, exist_ok=True)
     weights = {name: path / f"{name}.pth" for name in ("g_ab", "g_ba")}
     for file in weights.values():
         torch_files.write(file, state)

@@ -1,7 +1,6 @@
 """The flags of the `python -m` commands, with argparse."""
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -10,7 +9,8 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.cli import config_files, pytorch_options
+from cyclegan_jax.errors import UserError, closest
 from cyclegan_jax.machine import runtime
 
 # What a config file and its flags raise.
@@ -49,34 +49,60 @@ class Parser(argparse.ArgumentParser):
     def add_bool(self, name: str, default: bool, text: str) -> None:
         """Adds --name and --noname; --name=false is the same as the latter."""
         self.add_argument(
-            f"--{name}", nargs="?", const=True, default=default, type=_bool, help=text
+            f"--{name}", default=default, type=_bool, metavar="true", help=text
         )
         self.add_argument(f"--no{name}", dest=name, action="store_false")
 
     def add_config(self, text: str, *, required: bool = False) -> None:
-        """Adds --config=FILE[:VARIANT], which is read, and --config.SETTING=VALUE."""
-        self.add_argument("--config", metavar="FILE", help=text, required=required)
-        self.set_defaults(overrides=[])
+        """Adds --config=NAME[:VARIANT], which is read, and --config.SETTING=VALUE.
+
+        NAME is that of a config of the package, or a file. The values have the config
+        as `config`, and the file and variant as `config_file`.
+        """
+        self.add_argument("--config", metavar="NAME", help=text, required=required)
+        self.set_defaults(overrides=[], config_file="")
+
+    def add_hosts(self) -> None:
+        """Adds what connects the processes of a job on several hosts."""
+        add = self.add_argument
+        add("--coordinator", default="", help="HOST:PORT of process 0 of several")
+        add("--num_processes", type=int, help="with --coordinator: of the job")
+        add("--process_id", type=int, help="with --coordinator: this one's, from 0")
+        self.add_bool("detect_hosts", True, "look for Cloud TPU, GKE, Slurm, Open MPI")
+        add(
+            "--lost_after_seconds",
+            type=float,
+            default=60.0,
+            help="silence after which a process counts as lost (60)",
+        )
+        add(
+            "--initialization_timeout",
+            type=float,
+            default=300.0,
+            help="seconds to wait for the other processes (300)",
+        )
 
 
 def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Parses the flags of a `python -m` command.
+    """Parses the flags of a command.
 
     Raises:
       UserError: they are not those of the command.
     """
-    known = _known_flags(parser)
+    known = known_flags(parser)
     own, overrides, waiting = [], [], False
-    for argument in arguments:
+    for number, argument in enumerate(arguments):
         if waiting or argument.startswith("--config."):
             overrides.append(argument)
             waiting = not waiting and "=" not in argument
             continue
-        name = argument.partition("=")[0]
-        if name.startswith("--") and name not in known:  # Before missing flags.
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            parser.error(f"there is no flag {name}{hint}")
+        name, equals, _ = argument.partition("=")
+        if name.startswith("--") and name not in known:  # Before what is missing.
+            raise _unknown(parser, name, known)
+        if name in known and known[name].type is _bool and not equals:
+            following = arguments[number + 1 : number + 2]
+            if not following or following[0].lower() not in _BOOLS:
+                argument += "=true"  # What follows is not its value.
         own.append(argument)
     values, rest = parser.parse_known_args(own)
     unexpected = [argument for argument in rest if argument.startswith("-")]
@@ -91,16 +117,29 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     if overrides:
         values.overrides = overrides
     if getattr(values, "config", None):
-        values.config = read_config(values.config, overrides)
+        values.config_file = config_files.locate(values.config)
+        values.config = read_config(values.config_file, overrides)
     return values
 
 
-def _known_flags(parser):
-    """The flags of a parser and of all its sub-commands."""
-    known = set(parser._option_string_actions)
+def _unknown(parser, name, known):
+    """The error for a flag that the command does not have."""
+    sentence = pytorch_options.explain(name, known)
+    if sentence is None:
+        sentence = f"there is no flag {name}"
+        if nearest := closest(name, known):
+            sentence += f"; did you mean {nearest}?"
+            return UserError(f"{sentence} See {parser.prog} --help.")
+    return UserError(f"{sentence}; see {parser.prog} --help.")
+
+
+def known_flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Returns the flags of a parser and of all its sub-commands, by name."""
+    known = dict(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            known = known.union(*map(_known_flags, action.choices.values()))
+            for command in action.choices.values():
+                known |= known_flags(command)
     return known
 
 
@@ -116,38 +155,68 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse_integer
 
 
+_BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
 def _bool(text):
-    known = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in known:
+    if text.lower() not in _BOOLS:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return known[text.lower()]
+    return _BOOLS[text.lower()]
 
 
-def read_config(file: str, overrides: Sequence[str]) -> ml_collections.ConfigDict:
-    """Reads the config of --config=FILE[:VARIANT] and its --config.SETTING=VALUE.
+def read_config(
+    config: str, overrides: Sequence[str] = ()
+) -> ml_collections.ConfigDict:
+    """Reads the config of --config=NAME[:VARIANT] and its --config.SETTING=VALUE.
 
     Raises:
       UserError: there is no such file, variant or setting, or a value is invalid.
     """
+    file = config_files.locate(config)
     own, arguments = flags.FlagValues(), ["", f"--config={file}", *overrides]
     config_flags.DEFINE_config_file("config", flag_values=own, sys_argv=arguments)
     try:
         own(arguments)
-        config = own["config"].value
-        hasattr(config, "keys")  # A config that cannot be loaded raises only now.
+        values = own["config"].value
+        hasattr(values, "keys")  # A config that cannot be loaded raises only now.
     except BAD_FLAGS as error:
-        raise UserError(explain(error)) from error
-    return config
+        given = [text.partition("=")[0].removeprefix("--config.") for text in overrides]
+        raise UserError(_explain(error, file, given)) from error
+    return values
 
 
-def explain(error: Exception) -> str:
-    """Returns what is wrong with a config or its flags, from one of `BAD_FLAGS`."""
+def _explain(error, file, given):
+    """Says what is wrong with a config or its settings, from one of `BAD_FLAGS`."""
     text = str(error)
-    if suggestion := re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text):
-        right, wrong = suggestion.groups()
-        return f"there is no setting {wrong!r}; did you mean {right!r}?"
-    if unknown := re.fullmatch(r"""['"]+(\w+)['"]+""", text):
-        return f"there is no setting {unknown[1]!r}; configs/default.py has them all."
-    # config_flags reports whole tracebacks as text; the last line is the reason.
+    if re.search(r'Did you mean "\w+" instead of "\w+"', text) or (
+        re.fullmatch(r"""['"]+(\w+)['"]+""", text)
+    ):
+        known = list(read_config(file).to_dict() | _flat(read_config(file)))
+        for name in given:
+            if name not in known:
+                return _nearest_setting(name, known)
+    # The flags pass on whole tracebacks as text, whose last line says what is wrong.
     reason = [line.strip() for line in text.splitlines() if line.strip()][-1]
     return reason.removeprefix("ValueError: ")
+
+
+def _flat(config, prefix=""):
+    """The settings of a config by their whole names, such as data.path."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _nearest_setting(name, known):
+    """The group may be missing or another: learning_rate, data.batch_size."""
+    group, _, last = name.rpartition(".")
+    full = {known_name.rpartition(".")[2]: known_name for known_name in reversed(known)}
+    nearest = full.get(last) or full.get(closest(last, full))
+    if nearest:
+        return f"there is no setting {name!r}; did you mean {nearest!r}?"
+    where = f" in {group}" if group else ""
+    return f"there is no setting {last!r}{where}; configs/default.py has them all."

@@ -38,19 +38,19 @@ GAN_LOSSES = {
     ),
     # The non-saturating cross entropy of Goodfellow et al. 2014.
     "vanilla": GanLoss(
-        generator=lambda scores, wanted: jax.nn.softplus(_towards(wanted) * scores),
+        generator=lambda scores, wanted: jax.nn.softplus(_sign(wanted) * scores),
         real=lambda scores: jax.nn.softplus(-scores),
         fake=jax.nn.softplus,
     ),
     # Lim & Ye 2017.
     "hinge": GanLoss(
-        generator=lambda scores, wanted: _towards(wanted) * scores,
+        generator=lambda scores, wanted: _sign(wanted) * scores,
         real=lambda scores: jax.nn.relu(1.0 - scores),
         fake=lambda scores: jax.nn.relu(1.0 + scores),
     ),
     # Gulrajani et al. 2017.
     "wgangp": GanLoss(
-        generator=lambda scores, wanted: _towards(wanted) * scores,
+        generator=lambda scores, wanted: _sign(wanted) * scores,
         real=lambda scores: -scores,
         fake=lambda scores: scores,
         gradient_penalty=True,
@@ -59,7 +59,7 @@ GAN_LOSSES = {
 GAN_MODES = GAN_LOSSES.keys()
 
 
-def _towards(wanted):
+def _sign(wanted):
     """The sign of a loss that falls as scores approach the label 1, or 0."""
     return 1.0 - 2.0 * wanted
 
@@ -116,7 +116,7 @@ def gradient_penalty(
     """Pulls the discriminator's gradient norm towards 1 (Gulrajani et al. 2017).
 
     Args:
-      score: the discriminator, from images to scores.
+      score: the discriminator, from images to scores; those of all patches are added.
       real: [B, H, W, C] real images.
       fake: the same number of generated images.
       mixing: [B] share of the real image in the point where the gradient is taken.
@@ -124,7 +124,7 @@ def gradient_penalty(
     Returns:
       [] mean over the batch of (|gradient|_2 - 1)^2.
     """
-    _same_shape(real, fake)
+    _check_same_shape(real, fake)
     share = mixing.reshape(-1, 1, 1, 1)
     between = share * real + (1.0 - share) * fake
     gradients = jax.grad(lambda images: jnp.sum(score(images)))(between)
@@ -139,10 +139,10 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     Raises:
       ValueError: the shapes differ; they would broadcast otherwise.
     """
-    _same_shape(prediction, target)
+    _check_same_shape(prediction, target)
     return jnp.mean(jnp.abs(prediction - target))
 
 
-def _same_shape(a, b):
+def _check_same_shape(a, b):
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")

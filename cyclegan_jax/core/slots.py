@@ -117,7 +117,7 @@ def update(
     grads, metrics = jax.tree.map(lambda x: x / slots, total)
     state = steps.update(state, optimizer, grads)
     if last:
-        averages = steps.average(state, ema_decay)
+        averages = steps.update_ema(state, ema_decay)
         state = state.replace(step=state.step + 1, ema_params=averages)
     return state, metrics
 

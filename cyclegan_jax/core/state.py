@@ -65,6 +65,7 @@ def create_state(
     for name, module in method.modules.items():
         if name in params:
             continue
+        # The last four letters; kept so, as initial weights would change.
         number = int.from_bytes(name.encode(), "big") % 2**32
         key = jax.random.fold_in(jax.random.key(seed), number)
         variables = _initialise(module, key, blanks[name])
@@ -109,7 +110,7 @@ def create_pools(
     Every slot of the global batch gets `ceil(pool_size / slots)` images.
 
     Args:
-      method: see `methods.phases`.
+      method: see `methods.interface`.
       slots: of the global batch.
       pool_size: images remembered for each output, over all slots; 0: no pools.
       image_size: height and width.

@@ -1,4 +1,4 @@
-"""One training step on one device: losses, gradients, updates, pools, averages.
+"""One training step on one device: losses, gradients, updates, pools, moving averages.
 
 B is a device's share of the global batch here. A *slot* is a place in the global batch;
 all randomness is folded from the seed, the step and the slot, never from the device.
@@ -65,7 +65,8 @@ def train_step(
                 pools[output], outputs[output], keys
             )
         metrics |= terms
-    state = state.replace(step=state.step + 1, ema_params=average(state, ema_decay))
+    averages = update_ema(state, ema_decay)
+    state = state.replace(step=state.step + 1, ema_params=averages)
     return state, pools, metrics
 
 
@@ -119,7 +120,7 @@ def gradients(method, phase, state, arrays, keys, accumulate):
     return grads, outputs, {k: jnp.mean(x) for k, x in metrics.items()}, norm_stats
 
 
-def average(state, decay):
+def update_ema(state, decay):
     """EMA of the generators with warm-up: decay = min(decay, (1 + t) / (10 + t))."""
     if not state.ema_params:
         return state.ema_params

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.machine import memory
+from cyclegan_jax.progress import Progress
 
 T = TypeVar("T")
 
@@ -106,7 +106,9 @@ class CachedSource:
         loaded = map_in_order(self.__getitem__, len(self), num_threads)
         title = f"loading {_common_folder(self.names)}"
         images: list[np.ndarray] = []
-        with tqdm(total=len(self), desc=title, unit=" images", disable=quiet) as bar:
+        with Progress(
+            total=len(self), desc=title, unit=" images", disable=quiet
+        ) as bar:
             for image in loaded:
                 if self.cached_bytes + image.nbytes > cache_bytes:
                     break

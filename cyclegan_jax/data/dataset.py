@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tqdm import tqdm
-
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.palettes import Palette
 from cyclegan_jax.data.sources import ImageSource, SubsetSource
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.progress import Progress
 
 SPLITS = ("train_a", "train_b", "test_a", "test_b")
 
@@ -109,11 +108,11 @@ def _readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
     kept = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         problems = pool.map(problem, range(len(source)))
-        bar = tqdm(problems, f"checking {split}", len(source), disable=quiet)
+        bar = Progress(problems, f"checking {split}", len(source), disable=quiet)
         for index, error in enumerate(bar):
             if error is None:
                 kept.append(index)
             else:
                 what = str(error).partition("): ")[0]  # Without the advice.
-                tqdm.write(f"left out: {what})", file=sys.stderr)
+                Progress.write(f"left out: {what})", file=sys.stderr)
     return kept

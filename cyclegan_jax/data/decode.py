@@ -101,7 +101,7 @@ def decode_image(
             profile = image.info.get("icc_profile")
             image.load()
             if not as_stored:
-                _turn_upright(image)
+                turn_upright(image)
             small = _eight_bit(image, name)
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
@@ -177,7 +177,8 @@ TRAITS = {
 """Property of an image -> whether an opened image has it."""
 
 
-def _turn_upright(image: Image.Image) -> None:
+def turn_upright(image: Image.Image) -> None:
+    """Applies the EXIF orientation of an image in place."""
     with contextlib.suppress(*BROKEN):  # Damaged EXIF data: ignored.
         ImageOps.exif_transpose(image, in_place=True)
 

@@ -16,19 +16,30 @@ _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
     "PNG": (".png", ".apng"),
     "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
     "TIFF": (".tif", ".tiff"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "GIF": (".gif",),
     "AVIF": (".avif", ".avifs"),
     "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
     "HEIF": (".heic", ".heif", ".heics", ".heifs", ".hif"),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+    "QOI": (".qoi",),
+    "PCX": (".pcx",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
 }
+_BY_NAME_ONLY = ("TGA", "PCX")  # Nearly any bytes may begin one.
 # Pillow identifies many of these as TIFFs, and would read their small preview.
 _RAW_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc"),
     *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
     *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+# Pictures that Pillow cannot read, or reads without their layers, range or size.
+_OTHER_SUFFIXES = (
+    *(".svg", ".svgz", ".ai", ".eps", ".psd", ".psb", ".xcf", ".kra", ".jxl", ".exr"),
+    *(".hdr", ".dds", ".ico", ".icns", ".wmf", ".emf", ".fits", ".flif", ".bpg"),
 )
 _SYSTEM_FILES = frozenset(
     ("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r")
@@ -42,6 +53,7 @@ _SYSTEM_FOLDERS = frozenset(
 
 SYSTEM = "hidden or of the system"
 RAW = "camera raw, which must be developed first"
+OTHER_FORMAT = "in a picture format that is not read here: convert to PNG"
 NO_PICTURE = "no picture"
 BROKEN_LINK = "a link to nothing"
 
@@ -104,17 +116,21 @@ def reason_left_out(name: str, open_file: Callable[[], IO[bytes]]) -> str:
         return missing_decoder(_UNAVAILABLE[suffix])
     if suffix in _RAW_SUFFIXES:
         return RAW
+    if suffix in _OTHER_SUFFIXES:
+        return OTHER_FORMAT
     known = _TYPES.guess_type(f"_{suffix}")[0] or "application/octet-stream"
     if not known.startswith("image/") and known != "application/octet-stream":
         return NO_PICTURE  # Such as a text or a video.
-    return "" if _is_picture(open_file) else NO_PICTURE
+    if _is_picture(open_file):
+        return ""
+    return OTHER_FORMAT if known.startswith("image/") else NO_PICTURE
 
 
 def names_picture(name: str) -> bool:
     """Whether a file name has the suffix of a picture, decodable here or not."""
     suffix = PurePosixPath(name).suffix.lower()
     kind = _TYPES.guess_type(f"_{suffix}")[0] or ""
-    known = (*IMAGE_SUFFIXES, *_UNAVAILABLE, *_RAW_SUFFIXES)
+    known = (*IMAGE_SUFFIXES, *_UNAVAILABLE, *_RAW_SUFFIXES, *_OTHER_SUFFIXES)
     return suffix in known or kind.startswith("image/")
 
 
@@ -139,7 +155,8 @@ def unavailable_format(head: bytes) -> str:
 
 def _is_picture(open_file: Callable[[], IO[bytes]]) -> bool:
     try:
-        with open_file() as file, Image.open(file, formats=FORMATS):
+        sure = [name for name in FORMATS if name not in _BY_NAME_ONLY]
+        with open_file() as file, Image.open(file, formats=sure):
             return True
     except Exception:  # Decoders may raise anything on other formats.
         return False

@@ -17,7 +17,7 @@ from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut, printable
 from cyclegan_jax.data.listing import list_images
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.files import as_path
+from cyclegan_jax.files import as_path, seen_from_here
 
 
 @runtime_checkable
@@ -148,7 +148,7 @@ def folder_source(
     folder = as_path(folder)
     root = as_path(root) if root else folder.parent
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
+        raise UserError(f"there is no folder {seen_from_here(folder)}")
     prefix = f"{folder.relative_to(root).as_posix()}/"
     names, left_out = list_images(folder, prefix)
     if not names:

@@ -9,7 +9,7 @@ from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.sources import EncodedSource, folder_source
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.files import as_path
+from cyclegan_jax.files import as_path, seen_from_here
 
 
 class Tree(Protocol):
@@ -93,7 +93,7 @@ def open_tree(path: epath.PathLike) -> Tree:
     if path.is_dir():
         return FolderTree(path)
     if not path.exists():
-        raise UserError(f"there is no {path} (config.data.path)")
+        raise UserError(f"there is no {seen_from_here(path)} (config.data.path)")
     return ArchiveTree(Archive(path))
 
 

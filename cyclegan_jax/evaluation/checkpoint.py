@@ -175,6 +175,8 @@ class _Gallery:
         parts = [p for p in pathlib.PurePosixPath(name).parts if p not in ("/", "..")]
         inside = pathlib.PurePosixPath(*parts[1:] or parts or ["_"])
         stem = os.fsencode(str(inside.with_suffix(""))).decode("utf-8", "replace")
+        if len(os.fsencode(pathlib.PurePosixPath(stem).name)) > 240:  # 255 at most.
+            stem = f"{stem[:50]}_{len(self._taken)}"
         if stem in self._taken:
             stem = f"{stem}_{inside.suffix[1:]}_{len(self._taken)}"
         self._taken.add(stem)

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from cyclegan_jax import data, images
 from cyclegan_jax.directions import DIRECTIONS, other
@@ -13,6 +12,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
 from cyclegan_jax.metrics import labels, meanings
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.translation.translator import Translator
 
 _BATCH_SIZE = 8  # Images translated together, on all devices.
@@ -128,7 +128,7 @@ class Evaluator:
             back = None  # Cycle and identity are properties of generators.
         done = 0
         batches = data.eval_images(source, task.transform, batch_size=_BATCH_SIZE)
-        with tqdm(
+        with Progress(
             total=len(source), desc=task.direction, unit="image", disable=self._quiet
         ) as bar:
             for names, real in batches:

@@ -11,6 +11,7 @@ from cyclegan_jax.machine import hosts
 from cyclegan_jax.metrics import meanings
 from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.pages import report
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.choosing import by_direction, list_steps
 
 
@@ -24,13 +25,13 @@ def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]
     results = [evaluate(workdir, step, **options) for step in list_steps(workdir)]
     if not hosts.is_main():
         return results
-    folder, lines = epath.Path(workdir) / "evaluation", []
+    folder, lines = storage.locate(workdir) / "evaluation", []
     for result in results:
         values = by_direction(result).items()
         lines.append({"step": result["step"]} | {TEST + k: v for k, v in values})
     report.write_history_page(
         folder,
-        title=f"{epath.Path(workdir).name}: {len(results)} checkpoints",
+        title=f"{storage.locate(workdir).name}: {len(results)} checkpoints",
         lines=lines,
         rows=_best_and_last(results),
     )

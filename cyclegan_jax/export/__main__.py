@@ -16,9 +16,9 @@ from cyclegan_jax.export.exporting import export
 from cyclegan_jax.runs.choosing import choose_step
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.export") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.export", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     add = flags.add_argument
     add("--workdir", required=True, help="the run's folder")
     add("--output", required=True, help="the file: NAME.stablehlo or NAME.onnx")

@@ -88,7 +88,7 @@ def export(
         finite; it cannot be written in this format, or not to this place; or a
         package is missing.
     """
-    output = epath.Path(output)
+    output = files.as_path(output)
     if output.suffix not in SUFFIXES:
         raise UserError(
             f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or"

@@ -167,7 +167,7 @@ def _exit(sentence, status):
 
 
 def _exit_with(error):
-    """Says what went wrong, as `cli.run` does, and ends this process at once.
+    """Says what went wrong, as `cli.run_argparse` does, and ends this process at once.
 
     A normal exit would wait for the others, which exit without notice.
     """

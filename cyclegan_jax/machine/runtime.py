@@ -53,7 +53,7 @@ def configure(cache: str | None = None) -> None:
     os.environ["XLA_FLAGS"] = " ".join([flags, *xla_options.accepted(added)]).strip()
     _keep_freed_memory()
     if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        _use_cache(pathlib.Path(cache).expanduser() / _processor())
+        _use_cache(pathlib.Path(files.as_path(cache)) / _processor())
 
 
 def compute_in(dtype: str) -> None:

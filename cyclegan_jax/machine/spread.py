@@ -43,6 +43,8 @@ class Programs:
     def _compile(self, arguments):
         # A new function object each time: JAX's cache would keep programs of the same.
         program = jax.jit(functools.partial(self._function), **self._options)
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # Set by JAX.
+            return program
         program = program.lower(*arguments).compile()
         if jax.default_backend() == "cpu":  # Other backends check it themselves.
             _check_memory(program.memory_analysis())

@@ -95,7 +95,7 @@ class Segmenter:
         flat = traverse_util.flatten_dict(jax.device_get(self._params), sep="/")
         about = {"format": _FORMAT, "classes": list(self.names), "side": self.side}
         content = safetensors.numpy.save(flat, {"about": json.dumps(about)})
-        path = epath.Path(path)
+        path = files.as_path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, content)
@@ -114,7 +114,7 @@ class Segmenter:
           UserError: the file is missing, is not an FCN, or has other classes.
         """
         try:
-            content = epath.Path(path).read_bytes()
+            content = files.as_path(path).read_bytes()
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])
             about = json.loads(header["__metadata__"]["about"])
@@ -158,7 +158,7 @@ def load(
         return None, ""
     if setting == "none":
         return None, "FCN scores were not requested."
-    default = epath.Path(workdir) / FILE_NAME
+    default = files.as_path(workdir) / FILE_NAME
     if setting == "auto" and not default.exists():
         return None, (
             "FCN scores of generated photographs are missing: python -m"

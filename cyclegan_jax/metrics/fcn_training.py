@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import trange
 
 from cyclegan_jax import images
 from cyclegan_jax.data import Dataset
@@ -14,6 +13,7 @@ from cyclegan_jax.data.decode import convert_channels
 from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, labels
+from cyclegan_jax.progress import Progress
 
 LEARNING_RATE = 1e-3  # Adam's initial rate; cosine decay to 0.
 
@@ -58,7 +58,7 @@ def fit(
     blank = jnp.zeros((1, side, side, 3))
     params = jax.jit(module.init)(jax.random.key(seed), blank)["params"]
     state = optimizer.init(params)
-    with trange(steps, unit="step", desc="FCN") as bar:
+    with Progress(range(steps), unit="step", desc="FCN") as bar:
         for step in bar:
             pairs = [pair(index) for index in rng.integers(len(maps), size=batch_size)]
             ways = rng.choice([1, -1], size=batch_size)

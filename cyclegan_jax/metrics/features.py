@@ -11,7 +11,7 @@ from etils import epath
 from flax import linen as nn
 from PIL import Image
 
-from cyclegan_jax import images, torch_files
+from cyclegan_jax import files, images, torch_files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.spread import Spread
 from cyclegan_jax.torch_files.download import download, file_sha256
@@ -61,7 +61,7 @@ class Extractor:
         Raises:
           UserError: they are missing and cannot be downloaded, or do not fit.
         """
-        path = epath.Path(path or download(self.url, sha256=self.sha256))
+        path = files.as_path(path or download(self.url, sha256=self.sha256))
         read = _read_npz if path.suffix == ".npz" else torch_files.read
         return self.from_torch(read(path), str(path))
 

@@ -9,6 +9,7 @@ from etils import epath
 from cyclegan_jax import files
 from cyclegan_jax.metrics import meanings, published
 from cyclegan_jax.pages.charts import charts
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.writer import read_metrics
 
 _ENVIRONMENT = jinja2.Environment(
@@ -30,7 +31,7 @@ def write_training_page(
       title: of the page.
       summary: heading -> short text about the run.
     """
-    workdir = epath.Path(workdir)
+    workdir = storage.locate(workdir)
     samples = sorted(path.name for path in (workdir / "samples").glob("step_*.png"))
     _write(
         workdir,
@@ -68,7 +69,7 @@ def write_evaluation_page(
         for name in galleries
     }
     _write(
-        epath.Path(folder),
+        files.as_path(folder),
         "evaluation.html",
         title=title,
         summary=summary,
@@ -96,7 +97,7 @@ def write_history_page(
     shown = [dict(row) | {k: _number(row[k]) for k in ("best", "last")} for row in rows]
     steps = ", ".join(f"{line['step']:,}" for line in lines)
     _write(
-        epath.Path(folder),
+        files.as_path(folder),
         "history.html",
         title=title,
         summary={"steps": steps},
@@ -114,7 +115,7 @@ def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
     """
     first = study["sessions"][0]
     _write(
-        epath.Path(folder),
+        files.as_path(folder),
         "study.html",
         title="Which one is real?",
         summary={},

@@ -16,9 +16,9 @@ from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
 
-def parser() -> arguments.Parser:
+def parser(prog: str = "python -m cyclegan_jax.plan") -> arguments.Parser:
     """Returns the parser of the command's flags."""
-    flags = arguments.Parser(prog="python -m cyclegan_jax.plan", description=__doc__)
+    flags = arguments.Parser(prog=prog, description=__doc__)
     add = flags.add_argument
     flags.add_config("settings, as for train.py; batch_size is not read", required=True)
     add(

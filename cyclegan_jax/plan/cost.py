@@ -84,7 +84,7 @@ def cached(
       loops: see `measure`.
       folder: of the remembered costs; by default `plan` in `files.cache_folder()`.
     """
-    folder = epath.Path(folder or files.cache_folder() / "plan").expanduser()
+    folder = files.as_path(folder or files.cache_folder() / "plan")
     try:
         folder.mkdir(parents=True, exist_ok=True)  # Before minutes of work.
     except OSError as error:

@@ -149,8 +149,8 @@ class Checkpoints:
           UserError: the checkpoint holds other networks, or cannot be read.
         """
 
-        def describe(saved):
-            check_shapes(self._folder / str(step), saved, abstract)
+        def describe(saved, described):
+            check_shapes(self._folder / str(step), saved, abstract, described)
             return abstract
 
         return self._load(step, describe)
@@ -169,7 +169,7 @@ class Checkpoints:
           UserError: the checkpoint cannot be read.
         """
 
-        def describe(saved):
+        def describe(saved, _):
             weights = {
                 key: _abstract(saved["state"][key], sharding)
                 for key in ("params", "ema_params", "norm_stats")
@@ -193,16 +193,16 @@ class Checkpoints:
           UserError: the checkpoint cannot be read.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        tree, extra = self._load(step, lambda saved: _abstract(saved, device))
+        tree, extra = self._load(step, lambda saved, _: _abstract(saved, device))
         return jax.device_get(tree), extra
 
     def _load(self, step, describe, *, partial=False):
-        """Loads the tree that `describe` returns, given what was saved."""
+        """Loads the tree that `describe` returns, given the saved one and its notes."""
         context = ocp.Context()
         context.pytree.loading.partial_load = partial
         try:
             metadata = self._checkpointer.metadata(step)
-            abstract = describe(metadata.metadata)
+            abstract = describe(metadata.metadata, metadata.custom_metadata)
             with context:
                 tree = self._checkpointer.load(step, abstract)
             return tree, check_bits(tree, metadata.custom_metadata)

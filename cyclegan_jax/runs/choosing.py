@@ -9,7 +9,7 @@ from etils import epath
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics.meanings import TEST, check_metric
-from cyclegan_jax.runs import folder, writer
+from cyclegan_jax.runs import folder, storage, writer
 from cyclegan_jax.runs.checkpoints import complete_steps
 
 
@@ -93,7 +93,7 @@ def by_direction(result: dict[str, Any]) -> dict[str, float]:
 
 def _measured(workdir):
     """Returns step -> metrics."""
-    workdir, measured = epath.Path(workdir), {}
+    workdir, measured = storage.locate(workdir), {}
     for line in writer.read_metrics(workdir):
         values = {
             name.removeprefix(TEST): value

@@ -9,7 +9,7 @@ from etils import epath
 from cyclegan_jax import data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs import writer
+from cyclegan_jax.runs import storage, writer
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import list_steps
 
@@ -22,7 +22,7 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
     Raises:
       UserError: there is no such checkpoint, or it cannot be read.
     """
-    checkpoints = Checkpoints(epath.Path(workdir) / "checkpoints", read_only=True)
+    checkpoints = Checkpoints(storage.locate(workdir) / "checkpoints", read_only=True)
     try:
         tree, extra = checkpoints.load_arrays(step)
     finally:
@@ -31,7 +31,7 @@ def of_checkpoint(workdir: epath.PathLike, step: int) -> dict[str, str]:
     digits: dict[str, str] = {}
     kinds = ("params", "opt_state", "norm_stats", "ema_params")
     for kind, parts in [(k, state.get(k) or {}) for k in kinds] + [
-        ("pool", tree["pools"])
+        ("pool", tree.get("pools") or {})
     ]:
         digits |= {f"{kind}/{name}": of_arrays(part) for name, part in parts.items()}
     digits["losses not logged yet"] = _digits(repr(extra).encode())

@@ -10,7 +10,7 @@ from etils import epath
 
 from cyclegan_jax import files
 from cyclegan_jax.data.fingerprint import same_images
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.errors import UserError, closest
 from cyclegan_jax.machine import environment
 from cyclegan_jax.runs import configuration, lease, storage
 from cyclegan_jax.runs.checkpoints import complete_steps
@@ -32,10 +32,19 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(
             f"{workdir} holds no run (there is no config.json in it);"
-            " name the folder that train.py wrote to."
+            f" name the folder that train.py wrote to{_nearest(path.parent)}."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def _nearest(workdir):
+    """Names the run beside a folder whose name is most like it, or where all are."""
+    if files.is_remote(workdir) or not workdir.parent.is_dir():
+        return ""
+    runs = [str(path.parent) for path in workdir.parent.glob("*/config.json")]
+    nearest = closest(str(workdir), runs)
+    return f", such as {nearest}" if nearest else ""
 
 
 def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
@@ -43,7 +52,7 @@ def load_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     try:
         return ml_collections.ConfigDict(read_config(workdir))
     except (ValueError, TypeError) as error:  # Such as a dot in a name.
-        path = epath.Path(workdir) / "config.json"
+        path = storage.locate(workdir) / "config.json"
         raise UserError(f"{path} holds no settings: {error}.") from error
 
 
@@ -116,12 +125,15 @@ def create(
     resumes: bool = False,
     **about: Any,
 ) -> None:
-    """Writes config.json and, the first time, run.json into the folder of a run.
+    """Writes config.json and run.json into the folder of a run that starts.
+
+    The files of a run that is resumed stay until its checkpoint is loaded, and
+    `record_resume` writes what changes.
 
     Args:
       workdir: the folder; created if needed.
       config: of the run.
-      resumes: whether there is a checkpoint; without one run.json is overwritten.
+      resumes: whether there is a checkpoint; without one the files are overwritten.
       **about: further content of run.json, besides the config and the environment;
         `data` (their fingerprint) must be the same in a run that is resumed.
 
@@ -133,24 +145,29 @@ def create(
         workdir.mkdir(parents=True, exist_ok=True)
         if resumes and (workdir / "run.json").exists():
             _check_data(workdir, about.get("data"))
-        else:
-            about = {"config": dict(config), "seed": config.get("seed")} | about
-            files.write_json(workdir / "run.json", about | environment.describe())
+            return
+        about = {"config": dict(config), "seed": config.get("seed")} | about
+        files.write_json(workdir / "run.json", about | environment.describe())
         files.write_json(workdir / "config.json", dict(config))
     except OSError as error:
         raise _cannot_write(workdir, error) from error
 
 
 def record_resume(
-    workdir: epath.PathLike, step: int, settings: Mapping[str, tuple[Any, Any]]
+    workdir: epath.PathLike,
+    step: int,
+    config: Mapping[str, Any],
+    settings: Mapping[str, tuple[Any, Any]],
 ) -> None:
-    """Records in run.json that a run was resumed, and what had changed.
+    """Writes config.json, and to run.json that a run was resumed and what had changed.
 
     Args:
       workdir: the run's folder.
       step: finished steps.
+      config: of the run from now on.
       settings: those that changed, see `check`.
     """
+    files.write_json(storage.locate(workdir) / "config.json", dict(config))
     about = read_about(workdir)
     before = resumptions(about)
     changed = environment.differences(about) if about else []
@@ -159,7 +176,7 @@ def record_resume(
         if settings:
             note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
-        files.write_json(epath.Path(workdir) / "run.json", about)
+        files.write_json(storage.locate(workdir) / "run.json", about)
 
 
 def resumptions(about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -182,7 +199,7 @@ def _cannot_write(workdir, error):
 def read_about(workdir: epath.PathLike) -> dict[str, Any]:
     """Reads run.json; empty if there is none, or it is unreadable."""
     try:
-        about = json.loads((epath.Path(workdir) / "run.json").read_text())
+        about = json.loads((storage.locate(workdir) / "run.json").read_text())
     except (OSError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}

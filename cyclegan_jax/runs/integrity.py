@@ -110,17 +110,20 @@ def check_bits(tree: Any, saved: dict[str, Any] | None) -> dict[str, Any]:
     return saved["extra"]
 
 
-def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
+def check_shapes(
+    path: epath.Path, saved: Any, abstract: Any, described: dict[str, Any] | None
+) -> None:
     """Checks that the arrays of a checkpoint have the expected shapes.
 
     Args:
       path: of the checkpoint.
       saved: its tree of anything with a shape.
       abstract: the expected tree.
+      described: the checkpoint's description of itself.
 
     Raises:
       UserError: it holds other networks.
-      KeyError: an array is missing.
+      KeyError: an array that was saved is missing.
     """
 
     def shapes(tree):
@@ -128,14 +131,16 @@ def check_shapes(path: epath.Path, saved: Any, abstract: Any) -> None:
         return {path_name(place): tuple(leaf.shape) for place, leaf in flat}
 
     saved, expected = shapes(saved), shapes(abstract)
-    if missing := sorted(set(expected) - set(saved)):  # The config is the same.
-        raise KeyError(f"{missing[0]} is missing in it")
+    written = set((described or {}).get("checksums", ()))
+    if lost := sorted(written - set(saved)):
+        raise KeyError(f"{lost[0]} is missing in it")
     for name in sorted(set(saved) | set(expected)):
         if saved.get(name) != expected.get(name):
             raise UserError(
                 f"checkpoint {path} is of another network: {name} is"
                 f" {saved.get(name, 'missing')} there and"
-                f" {expected.get(name, 'missing')} by the configuration."
+                f" {expected.get(name, 'missing')} by the settings; use those that the"
+                " run was started with, or another --workdir."
             )
 
 

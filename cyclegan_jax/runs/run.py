@@ -13,7 +13,7 @@ from cyclegan_jax.core.methods.interface import Method, Translation
 from cyclegan_jax.core.state import variables_of
 from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import folder
+from cyclegan_jax.runs import folder, storage
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import list_steps
 from cyclegan_jax.runs.experiment import Experiment
@@ -56,7 +56,7 @@ class Run:
             raise UserError(
                 f"{workdir} has no checkpoint of step {step}, but of {known}."
             )
-        workdir = epath.Path(workdir)
+        workdir = storage.locate(workdir)
         experiment = open_experiment(workdir)
         with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
             device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -109,7 +109,8 @@ class Run:
         if translation.generator is None:
             raise UserError(
                 f"{self.workdir}: a translation by {self.config.method} with these"
-                " settings is more than one pass through a generator."
+                " settings is more than one pass through a generator; translate.py and"
+                " cyclegan_jax.Translator do it."
             )
         return translation.networks[0]
 

@@ -7,6 +7,7 @@ import tensorstore
 from etils import epath
 
 from cyclegan_jax import files
+from cyclegan_jax.data.formats import printable
 from cyclegan_jax.errors import UserError
 
 _PATIENCE = 60.0  # Seconds for one small object.
@@ -16,8 +17,13 @@ def locate(workdir: epath.PathLike) -> epath.Path:
     """Returns the path of a run's folder.
 
     Raises:
-      UserError: it is on storage that Orbax cannot write checkpoints to.
+      UserError: it is where Orbax cannot write checkpoints to.
     """
+    if (name := printable(os.fspath(workdir))) != os.fspath(workdir):
+        raise UserError(
+            f"{name}: checkpoints cannot be kept in a folder whose name is not UTF-8;"
+            " rename it, or choose another --workdir."
+        )
     remote = files.is_remote(workdir)
     scheme = os.fspath(workdir).partition("://")[0]
     if remote and scheme != "gs":
@@ -26,9 +32,7 @@ def locate(workdir: epath.PathLike) -> epath.Path:
             " are written to gs:// and to file systems only; use one of these, such as"
             " a folder that the bucket is mounted to (the data may stay there)."
         )
-    if isinstance(workdir, str) or remote:
-        return files.as_path(workdir)
-    return epath.Path(workdir)
+    return files.as_path(workdir)
 
 
 def check_writable(folder: epath.Path) -> None:

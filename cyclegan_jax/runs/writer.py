@@ -42,7 +42,7 @@ class MetricsWriter:
         Raises:
           UserError: the folder cannot be written to.
         """
-        self._workdir = epath.Path(workdir)
+        self._workdir = storage.locate(workdir)
         self._files = {}
         try:
             for name in ("metrics.jsonl", "timing.jsonl"):

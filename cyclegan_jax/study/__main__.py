@@ -9,7 +9,6 @@ Repeat --workdir to compare methods; each participant sees one of them.
 """
 
 import argparse
-import pathlib
 
 from cyclegan_jax import cli, files
 from cyclegan_jax.cli.arguments import Parser
@@ -18,9 +17,9 @@ from cyclegan_jax.study import scoring as study_scoring
 from cyclegan_jax.study.protocol import Protocol
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.study") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.study", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     commands = flags.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="writes a study")
     add, default = make.add_argument, Protocol()
@@ -92,7 +91,7 @@ def _score(values):
     )
     print(study_scoring.describe(result))
     if values.output:
-        files.write_json(pathlib.Path(values.output), result)
+        files.write_json(files.as_path(values.output), result)
         print(f"wrote {values.output}")
     return 0
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from etils import epath
-from tqdm import tqdm
 
 from cyclegan_jax import data, files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.pages import report
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.runs.choosing import choose_step
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.study.protocol import (
@@ -114,7 +114,7 @@ def _make_pairs(translator, source, target, transform, dataset, protocol):
     if dataset.paired_test:  # The ground truth of the same input.
         reals = inputs
     pairs = []
-    with tqdm(total=count, desc=translator.run.workdir.name, unit="image") as bar:
+    with Progress(total=count, desc=translator.run.workdir.name, unit="image") as bar:
         for start in range(0, count, _AT_ONCE):
             some = inputs[start : start + _AT_ONCE]
             fakes = translator([transform(source[i], source.names[i]) for i in some])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.study.protocol import FAKE, REAL, SPOILT
 
@@ -109,7 +110,7 @@ def read_key(path: epath.PathLike) -> dict[str, Any]:
       UserError: the file is missing or is not a key.
     """
     try:
-        key = json.loads(epath.Path(path).read_text())
+        key = json.loads(files.as_path(path).read_text())
         if not {"study", "sessions", "pictures", "methods"} <= set(key):
             raise ValueError("it is not the key of a study")
         return key
@@ -125,7 +126,7 @@ def read_key(path: epath.PathLike) -> dict[str, Any]:
 def _read_answers(file, key):
     """Reads a participant's file; raises _UnusableError with the reason if not."""
     try:
-        text = epath.Path(file).read_text()
+        text = files.as_path(file).read_text()
     except UnicodeDecodeError:
         raise _UnusableError("it holds no answers") from None
     except OSError as error:

@@ -15,9 +15,7 @@ import os
 import signal
 import sys
 
-from etils import epath
-
-from cyclegan_jax import cli
+from cyclegan_jax import cli, files
 from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import ROWS, SECONDS
@@ -45,9 +43,9 @@ _SETTINGS = {
 }
 
 
-def parser() -> arguments.Parser:
+def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
     """Returns the parser of the command's flags."""
-    flags = arguments.Parser(prog="python -m cyclegan_jax.tables", description=__doc__)
+    flags = arguments.Parser(prog=prog, description=__doc__)
     add, positive = flags.add_argument, arguments.at_least(1)
     add(
         "--data",
@@ -84,8 +82,6 @@ def main(values: argparse.Namespace) -> int:
     """Trains and scores what is missing, and writes the tables."""
     from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
 
-    if not (work.ROOT / "train.py").exists():
-        raise UserError("tables needs train.py and configs/: run it in a clone.")
     rows = [key for key in values.rows.split(",") if key]
     if unknown := [key for key in rows if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
@@ -101,7 +97,7 @@ def main(values: argparse.Namespace) -> int:
         if about[key]
     )
     output = values.output or f"runs/tables_{values.data}_{values.setting}"
-    output = epath.Path(_absolute(output))
+    output = files.absolute(files.as_path(output))
     list_jobs = functools.partial(
         work.jobs,
         output=output,
@@ -137,7 +133,7 @@ def main(values: argparse.Namespace) -> int:
 def _about(values):
     """The settings shared by all results in a folder."""
     vgg = "random" if values.vgg == "random" else _absolute(values.vgg)
-    if vgg != "random" and not epath.Path(vgg).exists():
+    if vgg != "random" and not files.as_path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
     return {
         "data": values.data,
@@ -150,10 +146,8 @@ def _about(values):
 
 
 def _absolute(path):
-    """For programs that run elsewhere; the shell leaves the ~ of --flag=~/x alone."""
-    if not path or "://" in path:
-        return path
-    return os.path.abspath(os.path.expanduser(path))
+    """For programs that run elsewhere."""
+    return os.fspath(files.absolute(files.as_path(path))) if path else path
 
 
 class _Clock:

@@ -44,7 +44,7 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
       jobs: some of them finished.
       about: the settings, which tables.json holds, too.
     """
-    output, results = epath.Path(output), collect(jobs)
+    output, results = files.as_path(output), collect(jobs)
     markdown = "\n".join(table(results, *rows) for rows in TABLES)
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"

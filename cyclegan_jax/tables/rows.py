@@ -27,19 +27,19 @@ class Row:
         return published.SCORES[self.key]
 
 
-CYCLEGAN = Row("cyclegan", "CycleGAN", "configs/ablations.py:{data}+full")
+CYCLEGAN = Row("cyclegan", "CycleGAN", "ablations:{data}+full")
 COMPARISON = (
-    Row("cogan", "CoGAN", "configs/cogan.py:{data}"),
-    Row("bigan", "BiGAN/ALI", "configs/bigan.py:{data}"),
-    Row("simgan", "SimGAN", "configs/simgan.py:{data}", one_way=True),
+    Row("cogan", "CoGAN", "cogan:{data}"),
+    Row("bigan", "BiGAN/ALI", "bigan:{data}"),
+    Row("simgan", "SimGAN", "simgan:{data}", one_way=True),
     Row(
         "feature_gan",
         "Feature loss + GAN",
-        "configs/feature_gan.py:{data}",
+        "feature_gan:{data}",
         one_way=True,
     ),
     CYCLEGAN,
-    Row("pix2pix", "pix2pix", "configs/pix2pix.py:{data}", one_way=True),
+    Row("pix2pix", "pix2pix", "pix2pix:{data}", one_way=True),
 )
 _ABLATIONS = {
     "cycle_alone": "Cycle alone",
@@ -49,7 +49,7 @@ _ABLATIONS = {
 }
 ABLATION = (
     *(
-        Row(key, title, f"configs/ablations.py:{{data}}+{key}")
+        Row(key, title, f"ablations:{{data}}+{key}")
         for key, title in _ABLATIONS.items()
     ),
     CYCLEGAN,

@@ -15,7 +15,8 @@ from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import Row
 
-ROOT = pathlib.Path(__file__).parent.parent.parent  # Of train.py and configs/.
+ROOT = pathlib.Path(__file__).parent.parent.parent  # From where it is imported.
+_PROGRAM = ("-m", "cyclegan_jax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,9 @@ def jobs(
                 ending = f"_{direction}" if direction else ""
                 config = row.config.format(data=data)
                 config += f"+{direction}" if direction else ""
-                folder = epath.Path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
+                folder = (
+                    files.as_path(output) / "runs" / f"{row.key}{ending}_seed{seed}"
+                )
                 more = (*flags, *row_flags.get(row.key, ()), f"--config.seed={seed}")
                 result.append(Job(row, seed, direction, folder, config, more))
     return result
@@ -146,8 +149,8 @@ def run(job: Job, fcn: epath.PathLike) -> float:
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
     scoring = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
     try:
-        call(["train.py", *arguments, *job.flags], job.beside(".train.log"))
-        call(["evaluate.py", *scoring], job.beside(".evaluate.log"))
+        call([*_PROGRAM, "train", *arguments, *job.flags], job.beside(".train.log"))
+        call([*_PROGRAM, "evaluate", *scoring], job.beside(".evaluate.log"))
     finally:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -174,13 +177,13 @@ def train_fcn(
     Raises:
       UserError: it failed.
     """
-    arguments = [f"--config=configs/{data}.py", f"--output={output}", *data_flags]
-    program = ["-m", "cyclegan_jax.train_fcn", f"--steps={steps}"]
+    arguments = [f"--config={data}", f"--output={output}", *data_flags]
+    program = [*_PROGRAM, "train_fcn", f"--steps={steps}"]
     call([*program, *arguments], output.with_name("train_fcn.log"))
 
 
 def call(arguments: Sequence[str], log: epath.Path) -> None:
-    """Runs one of our programs in the repository's root, its output in a file.
+    """Runs one of our programs, its output in a file.
 
     When this one is interrupted, the other is asked to end and has time to save.
 
@@ -206,6 +209,6 @@ def call(arguments: Sequence[str], log: epath.Path) -> None:
         output = [line for line in log.read_text().splitlines() if line.strip()]
         last = output[-1].removeprefix("error: ") if output else "no output"
         raise UserError(
-            f"{shlex.join(arguments[:2])} ended with status {status}: {last}"
+            f"{shlex.join(arguments[:4])} ended with status {status}: {last}"
             f" (the whole output is in {log}). The same command resumes here."
         )

@@ -54,7 +54,7 @@ def read_all(path: epath.PathLike) -> dict[tuple[str, ...], Any]:
     Raises:
       UserError: the file is missing, damaged, or holds no tensors by name.
     """
-    path = epath.Path(path).expanduser()
+    path = files.as_path(path)
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -108,7 +108,7 @@ def write(path: epath.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    path = epath.Path(path)
+    path = files.as_path(path)
     try:
         files.write(path, writing.to_bytes(tensors))
     except OSError as error:

@@ -11,10 +11,10 @@ import tempfile
 import pooch
 import requests
 from etils import epath
-from tqdm import tqdm
 
 from cyclegan_jax import files, torch_files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.progress import Progress
 
 _LARGEST = 2**31  # Bytes; the largest published file has 218 MB.
 _TIMEOUT = 30  # Seconds without an answer.
@@ -38,7 +38,7 @@ def download(
       UserError: there is no network, no such file, or no place for it; or what comes
         is no file of weights, or another one.
     """
-    folder = epath.Path(folder or files.cache_folder())
+    folder = files.as_path(folder or files.cache_folder())
     name = url.rpartition("://")[2].replace("/", "_")
     target = folder / name
     if target.exists():
@@ -64,15 +64,15 @@ def download(
     return target
 
 
-class _Bar(tqdm):
-    """A progress bar that ends a download of endless length; silent in log files."""
+class _Bar(Progress):
+    """A progress bar that ends a download of endless length."""
 
     def __init__(self, name: str):
-        super().__init__(unit="B", unit_scale=True, desc=name, disable=None)
+        super().__init__(unit="B", unit_scale=True, desc=name)
         self._came: float = 0
 
     def __bool__(self) -> bool:
-        return True  # tqdm's own is False where the size is not known.
+        return True  # `tqdm`'s is False where the size is not known.
 
     def update(self, n: float | None = 1) -> bool | None:
         self._came += n or 0
@@ -134,5 +134,5 @@ def check_sha256(path: epath.PathLike, expected: str) -> None:
 
 def file_sha256(path: epath.PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
-    with epath.Path(path).open("rb") as file:
+    with files.as_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,10 +12,7 @@ D_A discriminates images of B: it is our `d_b`.
 """
 
 import argparse
-import importlib.util
-from collections.abc import Mapping, Sequence
-
-import ml_collections
+from collections.abc import Mapping
 
 from cyclegan_jax import cli
 from cyclegan_jax.cli.arguments import Parser, read_config
@@ -24,9 +21,9 @@ from cyclegan_jax.errors import UserError
 _NORMS = ("instance", "instance_affine", "batch", "none")
 
 
-def parser() -> Parser:
+def parser(prog: str = "python -m cyclegan_jax.torch_weights") -> Parser:
     """Returns the parser of the command's flags."""
-    flags = Parser(prog="python -m cyclegan_jax.torch_weights", description=__doc__)
+    flags = Parser(prog=prog, description=__doc__)
     commands = flags.add_subparsers(dest="command", required=True)
     importing = commands.add_parser("import", help="creates a run from weight files")
     add = importing.add_argument
@@ -87,7 +84,7 @@ def _import(values):
     config, notes = values.config, []
     if not config:
         guessed, notes = _guess_config(choice.networks)
-        config = named_config(config_name or guessed, values.overrides)
+        config = read_config(config_name or guessed, values.overrides)
         notes = [] if config_name else notes
     _assign_only_discriminator(choice, config)
     import_networks(choice.networks, values.workdir, config)
@@ -133,15 +130,6 @@ def _guess_config(networks: Mapping) -> tuple[str, list[str]]:
         " PyTorch does after eval(); for those of the picture itself,"
         " --config=configs/pix2pix.py:folder"
     ]
-
-
-def named_config(name: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
-    """Reads the config of that name in configs/, such as `horse2zebra`."""
-    name, colon, variant = name.partition(":")
-    spec = importlib.util.find_spec(f"configs.{name}")
-    if spec is None:  # Not called from the project's folder.
-        raise UserError("--config is missing, such as configs/folder.py.")
-    return read_config(f"{spec.origin}{colon}{variant}", overrides)
 
 
 def _assign_only_discriminator(choice, config):

@@ -7,9 +7,9 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import torch_files
+from cyclegan_jax import files, torch_files
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.runs import experiment
+from cyclegan_jax.runs import experiment, storage
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.run import Run
@@ -59,7 +59,7 @@ def import_networks(
       UserError: they do not fit together, or the folder is taken. Nothing is written
         then.
     """
-    workdir = epath.Path(workdir)
+    workdir = storage.locate(workdir)
     if workdir.exists() and any(workdir.iterdir()):
         raise UserError(f"{workdir} is not empty; choose another --workdir.")
     config = ml_collections.ConfigDict(config.to_dict())
@@ -159,7 +159,7 @@ def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
     Raises:
       UserError: a file cannot be written, or PyTorch's code has no such networks.
     """
-    output, written = epath.Path(output), []
+    output, written = files.as_path(output), []
     if not set(run.variables) & set(THEIR_NAMES):
         raise UserError(
             f"{run.workdir} has no networks that the authors' PyTorch code knows: its"

@@ -5,7 +5,6 @@ import functools
 
 import ml_collections
 from etils import epath
-from tqdm import tqdm
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
@@ -13,11 +12,12 @@ from cyclegan_jax.machine import environment, hosts, runtime
 from cyclegan_jax.machine.interrupts import Interrupts
 from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.pages import report
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import MetricsWriter
 from cyclegan_jax.training import samples
-from cyclegan_jax.training.summary import Clock, summary
+from cyclegan_jax.training.summary import Clock, Forecast, summary
 from cyclegan_jax.training.trainer import Trainer
 
 
@@ -87,10 +87,11 @@ class Loop:
         resumed_at = run.step
         with (
             self._open_writer() as writer,
-            tqdm(
+            Progress(
                 total=run.total_steps,
                 initial=run.step,
                 unit="step",
+                by_hand=True,
                 mininterval=0.5,
                 dynamic_ncols=True,
                 disable=not hosts.is_main(),
@@ -98,11 +99,13 @@ class Loop:
         ):
             if run.step == 0:
                 self._show(writer)
-            clock = Clock(run.step)
+            clock, forecast = Clock(run.step), Forecast()
             try:
                 for batch in run.batches.iterate(run.step):
                     run.advance(batch)
                     bar.update()
+                    losses = run.pending[-1]
+                    self._say(forecast.after_step(run.step, run.total_steps, losses))
                     if self._report(writer, bar, clock, interrupts):
                         break
             except UserError:  # Such as an unreadable image.
@@ -121,8 +124,8 @@ class Loop:
         return MetricsWriter(run.workdir, resume_step=run.step)
 
     def _say(self, text):
-        if hosts.is_main():
-            print(text)
+        if hosts.is_main() and text:
+            Progress.write(text)  # Above the progress bar, if there is one.
 
     def _report(self, writer, bar, clock, interrupts):
         """Does whatever is due after a step; returns whether it was the last."""
@@ -156,6 +159,7 @@ class Loop:
         writer.write_timing(run.step, {"images_per_second": rate})
         shown = {name: f"{value:.2f}" for name, value in means.items()}
         bar.set_postfix({"img/s": f"{rate:.1f}"} | shown, refresh=False)
+        bar.line()
 
     def _evaluate(self, writer):
         """Evaluates the test split; returns the value of `best_metric`, if any."""
@@ -178,7 +182,9 @@ class Loop:
 
     def _is_best(self, score):
         run, before = self._trainer, self._trainer.checkpoints.best_score()
-        return before is None or run.experiment.better(score, before) != before
+        if before is None:
+            return True
+        return score != before and run.experiment.better(score, before) == score
 
     def _show(self, writer):
         """Writes a sample grid and the run's page."""

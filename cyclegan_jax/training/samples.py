@@ -11,6 +11,7 @@ from cyclegan_jax import data, files, images
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, translate
 from cyclegan_jax.directions import DIRECTIONS, domains, other
+from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.experiment import Experiment
 
 
@@ -93,6 +94,6 @@ def columns(
 
 def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
     """Writes a grid into a run's folder, as samples/step_<n>.png."""
-    folder = epath.Path(workdir) / "samples"
+    folder = storage.locate(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     files.save_png(folder / f"step_{step:08d}.png", grid)

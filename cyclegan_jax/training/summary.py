@@ -1,6 +1,7 @@
 """The summary that a run prints at its start, and its speed."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import jax
@@ -10,6 +11,10 @@ from cyclegan_jax.data import fingerprint
 
 if TYPE_CHECKING:
     from cyclegan_jax.training.trainer import Trainer
+
+# The time to go is estimated after at least so many steps and seconds.
+_FORECAST_STEPS, _FORECAST_SECONDS = 3, 10.0
+_LONG = 2 * 86400.0  # Seconds; a longer run is worth a warning.
 
 
 class Clock:
@@ -25,6 +30,71 @@ class Clock:
         rate = (step - self._step) / (now - self._time)
         self._step, self._time = step, now
         return rate
+
+
+class Forecast:
+    """Estimates, from a run's first steps, how long the others take."""
+
+    def __init__(self):
+        """Measures from the end of the first step on, which includes compilation."""
+        self._start: tuple[int, float] | None = None
+        self._told = False
+
+    def after_step(self, step: int, total: int, losses: Mapping[str, jax.Array]) -> str:
+        """Returns the estimate, once there is one; else "".
+
+        Args:
+          step: finished steps.
+          total: steps of the whole run.
+          losses: of this step, perhaps still being computed.
+        """
+        if self._told:
+            return ""
+        if self._start is None:
+            jax.block_until_ready(losses)
+            self._start = step, time.perf_counter()
+            return ""
+        steps = step - self._start[0]
+        if steps < _FORECAST_STEPS or (
+            time.perf_counter() - self._start[1] < _FORECAST_SECONDS
+        ):
+            return ""
+        self._told = True
+        jax.block_until_ready(losses)  # Steps are started before others have ended.
+        each = (time.perf_counter() - self._start[1]) / steps
+        return forecast(each, total - step)
+
+
+def forecast(seconds: float, steps: int) -> str:
+    """Describes how long steps take, with a warning if that is more than two days.
+
+    Args:
+      seconds: for one step.
+      steps: how many are left.
+    """
+    left = seconds * steps
+    text = (
+        f"{'time':9s} about {duration(left)} for the other {steps:,} steps, at"
+        f" {seconds:.2g} s a step, without evaluations"
+    )
+    if left > _LONG:
+        text += (
+            "\nwarning: that is longer than two days. Ctrl-C saves and stops the run,"
+            " and the same command resumes it, also on other devices. Shorter: on a"
+            " GPU or TPU, or a new run with smaller images (--config.data.load_size=143"
+            " --config.data.crop_size=128) or fewer epochs"
+            " (--config.optimizer.constant_epochs and decay_epochs)."
+        )
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Describes a time in its most fitting unit, such as "3.5 hours"."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            count = seconds / length
+            return f"{count:.0f} {unit}" if count >= 10 else f"{count:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def summary(trainer: "Trainer") -> dict[str, str]:

@@ -127,7 +127,9 @@ class Trainer:
         )
         self._restore()
         if hosts.is_main() and self.step < self.total_steps:
-            run_folder.record_resume(self.workdir, self.step, self.changes)
+            run_folder.record_resume(
+                self.workdir, self.step, config.to_dict(), self.changes
+            )
 
     def _restore(self):
         """Starts from the newest checkpoint, or from scratch."""
@@ -191,7 +193,7 @@ class Trainer:
         """
         self.check_finite()
         means = {
-            # float64: a part of the interval may come from a checkpoint's JSON.
+            # Python floats, as in a checkpoint's JSON: the mean has the same bits.
             name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
             for name in sorted(self.pending[0])
         }

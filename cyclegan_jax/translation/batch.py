@@ -1,6 +1,7 @@
 """Translates many files; failures are reported, and the other files are translated."""
 
 import errno
+import functools
 import os
 import sys
 from collections import Counter
@@ -9,18 +10,18 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from etils import epath
-from tqdm import tqdm
 
-from cyclegan_jax import files, images
+from cyclegan_jax import images
 from cyclegan_jax.data import formats
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.errors import is_out_of_memory
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.translation import video
 from cyclegan_jax.translation.fallback import FallbackTranslator, TooLarge
 from cyclegan_jax.translation.photos import Animation, Photo, open_photo, stored_size
-from cyclegan_jax.translation.saving import Style, Unsuitable
+from cyclegan_jax.translation.saving import Style, Unsuitable, write
 from cyclegan_jax.translation.sheets import Sheets
 from cyclegan_jax.translation.targets import Job
 
@@ -60,6 +61,12 @@ class Batch:
         self.done, self.left_out = 0, LeftOut()
         self._forth, self._back = translators[0], (*translators, None)[1]
         self._style, self._sheets = style, sheets
+        translator = self._forth.translator
+        self._open = functools.partial(
+            open_photo,
+            channels=translator.channels_in,
+            as_stored=translator.run.config.data.as_stored,
+        )
         self._notes: Counter[str] = Counter()
         self._at_once = 8 * jax.local_device_count()
 
@@ -84,7 +91,7 @@ class Batch:
           UserError: nothing can be translated.
         """
         opened: list[tuple[Job, Photo]] = []
-        with tqdm(total=len(jobs), unit="file", disable=None) as bar:
+        with Progress(total=len(jobs), unit="file") as bar:
             pixels = 0
             for job in self._in_order(jobs):
                 photo = self._attempt(job, self._open_or_finish, job)
@@ -104,12 +111,11 @@ class Batch:
         """Groups images by size, so that each size is compiled once."""
         if self._sheets:  # Which show them in the order in which they were named.
             return jobs
-        return sorted(
-            jobs,
-            key=lambda job: (
-                (0, 0) if job.input.is_video else stored_size(job.input.path)
-            ),
-        )
+
+        def size(job):
+            return (0, 0) if job.input.is_video else stored_size(job.input.path)
+
+        return sorted(jobs, key=size)
 
     def report(self, direction: str, output: epath.Path, done_before: int) -> None:
         """Prints what was translated, and counts of what was left out by reason."""
@@ -154,7 +160,7 @@ class Batch:
         if job.input.is_video:
             self._translate_video(job)
             return None
-        photo = open_photo(job.input.path, self._forth.translator.channels_in)
+        photo = self._open(job.input.path)
         if isinstance(photo, Animation):
             try:
                 self._translate_animation(job, photo)
@@ -197,7 +203,7 @@ class Batch:
         for path, pixels in ((job.target, result), (job.cycled, cycled)):
             if path is not None:
                 pixels = self._with_alpha(pixels, photo)
-                self._write(path, self._style.encode(pixels, photo.exif))
+                write(path, self._style.encode(pixels, photo.exif))
         if photo.alpha is not None and not self._style.transparent:
             self._notes[f"lost transparency: {self._style.suffix[1:]} has none"] += 1
         if self._sheets:
@@ -224,14 +230,8 @@ class Batch:
                 data = self._style.encode_animation(
                     pictures, animation.durations, animation.loop, animation.exif
                 )
-                self._write(path, data)
+                write(path, data)
         self.done += 1
-
-    def _write(self, path, data):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, f"{path} is a folder")
-        files.write(path, data)
 
     def _with_alpha(self, pixels, photo):
         """Adds the transparency of the input."""
@@ -247,4 +247,4 @@ def _stops_all(error):
 
 
 def _say(text):
-    tqdm.write(text, file=sys.stderr)
+    Progress.write(text, file=sys.stderr)

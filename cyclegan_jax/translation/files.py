@@ -90,6 +90,11 @@ def translate(
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{output} cannot be written to ({reason}).") from error
+    if run.config.data.as_stored:
+        print(
+            "Pictures were read as in training: without turning them or converting"
+            " their colours (config.data.as_stored)."
+        )
     batch.report(direction, output, len(done_before) if hosts.is_main() else 0)
     return batch.status
 

@@ -22,6 +22,8 @@ _KEPT = (
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
     *range(0x9C9B, 0x9CA0),
 )
+_ORIENTATION = 0x0112
+_TURNED_BY_PILLOW = ("TIFF", "HEIF")  # Always; their EXIF data no longer hold.
 _SIDES, _MAKER_NOTE = (0xA002, 0xA003), 0x927C  # Wrong in another file.
 
 
@@ -53,13 +55,16 @@ class Animation:
       exif: see `Photo`.
     """
 
-    def __init__(self, image: Image.Image, name: str, channels: int):
+    def __init__(
+        self, image: Image.Image, name: str, channels: int, *, as_stored: bool
+    ):
         """Takes an image that Pillow has opened; see `open_photo`."""
         self._image, self._name, self._channels = image, name, channels
+        self._as_stored = as_stored
         self.durations: list[int] = []
         self.loop: int | None = image.info.get("loop")
         self.count: int = getattr(image, "n_frames", 1)
-        self.exif = _exif(image)
+        self.exif = _exif(image, as_stored)
 
     def frames(self) -> Iterator[Photo]:
         """Yields the frames as they are shown.
@@ -75,20 +80,25 @@ class Animation:
             except decode.BROKEN as error:
                 raise _unreadable(self._name, f"frame {number}: {error}") from error
             self.durations.append(round(self._image.info.get("duration") or 0))
-            rgba = np.asarray(colour.to_srgb(frame, profile))
-            yield _photo(rgba, self._channels)
+            if not self._as_stored:
+                decode.turn_upright(frame)
+                frame = colour.to_srgb(frame, profile)
+            yield _photo(np.asarray(frame), self._channels)
 
     def close(self) -> None:
         """Closes the file."""
         self._image.close()
 
 
-def open_photo(path: epath.PathLike, channels: int) -> Photo | Animation:
+def open_photo(
+    path: epath.PathLike, channels: int, *, as_stored: bool = False
+) -> Photo | Animation:
     """Opens a picture.
 
     Args:
       path: of the file (gs:// paths too).
       channels: 1 (grey), 3 (colour) or 4 (and alpha) that it is converted to.
+      as_stored: see `decode_image`; the orientation then stays in the EXIF data.
 
     Raises:
       UnreadableImage: it cannot be decoded.
@@ -106,13 +116,13 @@ def open_photo(path: epath.PathLike, channels: int) -> Photo | Animation:
         if pages > 1 and image.format in _ANIMATED:
             if image.width * image.height > decode.MAX_PIXELS:
                 raise _unreadable(name, f"{image.width}x{image.height} is too large")
-            return Animation(image, name, channels)
-        exif = _exif(image)
+            return Animation(image, name, channels, as_stored=as_stored)
+        exif = _exif(image, as_stored)
         image.close()
         pages = 1 if image.format != "TIFF" else pages
     except decode.BROKEN:  # `decode_image` says why.
         pages, exif = 1, b""
-    rgba = decode.decode_image(data, channels=4, name=name)
+    rgba = decode.decode_image(data, channels=4, as_stored=as_stored, name=name)
     return dataclasses.replace(_photo(rgba, channels), exif=exif, pages=pages)
 
 
@@ -142,11 +152,12 @@ def _photo(rgba, channels):
     return Photo(pixels, None if opaque else alpha)
 
 
-def _exif(image: Image.Image) -> bytes:
-    """The EXIF data that remain valid for an upright copy of an image."""
+def _exif(image: Image.Image, as_stored: bool) -> bytes:
+    """The EXIF data that remain valid for a copy of an image, upright or as stored."""
     try:
         original, kept = image.getexif(), Image.Exif()
-        for tag in _KEPT:
+        turned = as_stored and image.format not in _TURNED_BY_PILLOW
+        for tag in (*_KEPT, _ORIENTATION) if turned else _KEPT:
             if tag in original:
                 kept[tag] = original[tag]
         for tag in (_EXIF, _GPS):

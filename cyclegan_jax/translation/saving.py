@@ -1,12 +1,15 @@
 """Encodes images and animations in the chosen format."""
 
+import errno
 import functools
 import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from etils import epath
 from PIL import Image, ImageCms
 
+from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 
 SUFFIXES = {
@@ -129,6 +132,18 @@ class Style:
                 f"{size} pixels cannot be written as {self.suffix[1:]} ({error})"
             ) from error
         return buffer.getvalue()
+
+
+def write(path: epath.Path, data: bytes) -> None:
+    """Writes a file in one go, and makes the folders above it.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{path} is a folder")
+    files.write(path, data)
 
 
 @functools.cache

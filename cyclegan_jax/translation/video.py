@@ -16,9 +16,9 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from etils import epath
-from tqdm import tqdm
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.progress import Progress
 from cyclegan_jax.translation.video_output import Writer, written_at_once
 from cyclegan_jax.translation.video_pixels import MATRICES, Converter, matrix
 
@@ -80,7 +80,7 @@ def translate(
 
 def _translate_frames(reader, writer, translator):
     frames = reader.frames(writer)
-    with tqdm(total=reader.count, unit="frame", leave=False, disable=None) as bar:
+    with Progress(total=reader.count, unit="frame", leave=False) as bar:
         while some := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
             results = translator([pixels for pixels, _ in some])
             for result, (_, time) in zip(results, some, strict=True):

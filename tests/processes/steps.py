@@ -10,20 +10,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import flags
-from ml_collections import config_flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training.trainer import Trainer
 
 RATE = 1e-5
 SHAKE = 2.0**-21  # Of a parameter: 4 units in the last place of its 24 digits.
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the run and the results.")
-_STEPS = flags.DEFINE_integer("steps", 50, "Of the run, at the end.")
-_SHAKEN = flags.DEFINE_integer("shaken", 0, "Do so many shaken runs before.")
+
+
+def parser() -> arguments.Parser:
+    flags = arguments.Parser(prog="steps.py")
+    flags.add_config("settings", required=True)
+    flags.add_argument("--output", required=True, help="folder of the results")
+    flags.add_argument("--steps", type=int, default=50, help="of the run, at the end")
+    flags.add_argument("--shaken", type=int, default=0, help="so many runs before")
+    flags.add_hosts()
+    return flags
 
 
 def flat(tree) -> np.ndarray:
@@ -47,7 +52,7 @@ def digests(batch, slots):
         yield slot, hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest()[:16]
 
 
-def train(run, rng=None):
+def train(run, steps, rng=None):
     """Trains to the end; returns losses, and what step 1 led to."""
     kept, losses, order = {}, [], []
     for batch in run.batches.iterate(run.step):
@@ -61,25 +66,27 @@ def train(run, rng=None):
         terms = jax.device_get(run.pending[-1])
         losses.append([terms[name] for name in sorted(terms)])
         order += [(run.step, *x) for x in digests(batch, run.devices.local_slots)]
-        if run.step == _STEPS.value:
+        if run.step == steps:
             return kept | {"losses": losses}, order
 
 
-def main() -> int:
+def main(values) -> int:
     """Writes `kept.npz`, and every process its `order_<process>`."""
     # Not Adam, which turns the rounding noise of gradients that are zero (those of
     # biases before an instance norm) into full steps. As momentum, it keeps gradients.
     Experiment.optimizer = lambda *_: optax.sgd(RATE, momentum=0.0)
-    folder = pathlib.Path(_OUTPUT.value)
-    run = Trainer(Experiment.of(_CONFIG.value), folder / "run")
+    folder = pathlib.Path(values.output)
+    run = Trainer(Experiment.of(values.config), folder / "run")
     run.open()
     start = jax.tree.map(jnp.copy, (run.state, run.pools))
     shakes = []
-    for seed in range(_SHAKEN.value):
-        shakes.append(train(run, np.random.default_rng(seed))[0]["losses"])
+    for seed in range(values.shaken):
+        shakes.append(
+            train(run, values.steps, np.random.default_rng(seed))[0]["losses"]
+        )
         run.step, run.pending = 0, []
         run.state, run.pools = jax.tree.map(jnp.copy, start)
-    kept, order = train(run)
+    kept, order = train(run, values.steps)
     run.save()
     run.checkpoints.close()
     lines = "".join(f"{step} {slot} {digest}\n" for step, slot, digest in order)
@@ -90,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("output",), several_hosts=True)
+    cli.run_argparse(parser(), main)

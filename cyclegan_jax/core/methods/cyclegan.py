@@ -44,20 +44,21 @@ class CycleGAN:
     """The method's networks, losses, and the order of its updates; a `Method`.
 
     With images a of A and b of B, |x| the mean absolute value, E the mean over scores
-    and images, and l(s, 1) and l(s, 0) the adversarial loss of scores s of images that
-    are to count as real, and as generated (`lsgan`: (s - 1)^2 and s^2), the generators
-    minimise, in one step,
+    and images, and g, r and f the terms of `losses.GAN_LOSSES` for the generator, for
+    real and for generated images (`lsgan`: g(s) = r(s) = (s - 1)^2, f(s) = s^2), the
+    generators minimise, in one step,
 
-        gan      * E[ l(d_b(g_ab(a)), 1) + l(d_a(g_ba(b)), 1) ]
+        gan      * E[ g(d_b(g_ab(a))) + g(d_a(g_ba(b))) ]
       + cycle_a  *  |g_ba(g_ab(a)) - a|  +  cycle_b * |g_ab(g_ba(b)) - b|
       + identity * ( cycle_a * |g_ba(a) - a|  +  cycle_b * |g_ab(b) - b| )
 
     and the discriminators, independently of `gan` unless it is 0,
 
-        1/2 E[ l(d_b(b), 1) + l(d_b(pool(g_ab(a))), 0) ]
-      + 1/2 E[ l(d_a(a), 1) + l(d_a(pool(g_ba(b))), 0) ]
+        1/2 E[ r(d_b(b)) + f(d_b(pool(g_ab(a)))) ]
+      + 1/2 E[ r(d_a(a)) + f(d_a(pool(g_ba(b)))) ]
 
-    where `pool` is the history of generated images (`image_pool`).
+    where `pool` is the history of generated images (`image_pool`); with `wgangp` also
+    `gradient_penalty` times the penalty of each discriminator.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].

@@ -1,0 +1,1 @@
+"""Turns the options of a training with the authors' PyTorch code into a config."""
