@@ -25,7 +25,17 @@ SETTING = re.compile(  # Not jax.config.update, nor cogan.py.
     rf"(?<!jax\.)config\.([a-z_0-9.]+)|\b((?:{'|'.join(GROUPS)})\.(?!py\b)[a-z_0-9]+)"
 )
 # Flags of other programs, by which they are passed on or explained.
-OTHERS = {"mca", "quiet", "recurse", "signal", "spot", "version", "worker", "zone"}
+OTHERS = {
+    "mca",
+    "nodes",
+    "quiet",
+    "recurse",
+    "signal",
+    "spot",
+    "version",
+    "worker",
+    "zone",
+}
 OTHERS |= {"build", "check", "command", "gpus", "ntasks", "eval", "accelerator"}
 OTHERS |= {"nproc_per_node"}  # torchrun
 
