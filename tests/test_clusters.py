@@ -56,24 +56,25 @@ def submit(slurm, *arguments, options=()):
     return job, slurm.folder / f"{job}.log"
 
 
-def wait(what, condition, log, timeout=240):
-    """Waits for something to come true; fails with the log."""
+def wait(what, condition, log, job=None, timeout=240):
+    """Waits for something to come true; fails with the log, at once if `job` ends."""
     until = time.monotonic() + timeout
     while not condition():
-        if time.monotonic() > until:
+        ended = job is not None and job.poll() is not None
+        if ended or time.monotonic() > until:
             text = log.read_text() if log.exists() else ""
             pytest.fail(f"{what} was not seen:\n{text[-4000:]}")
         time.sleep(0.1)
 
 
-def wait_for_step(path, step, log):
+def wait_for_step(path, step, log, job=None):
     def reached():
         if not path.exists():
             return False
         lines = path.read_text().splitlines()
         return bool(lines) and json.loads(lines[-1])["step"] >= step
 
-    wait(f"step {step}", reached, log)
+    wait(f"step {step}", reached, log, job)
 
 
 def wait_for_end(slurm, job, log, states=("COMPLETED",)):
@@ -205,13 +206,13 @@ def test_open_mpi(quiet, tmp_path):
     lines = workdir / "metrics.jsonl"
     job = mpirun(tmp_path, *more)
     try:
-        wait_for_step(lines, 5, log)
+        wait_for_step(lines, 5, log, job)
         job.terminate()
         job.wait(120)
         (last,) = re.findall(r"Stopped by SIGTERM after .* to (\d+)", log.read_text())
         assert complete_steps(workdir)[-1] == int(last)
         job = mpirun(tmp_path, *more)
-        wait_for_step(lines, int(last) + 5, log)
+        wait_for_step(lines, int(last) + 5, log, job)
         os.kill(find("OMPI_COMM_WORLD_RANK=1", workdir), signal.SIGKILL)
         assert job.wait(120) == 137
         assert mpirun(tmp_path, *more).wait(240) == 0
@@ -234,7 +235,7 @@ def test_cut_link(hosts, quiet, tmp_path):
     workdir = tmp_path / "run"
     more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
     job = hosts.start(HOSTS, *more, ENDLESS)
-    wait_for_step(workdir / "metrics.jsonl", 5, tmp_path / "host1.log")
+    wait_for_step(workdir / "metrics.jsonl", 5, tmp_path / "host1.log", job[0])
     hosts.cut()
     start = time.monotonic()
     assert [process.wait(60) for process in job] == [75, 75], hosts.logs()
