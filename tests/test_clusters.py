@@ -242,7 +242,7 @@ def test_cut_link(hosts, quiet, tmp_path):
     assert time.monotonic() - start < 30
     for log in hosts.logs():
         assert log.count("error: ") == 1, log
-        assert "start all processes again to go on" in log
+        assert "restart all processes to resume" in log
         assert "Traceback" not in log
     hosts.mend()
     job = hosts.start(HOSTS, *more, f"--config.max_steps={LAST}")
