@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -56,29 +55,38 @@ def submit(slurm, *arguments, options=()):
     return job, slurm.folder / f"{job}.log"
 
 
-def wait(what, condition, log, job=None, timeout=240):
-    """Waits for something to come true; fails with the log, at once if `job` ends."""
+def wait(what, condition, log, ended=lambda: False, timeout=240):
+    """Waits for something to come true; fails with the log, or if it `ended`."""
     until = time.monotonic() + timeout
     while not condition():
-        ended = job is not None and job.poll() is not None
-        if ended or time.monotonic() > until:
+        if ended() or time.monotonic() > until:
             text = log.read_text() if log.exists() else ""
             pytest.fail(f"{what} was not seen:\n{text[-4000:]}")
         time.sleep(0.1)
 
 
-def wait_for_step(path, step, log, job=None):
+def wait_for_step(path, step, log, ended):
     def reached():
         if not path.exists():
             return False
         lines = path.read_text().splitlines()
         return bool(lines) and json.loads(lines[-1])["step"] >= step
 
-    wait(f"step {step}", reached, log, job)
+    wait(f"step {step}", reached, log, ended)
 
 
 def wait_for_end(slurm, job, log, states=("COMPLETED",)):
     wait(states, lambda: slurm.state(job) in states, log)
+
+
+def failed(slurm, job):
+    """Whether a job of Slurm has."""
+    return lambda: slurm.state(job) == "FAILED"
+
+
+def over(job):
+    """Whether a process has ended."""
+    return lambda: job.poll() is not None
 
 
 def find(variable, workdir):
@@ -146,14 +154,17 @@ def test_journey(slurm, server, quiet):
     """Slurm, two processes, all in a bucket; queued again once, killed once."""
     bucket = f"gs://{buckets.NAME}"
     workdir, data = f"{bucket}/journey", (f"--config.data.path={bucket}/data.zip",)
-    (server / "data.zip").write_bytes((quiet.parent / "data.zip").read_bytes())
+    data_file = files.as_path(f"{bucket}/data.zip")
+    data_file.write_bytes((quiet.parent / "data.zip").read_bytes())
     more = (*RUN, *data, f"--workdir={workdir}", "--lost_after_seconds=6")
     job, log = submit(slurm, *more)
     lines = server / "journey/metrics.jsonl"
-    wait_for_step(lines, 5, log)
+    wait_for_step(lines, 5, log, failed(slurm, job))
     slurm.run("scontrol", "requeue", job)
     wait("the save", lambda: "Stopped by SIGTERM" in log.read_text(), log)
-    wait_for_step(lines, len(lines.read_text().splitlines()) + 5, log)
+    wait_for_step(
+        lines, len(lines.read_text().splitlines()) + 5, log, failed(slurm, job)
+    )
     os.kill(find("SLURM_PROCID=1", workdir), signal.SIGKILL)
     wait_for_end(slurm, job, log)
     text = log.read_text()
@@ -177,7 +188,7 @@ def test_time_limit_and_scancel(slurm, quiet, tmp_path):
     wait("a restart", lambda: "Restarts=1" in slurm.show(job), log)
     saved = complete_steps(workdir)[-1]
     assert f"Stopped by SIGTERM after steps 1 to {saved}" in log.read_text()
-    wait_for_step(workdir / "metrics.jsonl", saved + 1, log)
+    wait_for_step(workdir / "metrics.jsonl", saved + 1, log, failed(slurm, job))
     slurm.run("scancel", job)
     wait_for_end(slurm, job, log, ("CANCELLED",))
     wait("the save", lambda: log.read_text().count("Stopped by SIGTERM") == 2, log)
@@ -186,36 +197,46 @@ def test_time_limit_and_scancel(slurm, quiet, tmp_path):
 
 
 MPIRUN = (
-    *("mpirun", "-np", "2", "--mca", "odls_base_sigkill_timeout", "60"),
+    # It waits so long before it hands SIGTERM on, and again before SIGKILL.
+    *("mpirun", "-np", "2", "--mca", "odls_base_sigkill_timeout", "15"),
     # As root, on fewer cores than processes.
     *("--allow-run-as-root", "--oversubscribe", "--bind-to", "none"),
 )
 
 
-def mpirun(tmp_path, *arguments):
+def mpirun(log, *arguments):
     clusters.need("mpirun")
-    log = (tmp_path / "log").open("a")
     command = (*MPIRUN, sys.executable, "train.py", *arguments)
-    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    with log.open("a") as file:
+        return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
 
 
-def test_open_mpi(quiet, tmp_path):
-    """SIGTERM to mpirun saves; a rank that is killed ends the job with 137."""
+def test_open_mpi_sigterm(quiet, tmp_path):
+    """SIGTERM to mpirun saves; it prints nothing more of what its processes write."""
+    workdir, log = tmp_path / "run", tmp_path / "log"
+    place = (*local_data(quiet.parent), f"--workdir={workdir}")
+    job = mpirun(log, *RUN, *place, ENDLESS, "--config.checkpoint_every_steps=100000")
+    try:
+        wait_for_step(workdir / "metrics.jsonl", 2, log, over(job))
+        job.terminate()
+        assert job.wait(120) != 0
+    finally:
+        job.kill()
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert complete_steps(workdir) == [json.loads(lines[-1])["step"]]
+
+
+def test_open_mpi_kill(quiet, tmp_path):
+    """A rank that is killed ends the job with 137; the next one ends as if never."""
     workdir, log = tmp_path / "run", tmp_path / "log"
     more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
-    lines = workdir / "metrics.jsonl"
-    job = mpirun(tmp_path, *more)
+    job = mpirun(log, *more)
     try:
-        wait_for_step(lines, 5, log, job)
-        job.terminate()
-        job.wait(120)
-        (last,) = re.findall(r"Stopped by SIGTERM after .* to (\d+)", log.read_text())
-        assert complete_steps(workdir)[-1] == int(last)
-        job = mpirun(tmp_path, *more)
-        wait_for_step(lines, int(last) + 5, log, job)
+        wait_for_step(workdir / "metrics.jsonl", 5, log, over(job))
         os.kill(find("OMPI_COMM_WORLD_RANK=1", workdir), signal.SIGKILL)
         assert job.wait(120) == 137
-        assert mpirun(tmp_path, *more).wait(240) == 0
+        job = mpirun(log, *more)
+        assert job.wait(240) == 0, log.read_text()
     finally:
         job.kill()
     assert_same(workdir, quiet)
@@ -235,7 +256,7 @@ def test_cut_link(hosts, quiet, tmp_path):
     workdir = tmp_path / "run"
     more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
     job = hosts.start(HOSTS, *more, ENDLESS)
-    wait_for_step(workdir / "metrics.jsonl", 5, tmp_path / "host1.log", job[0])
+    wait_for_step(workdir / "metrics.jsonl", 5, tmp_path / "host1.log", over(job[0]))
     hosts.cut()
     start = time.monotonic()
     assert [process.wait(60) for process in job] == [75, 75], hosts.logs()
