@@ -102,7 +102,8 @@ def slurm(folder: pathlib.Path) -> Iterator[Cluster]:
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4"
         for name, port in zip(NODES, ports[1:], strict=True)
     )
-    # A job that is queued again waits until its credentials expire; default: 120 s.
+    # Queued again, a job waits until its credentials expire: 120 s by default. JAX's
+    # port follows from a job's number, which two clusters must not share.
     (folder / "slurm.conf").write_text(f"""\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -125,6 +126,7 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
+FirstJobId={os.getpid() % 4000 + 1}
 KillWait=60
 {nodes}
 PartitionName=debug Nodes={",".join(NODES)} Default=YES MaxTime=60
@@ -142,9 +144,8 @@ PartitionName=debug Nodes={",".join(NODES)} Default=YES MaxTime=60
         process.wait()
 
 
-def _wait(process, folder, timeout=60):
-    """Waits until all nodes are idle."""
-    until = time.monotonic() + timeout
+def _wait(process, folder):
+    until = time.monotonic() + 60
     children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while time.monotonic() < until and process.poll() is None:
         if first := children.read_text().split():
