@@ -4,7 +4,6 @@ import importlib
 import sys
 
 from cyclegan_jax import __version__
-from cyclegan_jax.errors import did_you_mean
 
 # Command -> its module, and what it does; the modules take long to import.
 COMMANDS = {
@@ -38,6 +37,8 @@ def main() -> None:
         sys.argv = [f"{sys.argv[0]} {command}", *rest]
         run(command, f"{_PROGRAM} {command}")
     else:
+        from cyclegan_jax.errors import did_you_mean  # Not for old Pythons.
+
         hint = did_you_mean(command, COMMANDS) or f"; {_PROGRAM} --help lists them"
         print(f"error: there is no command {command!r}{hint}", file=sys.stderr)
         sys.exit(2)

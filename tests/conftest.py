@@ -51,6 +51,35 @@ def _forget_programs():
     gc.collect()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _trace_alike_steps_once():
+    """Trainers of one file share the step that they would trace alike."""
+    from cyclegan_jax.machine.devices import Devices
+    from cyclegan_jax.runs.experiment import Experiment
+
+    shared, pmap = {}, Devices.pmap
+    schedule, optimizer = Experiment.schedule, Experiment.optimizer
+
+    def shared_schedule(self, steps_per_epoch):
+        key = (self.config.optimizer.to_json(), steps_per_epoch)
+        return shared.setdefault(key, schedule(self, steps_per_epoch))
+
+    def shared_optimizer(self, schedule):
+        key = (self.config.optimizer.to_json(), schedule)
+        return shared.setdefault(key, optimizer(self, schedule))
+
+    def shared_pmap(self, step):
+        known = step.keywords | {"method": repr(step.keywords["method"])}
+        key = (step.func, *known.items(), self.count, self.per_device)
+        return shared.setdefault(key, pmap(self, step))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Experiment, "schedule", shared_schedule)
+        patch.setattr(Experiment, "optimizer", shared_optimizer)
+        patch.setattr(Devices, "pmap", shared_pmap)
+        yield
+
+
 @pytest.fixture
 def open_page():
     """Opens pages, by path or address, in Chromium; they may not complain."""

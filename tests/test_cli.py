@@ -1,12 +1,14 @@
 """Mistakes on the command line: one sentence and status 2, and no traceback."""
 
 import importlib
+import io
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from cyclegan_jax import cli
 from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 
@@ -59,6 +61,7 @@ def test_mistakes(arguments, message):
 def test_what_goes_wrong_at_run_time(error, status, message):
     """Bugs keep their tracebacks; what a user can mend gets a sentence."""
     program = f"""
+from cyclegan_jax import cli
 from cyclegan_jax import cli
 from cyclegan_jax.cli import arguments
 def main(values):
@@ -180,3 +183,14 @@ def test_a_backend_that_is_not_here(platform, tmp_path, monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")  # The advice.
     done = train(STREETS, f"--workdir={tmp_path / 'run'}", "--config.max_steps=1")
     assert done.returncode == 0
+
+
+def test_closed_streams_and_names_that_are_not_utf8(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli._status(lambda: int(sys.stderr.isatty())) == 0
+    monkeypatch.undo()
+    strict = io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", strict)
+    assert cli._status(lambda: print("caf\udce9 é")) is None
+    strict.flush()
+    assert strict.buffer.getvalue() == b"caf\\udce9 \\xe9\n"

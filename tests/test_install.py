@@ -201,6 +201,22 @@ def test_flags_of_the_pytorch_code():
                 assert flag in known or flag in ("--config", "--devices"), flag
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("horse2zebra", "did you mean --config=horse2zebra?"),
+        ("configs/pix2pix.py:maps", "did you mean --config=configs/pix2pix.py:maps?"),
+        ("config.seed=4", "did you mean --config.seed=4?"),
+        ("-workdir=x", "did you mean --workdir=x?"),
+        ("xyz", "unexpected argument 'xyz'; see"),
+    ],
+)
+def test_arguments_without_their_flag(given, said):
+    with pytest.raises(UserError, match=r"unexpected argument") as error:
+        arguments.parse(training.parser(), [given])
+    assert said in str(error.value)
+
+
 def test_settings_that_errors_name_exist():
     config = arguments.read_config("default")
     named = " ".join(map(str, pytorch_options.OPTIONS.values()))
@@ -232,3 +248,28 @@ def test_before_the_installation(program, tmp_path):
     assert done.stderr.count("\n") == 1
     assert re.match(r"error: \d+ packages are missing \(absl, ", done.stderr)
     assert installed.problem() == ""
+
+
+def test_on_an_old_python():
+    program = "import sys; sys.version_info = (3, 9, 2); import runpy"
+    program += "; runpy.run_path('train.py', run_name='__main__')"
+    done = run(sys.executable, "-c", program, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: cyclegan_jax needs Python 3.11 or newer, and this is Python 3.9; name a"
+        " newer one: make venv PYTHON=python3.12\n"
+    )
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make():
+    done = run("make", cwd=ROOT)
+    assert done.returncode == 0
+    for target in ("venv", "demo", "test", "docs"):
+        assert f"make {target} " in done.stdout
+    assert "pytest" in run("make", "-n", "tests", cwd=ROOT).stdout
+    done = run("make", "demmo", cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no 'make demmo'; 'make' alone")
+    done = run("make", "venv", "PYTHON=nothing", "VENV=nowhere", cwd=ROOT)
+    assert "error: Python 3.11 or newer is needed" in done.stdout

@@ -95,7 +95,7 @@ def test_what_a_resumed_run_can_change(old, config):
     assert "optimizer.constant_epochs: 1 -> 5" in str(refused.value)
     assert check(allow_changes=True)["optimizer.learning_rate"] == (2e-4, 1e-4)
     config.generator.width = 5
-    with pytest.raises(UserError, match=r"--config\.init_from="):
+    with pytest.raises(UserError, match="another --workdir for another run\\."):
         check(allow_changes=True)
 
 

@@ -1,6 +1,8 @@
 """Files as people have them, written by PyTorch: which network is which."""
 
+import datetime
 import re
+import types
 
 import jax
 import numpy as np
@@ -294,3 +296,28 @@ def test_the_run_has_both_and_says_so(tmp_path, capsys):
 def test_files_without_a_network(tmp_path, value, message):
     with pytest.raises(UserError, match=message):
         choose(tmp_path, value)
+
+
+UNUSUAL = {
+    "a quantized tensor": lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8),
+    "a sparse tensor": lambda v: v.to_sparse(),
+    "a tensor without numbers": lambda v: v.to("meta"),
+    "an array of NumPy": lambda v: v.numpy(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+@pytest.mark.parametrize("what", UNUSUAL)
+def test_tensors_that_are_no_plain_numbers_are_named(tmp_path, what):
+    state = A.state_dict()
+    convert = {k: UNUSUAL[what](v) if v.ndim > 1 else v for k, v in state.items()}
+    with pytest.raises(UserError, match=rf"{what} \('model\.1\.weight'\): in PyTorch"):
+        choose(tmp_path, convert)
+    choose(tmp_path, state)  # The advice.
+
+
+def test_settings_of_a_run_beside_its_weights(tmp_path):
+    settings = types.SimpleNamespace(rate=1e-4, started=datetime.datetime(2020, 1, 2))
+    choice = choose(tmp_path, {"net": A.state_dict(), "args": settings})
+    assert_translates(choice.networks["g_ab"].network, A)
+    assert list(choice.left_out.values()) == [("args",)]

@@ -427,3 +427,20 @@ def test_fuzz(tmp_path, name):
             refused += 1
         assert time.perf_counter() - started < 5
     assert refused > 200
+
+
+NO_WEIGHTS = {
+    "empty": b"",
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+    "web page": b"\n<!DOCTYPE html><html>",
+    "unpack": b"\x1f\x8b\x08\x00",
+    "Keras": b"\x89HDF\r\n\x1a\n",
+    "neither": b"GIF89a",
+}
+
+
+@pytest.mark.parametrize("hint", NO_WEIGHTS)
+def test_what_people_have_instead_of_weights(tmp_path, hint):
+    (tmp_path / "a.pth").write_bytes(NO_WEIGHTS[hint])
+    with pytest.raises(UserError, match=hint):
+        torch_files.read(tmp_path / "a.pth")

@@ -43,6 +43,9 @@ def run_argparse(
 def _status(program):
     """Runs a program; an error that users can fix becomes one sentence."""
     logging.use_absl_handler()
+    for name in ("stdout", "stderr"):  # A service may have closed them.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the end)
     for stream in (sys.stdout, sys.stderr):  # Locales, and names that are not UTF-8.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

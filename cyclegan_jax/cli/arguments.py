@@ -113,13 +113,26 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     elif not unexpected:
         unexpected = rest
     if unexpected:
-        parser.error(f"unexpected argument {unexpected[0]!r}")
+        hint = _meant(unexpected[0], known)
+        parser.error(f"unexpected argument {unexpected[0]!r}{hint}")
     if overrides:
         values.overrides = overrides
     if getattr(values, "config", None):
         values.config_file = config_files.locate(values.config)
         values.config = read_config(values.config_file, overrides)
     return values
+
+
+def _meant(argument, known):
+    """A hint for what lacks its dashes, or the name of its flag."""
+    flag = "--" + argument.lstrip("-")
+    name = flag.partition("=")[0]
+    if name in known or (name.startswith("--config.") and "--config" in known):
+        return f"; did you mean {flag}?"
+    stem = argument.partition(":")[0].rpartition("/")[2].removesuffix(".py")
+    if "--config" in known and stem in config_files.names():
+        return f"; did you mean --config={argument}?"
+    return ""
 
 
 def _unknown(parser, name, known):

@@ -108,7 +108,8 @@ class Preprocess:
         if a.shape[:2] != b.shape[:2]:
             raise UserError(
                 f"the images of a pair have {_size(a)} and {_size(b)} pixels: paired "
-                "training needs pairs of one size"
+                "training needs pairs of one size, which "
+                "config.data.preprocess='resize_and_crop' makes of them"
             )
         draws = rng.random(3)
         return self._cut(a, *draws), self._cut(b, *draws)

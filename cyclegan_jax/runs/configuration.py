@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from etils import epath
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.setting import Change
 from cyclegan_jax.runs.settings import SETTINGS
+
+# Settings whose change gives networks that do not fit those of a run.
+_OF_NETWORKS = ("method", "generator.", "discriminator.", "data.channels_", "cogan.")
 
 
 def defaults() -> ml_collections.ConfigDict:
@@ -100,3 +104,24 @@ def differences(
         if change is not Change.FREE and pair[0] != pair[1]:
             changed[name] = (*pair, change)
     return changed
+
+
+def advise_another_run(
+    changed: Mapping[str, tuple[Any, Any, Change]], workdir: epath.PathLike
+) -> str:
+    """Says what to do where a run's checkpoints do not fit new settings.
+
+    Args:
+      changed: see `differences`.
+      workdir: the run's folder.
+    """
+    advice = (
+        "The checkpoints of this run do not fit the new settings. Use the same settings"
+        " to resume it, or another --workdir for another run"
+    )
+    never = [name for name, (*_, change) in changed.items() if change is Change.NEVER]
+    if not any(name.startswith(_OF_NETWORKS) for name in never):
+        advice += (
+            f", which can start from this one's networks (--config.init_from={workdir})"
+        )
+    return f"{advice}."

@@ -14,6 +14,7 @@ from cyclegan_jax.errors import UserError, closest
 from cyclegan_jax.machine import environment
 from cyclegan_jax.runs import configuration, lease, storage
 from cyclegan_jax.runs.checkpoints import complete_steps
+from cyclegan_jax.runs.integrity import scores
 from cyclegan_jax.runs.setting import Change
 
 
@@ -96,13 +97,11 @@ def check(
     if not complete_steps(workdir):
         return {}
     changed = configuration.differences(read_config(workdir), config)
+    if "best_metric" in changed and not list(scores(workdir / "checkpoints")):
+        changed["best_metric"] = (*changed["best_metric"][:2], Change.NOTED)
     kinds = {change for _, _, change in changed.values()}
     if Change.NEVER in kinds:
-        advice = (
-            "The checkpoints of this run do not fit the new settings. Use the same"
-            " settings to resume it, or another --workdir for another run, which can"
-            f" start from this one's networks (--config.init_from={workdir})."
-        )
+        advice = configuration.advise_another_run(changed, workdir)
     elif Change.NOTED in kinds and not allow_changes:
         advice = (
             "Use the same settings to resume it; or add --allow_changes to resume it"
@@ -214,7 +213,9 @@ def _check_data(workdir, data):
         raise UserError(
             f"the images of {', '.join(changed)} are not those that the run in"
             f" {workdir} began with ({before.get(changed[0])} then,"
-            f" {data[changed[0]]} now): bring them back, or start another run."
+            f" {data[changed[0]]} now): bring them back, or choose"
+            " another --workdir for another run, which can start from this one's"
+            f" networks (--config.init_from={workdir})."
         )
 
 

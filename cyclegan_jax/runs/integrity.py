@@ -27,10 +27,15 @@ class DamagedCheckpoint(UserError):
     """A checkpoint that cannot be read, or differs from what was saved."""
 
 
+def scores(folder: epath.Path) -> list[epath.Path]:
+    """Lists the files of the scores by which the best checkpoint is kept."""
+    return sorted(folder.glob("*/metrics/metrics"))
+
+
 def broken_scores(folder: epath.Path) -> list[epath.Path]:
     """Lists invalid score files, on which Orbax would fail."""
     broken = []
-    for file in sorted(folder.glob("*/metrics/metrics")):
+    for file in scores(folder):
         try:
             float(json.loads(file.read_text())["score"])
         except FileNotFoundError:  # Deleted just now.

@@ -73,6 +73,17 @@ def read_all(path: epath.PathLike) -> dict[tuple[str, ...], Any]:
     return leaves
 
 
+# What people have instead of weights, by how it begins.
+_NO_WEIGHTS = {
+    b"version https://git-lfs": "it only points to a file of Git LFS: run git lfs pull",
+    b"<!doctype": "it is a web page, not what was to be downloaded",
+    b"<html": "it is a web page, not what was to be downloaded",
+    b"\x1f\x8b": "it is compressed or an archive: unpack it",
+    b"\x93numpy": "it is an array of NumPy, without names",
+    b"\x89hdf": "it is an HDF5 file, such as Keras's; only PyTorch's are read",
+}
+
+
 def _reader(path, start):
     if start.startswith(b"PK\x03\x04"):
         return reading.read_zip
@@ -80,6 +91,11 @@ def _reader(path, start):
         return reading.read_legacy
     if start[8:9] == b"{":
         return _read_safetensors
+    for beginning, what in _NO_WEIGHTS.items():
+        if start.lstrip().lower().startswith(beginning):
+            raise BadFile(what)
+    if not start:
+        raise BadFile("it is empty")
     raise BadFile("it starts like neither a .pth nor a .safetensors file")
 
 

@@ -147,6 +147,8 @@ CALLS: dict[str, Callable] = {
     "numpy.dtype": _other("a type"),
     **{f"{module}.scalar": _other("a number of NumPy") for module in _NUMPY},
     **{f"{module}._reconstruct": _other("an array of NumPy") for module in _NUMPY},
+    "types.SimpleNamespace": lambda: Record(Global("types.SimpleNamespace")),
+    **{f"datetime.{kind}": _other("a time") for kind in ("datetime", "timedelta")},
     "pathlib.Path": _other("a path"),
     "pathlib.PosixPath": _other("a path"),
     "pathlib.WindowsPath": _other("a path"),

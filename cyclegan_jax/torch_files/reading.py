@@ -51,6 +51,8 @@ def _read_archive(archive, file_size):
     entries = {entry.filename: entry for entry in archive.infolist()}
     if len(entries) != len(archive.infolist()):
         raise BadFile("the archive has two entries with one name")
+    if any(name.endswith("/constants.pkl") and "/" in name for name in entries):
+        raise BadFile("it is a TorchScript program: save the state_dict() of its model")
     sizes = 0
     for name, entry in entries.items():
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
@@ -64,7 +66,7 @@ def _read_archive(archive, file_size):
         if name.endswith("/data.pkl") and name.count("/") == 1
     ]
     if len(tops) != 1:
-        raise BadFile("it is a zip archive, but not one of PyTorch's")
+        raise BadFile("it is a zip archive, but not one of PyTorch's: unpack it")
     top = tops[0]
     order = "<"
     if f"{top}byteorder" in entries and archive.read(f"{top}byteorder") == b"big":

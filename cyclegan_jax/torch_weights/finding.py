@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_files.tensors import Other
 from cyclegan_jax.torch_weights.layers import common_prefix
 from cyclegan_jax.torch_weights.recognition import Recognised, recognise
 
@@ -18,6 +19,8 @@ _AVERAGE = re.compile(
     r"(?:^|[._])(?:ema|swa|avg|averaged?|shadow)(?=[._]|$)|(?<=[gdab_])ema(?=[._]|$)"
 )
 _OPTIMIZERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg")
+# What `torch_files` reads of tensors that are not stored as plain numbers.
+_UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested", "an array")
 # The end of a name -> a generator's direction; the authors' G_A translates A.
 _HINTS = (
     ("g_ab", r"a_?(?:2|to)_?b|g?_?ab|x_?(?:2|to)_?y|g?_?xy|(?:net)?_?g_?a"),
@@ -82,7 +85,7 @@ def look(
     """
     tensors, others = _divide(leaves)
     if not tensors:
-        raise UserError(f"{source} holds no tensors.")
+        raise UserError(f"{source} holds no tensors{_unusable(leaves)}.")
     search = _Search(source, norm)
     top = ".".join(
         common_prefix(
@@ -93,6 +96,11 @@ def look(
     )
     inside = {name.removeprefix(f"{top}."): value for name, value in tensors.items()}
     search.descend(top, inside)
+    if not search.parts and top not in search.errors:
+        raise UserError(
+            f"{source} is not one of our networks: it has no convolution (a tensor of"
+            f" four dimensions){_unusable(leaves)}."
+        )
     if not search.parts:
         raise search.errors[top]
     left_out = [path[0] for path in others if not _is_plumbing(path)]
@@ -102,6 +110,17 @@ def look(
             reason = str(error).removeprefix(f"{source} is not one of our networks: ")
             left_out.append(f"{where} ({reason.removesuffix('.')})")
     return Contents(source, tuple(search.parts), tuple(dict.fromkeys(left_out)))
+
+
+def _unusable(leaves):
+    """Names the first of the tensors whose numbers cannot be used."""
+    for path, value in leaves.items():
+        if isinstance(value, Other) and value.what.startswith(_UNUSUAL):
+            return (
+                f", but {value.what} ({'.'.join(path)[:80]!r}): in PyTorch, save the"
+                " state_dict() with ordinary tensors"
+            )
+    return ""
 
 
 def _is_plumbing(path):

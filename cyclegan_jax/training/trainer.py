@@ -22,6 +22,11 @@ from cyclegan_jax.runs.recovery import set_damaged_aside
 from cyclegan_jax.training.batches import open_batches
 from cyclegan_jax.training.init_from import load_initial, start_from
 
+_HELPS = (
+    "What may help: the same command with a lower --config.optimizer.learning_rate, or"
+    " with --config.compute_dtype=float32, and --allow_changes."
+)
+
 
 class Trainer:
     """A run's training state: created or restored, advanced, and saved.
@@ -213,10 +218,7 @@ class Trainer:
                 if not np.isfinite(value):
                     raise UserError(
                         f"loss {name} became {float(value)} in step {step}; the"
-                        " newest checkpoint, if any, is from before. What may help:"
-                        " the same command with a lower"
-                        " --config.optimizer.learning_rate, or with"
-                        " --config.compute_dtype=float32, and --allow_changes."
+                        f" newest checkpoint, if any, is from before. {_HELPS}"
                     )
 
     def save(self, score: float | None = None) -> None:
@@ -238,12 +240,10 @@ class Trainer:
         if not _all_finite(self.state.params):
             raise UserError(
                 f"a parameter is not finite after step {self.step}; the newest"
-                " checkpoint is from before."
+                f" checkpoint, if any, is from before. {_HELPS}"
             )
-        extra = {"pending": pending}
-        self.checkpoints.save(
-            self.step, self.devices.whole(self.state, self.pools), extra, score=score
-        )
+        whole = self.devices.whole(self.state, self.pools)
+        self.checkpoints.save(self.step, whole, {"pending": pending}, score=score)
 
 
 @jax.jit
