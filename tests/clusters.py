@@ -200,10 +200,6 @@ class Network:
         """Pulls the cable."""
         self._ip("-n", self._spaces[0], "link", "set", "cable", "down")
 
-    def mend(self) -> None:
-        """Puts it in again; its address stays."""
-        self._ip("-n", self._spaces[0], "link", "set", "cable", "up")
-
     def logs(self) -> list[str]:
         """What the processes started last wrote."""
         paths = (self._folder / f"host{number}.log" for number in (1, 2))

@@ -179,8 +179,8 @@ def test_journey(slurm, server, quiet):
     assert found[0] == found[1]
 
 
-def test_time_limit_and_scancel(slurm, quiet, tmp_path):
-    """Near its limit a job saves and queues itself again; cancelled, it only saves."""
+def test_time_limit(slurm, quiet, tmp_path):
+    """Near its limit a job saves, and queues itself again."""
     workdir = tmp_path / "run"
     more = (*RUN, *local_data(quiet.parent), ENDLESS, f"--workdir={workdir}")
     limit = ("--time=2", "--signal=TERM@60")  # Slurm sends it up to a minute early.
@@ -188,12 +188,7 @@ def test_time_limit_and_scancel(slurm, quiet, tmp_path):
     wait("a restart", lambda: "Restarts=1" in slurm.show(job), log)
     saved = complete_steps(workdir)[-1]
     assert f"Stopped by SIGTERM after steps 1 to {saved}" in log.read_text()
-    wait_for_step(workdir / "metrics.jsonl", saved + 1, log, failed(slurm, job))
     slurm.run("scancel", job)
-    wait_for_end(slurm, job, log, ("CANCELLED",))
-    wait("the save", lambda: log.read_text().count("Stopped by SIGTERM") == 2, log)
-    assert complete_steps(workdir)[-1] > saved
-    assert "Restarts=1" in slurm.show(job)
 
 
 MPIRUN = (
@@ -252,7 +247,7 @@ def hosts(tmp_path):
 
 
 def test_cut_link(hosts, quiet, tmp_path):
-    """Both hosts notice, with one status; the next job ends as if nothing happened."""
+    """Both hosts notice, with one status and one sentence each."""
     workdir = tmp_path / "run"
     more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
     job = hosts.start(HOSTS, *more, ENDLESS)
@@ -265,10 +260,6 @@ def test_cut_link(hosts, quiet, tmp_path):
         assert log.count("error: ") == 1, log
         assert "restart all processes to resume" in log
         assert "Traceback" not in log
-    hosts.mend()
-    job = hosts.start(HOSTS, *more, f"--config.max_steps={LAST}")
-    assert [process.wait(240) for process in job] == [0, 0], hosts.logs()
-    assert_same(workdir, quiet)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_evaluation_and_translation_on_two_processes(finished, tmp_path):
 @pytest.mark.parametrize("number", [1, 2])
 def test_state_is_donated(number):
     """Each call puts its results where its arguments were, in any job."""
-    command = ("tests/processes/donation.py", "--calls=3")
+    command = ("tests/processes/donation.py",)
     for output in processes.run(command, processes=number, devices=2):
         said = [line for line in output.splitlines() if line in ("in place", "copied")]
         assert said[1:] == ["in place"] * 2, output  # The first has NumPy's arrays.

@@ -3,12 +3,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 from cyclegan_jax import cli
+from cyclegan_jax.cli import arguments
 from cyclegan_jax.machine.devices import AXIS, Devices
 
-_CALLS = flags.DEFINE_integer("calls", 3, "Of the step.")
+CALLS = 3
+
+
+def parser() -> arguments.Parser:
+    flags = arguments.Parser(prog="donation.py")
+    flags.add_hosts()
+    return flags
 
 
 def step(state, pools, batch, seed):
@@ -22,14 +28,14 @@ def addresses(*arrays):
     ]
 
 
-def main() -> int:
+def main(values) -> int:
     devices = Devices(jax.device_count())
     call = devices.pmap(step)
     local = len(devices.local_slots)
     state = devices.replicate(np.ones(1 << 20, np.float32))
     pools = devices.split(np.ones((local, 1 << 20), np.float32))
     seed = devices.replicate(np.float32(1))
-    for _ in range(_CALLS.value):
+    for _ in range(CALLS):
         batch = devices.split(np.ones((local, 4), np.float32))
         given, before = (state, pools), addresses(state, pools)
         state, pools, _ = call(state, pools, batch, seed)
@@ -40,4 +46,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, several_hosts=True)
+    cli.run_argparse(parser(), main)
