@@ -11,7 +11,12 @@ from configs import default
 
 
 def make_config(
-    size: int, blocks: int, batch: int = 1, identity: bool = True, dtype="float32"
+    size: int,
+    blocks: int,
+    batch: int = 1,
+    identity: bool = True,
+    dtype="float32",
+    same_bits: bool = False,
 ):
     """The published setting at another size."""
     config = default.get_config()
@@ -19,6 +24,7 @@ def make_config(
     config.generator.name = f"resnet_{blocks}blocks"
     config.batch_size = batch
     config.compute_dtype = dtype
+    config.same_bits = same_bits
     if not identity:
         config.loss.identity = 0.0
     return config
@@ -58,16 +64,20 @@ def build(config, scan: int = 1):
 
     runtime.configure()
     runtime.compute_in(config.compute_dtype)
+    if config.same_bits:
+        runtime.fix_threads()
     from cyclegan_jax.core.state import placeholders
     from cyclegan_jax.machine.devices import Devices, pmap
     from cyclegan_jax.runs.experiment import Experiment
+    from cyclegan_jax.training.step import build_step
 
     size, batch = config.data.crop_size, config.batch_size
     experiment = Experiment.of(config)
     devices = Devices(batch)
     optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch=1000))
-    one = experiment.step(optimizer)
-    step = pmap(one if scan == 1 else _several(one))
+    step = build_step(experiment, optimizer, devices)
+    if scan > 1:
+        step = pmap(_several(experiment.step(optimizer)))
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
     images["slot"] = np.arange(batch, dtype=np.int32)
     if scan > 1:

@@ -48,10 +48,17 @@ def train_steps(folder, num, many, steps=STEPS, more=()):
     return kept | {"order": sorted(lines)} | load(folder / "run", steps)
 
 
-def pool_names(kept):
-    names = [name for name in kept if "pools" in name]
+def assert_similar_pools(one_device, kept):
+    """Pixels may change by four times what they change most in shaken runs."""
+    shaken = np.abs(one_device["pools"] - one_device["shaken_pools"]).max()
+    assert shaken < 0.005  # Pixels are in [-1, 1].
+    names = [name for name in kept if name.startswith("['pools']")]
     assert len(names) == 4  # Images and counts, of both domains.
-    return names
+    for name in names:
+        atol = 0 if "count" in name else 4 * shaken
+        change = np.abs(one_device[name] - kept[name]).max()
+        print(name, "changes by", change, "of", atol, "allowed")
+        assert change <= atol, name
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +95,7 @@ def test_devices_and_processes_do_not_matter(one_device, num, many, tmp_path):
     # The bound is narrow: a run that does not learn is far outside.
     learnt = np.abs(one_device["losses"] - one_device["losses"][0]).max()
     assert allowed.max() < 0.1 * learnt
-    for name in pool_names(kept):
-        tolerance = 0 if "count" in name else 1e-3
-        np.testing.assert_allclose(
-            one_device[name], kept[name], rtol=0, atol=tolerance, err_msg=name
-        )
+    assert_similar_pools(one_device, kept)
 
 
 @pytest.mark.slow
@@ -106,8 +109,7 @@ def test_another_number_of_devices_goes_on(one_device, tmp_path):
     assert "processes: 1 -> 2" in notes[1]["changed"]
     assert kept["order"] == [x for x in one_device["order"] if int(x.split()[0]) > 30]
     np.testing.assert_allclose(one_device["losses"][30:], kept["losses"], rtol=1e-4)
-    for name in pool_names(kept):
-        np.testing.assert_allclose(one_device[name], kept[name], atol=1e-3)
+    assert_similar_pools(one_device, kept)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
 """config.same_bits: a run's bits do not depend on devices, processes or resumptions."""
 
+import contextlib
+import functools
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -7,15 +11,17 @@ import pytest
 from configs import streets
 from cyclegan_jax.core import slots
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import slot_ordered
+from cyclegan_jax.machine import environment, runtime, slot_ordered
+from cyclegan_jax.machine.environment import Level
+from cyclegan_jax.machine.spread import Spread
+from cyclegan_jax.plan import hlo, traffic
 from cyclegan_jax.runs import comparing
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import read_metrics
 from tests import processes
 
-COMMAND = (
-    "train.py",
-    *processes.TINY,
+SETTINGS = (
+    *processes.TINY[1:],
     "--config.same_bits=True",
     "--config.loss.identity=0.5",
     "--config.ema_decay=0.9",
@@ -30,10 +36,10 @@ JOBS = {
 }
 
 
-def train(folder, devices, count, *flags):
-    processes.run(
-        (*COMMAND, f"--workdir={folder}", *flags), devices=devices, processes=count
-    )
+def train(folder, devices, count, *flags, config="streets", as_users=False):
+    where = (f"--config=configs/{config}.py:smoke", f"--workdir={folder}")
+    command = ("train.py", *where, *SETTINGS, *flags)
+    processes.run(command, devices=devices, processes=count, as_users=as_users)
     return folder
 
 
@@ -45,17 +51,19 @@ def whole(tmp_path_factory):
 
 def same(one, other):
     assert comparing.compare(one, other) == []
-    for name in ("metrics.jsonl", "samples/step_00000005.png"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
+    names = [path.relative_to(one) for path in one.glob("samples/*")]
+    for name in ("metrics.jsonl", *names):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert len(names) >= 2
 
 
-@pytest.mark.parametrize("job", ["8", "2x2"])
-def test_devices_and_processes(whole, job, tmp_path):
-    same(whole, train(tmp_path / "run", *JOBS[job], "--config.max_steps=5"))
+def test_devices(whole, tmp_path):
+    same(whole, train(tmp_path / "run", *JOBS["8"], "--config.max_steps=5"))
 
 
 def test_resumed_elsewhere(whole, tmp_path):
-    for steps, job in ((2, "4"), (4, "1"), (5, "2")):
+    """On 4 devices, then on 2 of each of two processes."""
+    for steps, job in ((2, "4"), (5, "2x2")):
         train(tmp_path / "run", *JOBS[job], f"--config.max_steps={steps}")
     assert comparing.compare(whole, tmp_path / "run") == []
 
@@ -73,24 +81,55 @@ def losses(folder):
     return [[line[name] for name in sorted(line)] for line in read_metrics(folder)]
 
 
+@contextlib.contextmanager
+def one_core():
+    """Limits this process, and what it starts, to one of the processor's cores."""
+    if not hasattr(os, "sched_setaffinity"):  # Not on macOS.
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+# On one core with 1 device, and on others, for a few steps.
+LONGER = [
+    ("4", "streets", {"loss.gan_mode": "wgangp", "discriminator.norm": "none"}),
+    ("8", "streets", {"loss.gan_mode": "hinge", "loss.identity": 0}),
+    ("2x2", "streets", {"loss.gan_mode": "vanilla", "compute_dtype": "bfloat16"}),
+    ("4", "streets", {"batch_size": 12, "generator.dropout": True, "remat": True}),
+    ("4", "pix2pix", {"generator.norm": "instance", "discriminator.norm": "instance"}),
+    ("2x2", "cogan", {"generator.norm": "none", "discriminator.norm": "none"}),
+    ("8", "bigan", {}),
+    ("1x4", "simgan", {"ema_decay": 0}),
+    ("2", "feature_gan", {"loss.vgg": "random", "loss.vgg_size": 32}),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("jobs", "steps", "settings"),
-    [
-        ("1 2 8 2x2 1x4", 50, {}),
-        ("1 4", 9, {"loss.gan_mode": "wgangp", "discriminator.norm": "none"}),
-        ("2 8", 9, {"loss.gan_mode": "hinge", "loss.identity": 0}),
-        ("1 2x2", 9, {"loss.gan_mode": "vanilla", "compute_dtype": "bfloat16"}),
-        ("1 4", 9, {"batch_size": 12, "generator.dropout": True}),
-    ],
-)
-def test_longer(jobs, steps, settings, tmp_path):
-    """Fifty steps; and every GAN mode, bfloat16, dropout, an odd part of the batch."""
-    flags = [f"--config.{name}={value}" for name, value in settings.items()]
-    flags += [f"--config.max_steps={steps}", "--config.sample_every_steps=0"]
-    first, *others = (train(tmp_path / job, *JOBS[job], *flags) for job in jobs.split())
-    for folder in others:
-        assert comparing.compare(first, folder) == []
+@pytest.mark.parametrize(("job", "name", "settings"), LONGER)
+def test_settings_and_methods(job, name, settings, tmp_path):
+    """Every GAN mode and method, bfloat16, dropout, an odd part of the batch."""
+    settings = {"max_steps": 5} | settings
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    with one_core():
+        one = train(tmp_path / "1", 1, 1, *flags, config=name)
+    same(one, train(tmp_path / "run", *JOBS[job], *flags, config=name))
+
+
+@pytest.mark.slow
+def test_as_users_run_it(tmp_path):
+    """Fifty steps and scores, by programs with all of XLA's optimisations."""
+    flags = ("--config.max_steps=50", "--config.evaluate_every_steps=25")
+    runs = [
+        train(tmp_path / name, *job, *flags, as_users=True)
+        for name, job in JOBS.items()
+    ]
+    for run in runs[1:]:
+        same(runs[0], run)
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 8, 12])
@@ -113,16 +152,47 @@ def test_the_tree_is_the_same_for_all_devices(count):
             tree(map(str, range(device * own, device * own + own)), count)
             for device in range(devices)
         ]
-        while len(parts) > 1:  # What neighbours of the butterfly compute.
+        while len(parts) > 1:  # What neighbours compute.
             parts = [add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
         assert parts == [expected]
 
 
-def test_every_device_gets_the_sum():
-    values = np.float32([[1e8, 1.0], [3.0, -1e8]])
-    sums = jax.pmap(lambda x: slots.butterfly(x, "batch", 2), axis_name="batch")(values)
-    np.testing.assert_array_equal(sums[0], sums[1])
-    np.testing.assert_array_equal(sums[0], values[0] + values[1])
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_every_device_gets_the_sum(devices):
+    """The sums of neighbours, of pairs of neighbours, and so on."""
+    rng = np.random.default_rng(0)
+    values = {
+        name: (10 ** rng.uniform(-4, 4, (devices, *shape))).astype(np.float32)
+        for name, shape in {"matrix": (3, 5), "number": ()}.items()
+    }
+    expected = dict(values)
+    while len(expected["number"]) > 1:
+        expected = {name: x[::2] + x[1::2] for name, x in expected.items()}
+    add = functools.partial(slots.sum_over_devices, axis_name="x", devices=devices)
+    sums = jax.vmap(add, axis_name="x")(values)
+    for name, whole in expected.items():
+        np.testing.assert_array_equal(
+            sums[name], np.broadcast_to(whole, sums[name].shape)
+        )
+    if devices == 8:  # In another order it rounds differently.
+        assert np.any(values["matrix"].sum(axis=0) != expected["matrix"])
+
+
+def test_as_many_bytes_as_an_all_reduce():
+    """2 (n - 1) / n of the values, for n = 2."""
+    add = functools.partial(slots.sum_over_devices, axis_name="x", devices=2)
+    program = jax.pmap(add, axis_name="x").lower(np.zeros((2, 1000), np.float32))
+    text = program.compile().as_text()
+    assert traffic.collective_bytes(hlo.Program(text)) == 4 * 1000
+
+
+def test_images_one_by_one():
+    """Evaluation and translation, too: each device applies one program to an image."""
+    spread = Spread(lambda scale, x: scale * x + len(x), by_image=True)
+    assert spread.count == 2
+    batch = np.arange(15, dtype=np.float32).reshape(5, 3)
+    result = spread(spread.place(np.float32(2)), batch)
+    np.testing.assert_array_equal(result, 2 * batch + 1)
 
 
 def test_what_cannot_have_it():
@@ -147,5 +217,28 @@ def test_what_cannot_have_it():
 def test_reproduced_on_other_devices(whole, tmp_path):
     command = ("train.py", f"--reproduce={whole}/run.json", f"--workdir={tmp_path}/run")
     (output,) = processes.run(command, devices=2)
-    assert "the same, bit for bit" in output or "not committed" in output
+    assert f"run are {Level.BIT_EXACT}." in output or "not committed" in output
     assert comparing.compare(whole, tmp_path / "run") == []
+
+
+def test_what_to_expect(monkeypatch):
+    """By what differs from the run before."""
+    expected = environment.expected
+    assert expected([]) == expected([], same_bits=True) == Level.BIT_EXACT
+    where = ["devices: ['cpu'] -> ['cpu', 'cpu']", "processes: 1 -> 2"]
+    assert expected(where) == Level.ROUNDING
+    assert expected(where, same_bits=True) == Level.BIT_EXACT
+    assert environment.doubt(where) == ""
+    threads = [*where, "variables.NPROC: 8 -> 16"]
+    assert expected(threads, same_bits=True) == Level.ROUNDING
+    assert "NPROC: 8 -> 16" in environment.doubt(threads)
+    newer = [*where, "packages.jax: 0.10.2 -> 0.11.0"]
+    assert expected(newer, same_bits=True) == Level.STATISTICAL
+    then = environment.describe()
+    flag = "--xla_force_host_platform_device_count=4"
+    monkeypatch.setenv("XLA_FLAGS", f"{then['variables']['XLA_FLAGS']} {flag}")
+    assert environment.differences(then) == []
+    monkeypatch.setenv("NPROC", "8")
+    runtime.check_threads(8)
+    with pytest.raises(UserError, match="NPROC=9"):
+        runtime.check_threads(9)

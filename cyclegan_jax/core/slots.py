@@ -11,7 +11,7 @@ the arithmetic of a slot and the sum over slots do not depend on who computes th
 
 B = m 2^p slots with an odd m: m consecutive slots are added one after the other, and
 these sums in pairs, pairs of pairs and so on, so that 1, 2, 4, ..., 2^p devices can
-each add the slots that they have, and then exchange theirs (`butterfly`).
+each add the slots that they have, and then exchange theirs (`sum_over_devices`).
 """
 
 from collections.abc import Callable
@@ -20,6 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from cyclegan_jax import images
 from cyclegan_jax.core import image_pool, steps
@@ -165,18 +167,41 @@ def couples_images(method: Method) -> str:
     return ""
 
 
-def butterfly(value: Any, axis_name: str, devices: int) -> Any:
+def sum_over_devices(value: Any, axis_name: str, devices: int) -> Any:
     """Adds over devices, neighbours first; every device gets the same bits.
 
-    `a + b` and `b + a` are the same bits, so that both partners compute the same.
+    Recursive halving and doubling: a device adds its half of the values with its
+    neighbour, a quarter with the device at distance 2, and so on, and the sums go back
+    the same way. Each device sends 2 (n - 1) / n of the values, as in an all-reduce.
+    `a + b` and `b + a` are the same bits, so it does not matter who adds.
+
+    Args:
+      value: a tree of arrays of one dtype.
+      axis_name: the mapped axis.
+      devices: its size n, a power of two.
     """
-    distance = 1
-    while distance < devices:
-        pairs = [(device, device ^ distance) for device in range(devices)]
-        theirs = jax.lax.ppermute(value, axis_name, pairs)
-        value = jax.tree.map(jnp.add, value, theirs)
-        distance *= 2
-    return value
+    vector, restore = ravel_pytree(value)
+    part = jnp.pad(vector, (0, -vector.size % devices))
+    index = lax.axis_index(axis_name)
+    distances = [2**level for level in range(devices.bit_length() - 1)]
+    for distance in distances:
+        upper = index & distance != 0
+        lower_half, upper_half = jnp.split(part, 2)
+        kept = jnp.where(upper, upper_half, lower_half)
+        given = jnp.where(upper, lower_half, upper_half)
+        part = kept + _swap(given, axis_name, devices, distance)
+    for distance in reversed(distances):
+        other = _swap(part, axis_name, devices, distance)
+        upper = index & distance != 0
+        part = jnp.where(
+            upper, jnp.concatenate([other, part]), jnp.concatenate([part, other])
+        )
+    return restore(part[: vector.size])
+
+
+def _swap(array, axis_name, devices, distance):
+    pairs = [(device, device ^ distance) for device in range(devices)]
+    return lax.ppermute(array, axis_name, pairs)
 
 
 def _slot_keys(state, slots, seed):

@@ -120,7 +120,12 @@ def open_evaluator(
     if paired_test:
         settings = dataclasses.replace(settings, paired_test=True)
     dataset = data.open_dataset(settings, splits=_needed(references))
-    loaded = FeatureNetworks.load(networks, workdir=workdir, palette=dataset.palette)
+    loaded = FeatureNetworks.load(
+        networks,
+        workdir=workdir,
+        palette=dataset.palette,
+        by_image=experiment.config.same_bits,
+    )
     evaluator = Evaluator(dataset, experiment.preprocess, loaded, references=references)
     evaluator.notes += _about_images(dataset, settings)
     return evaluator

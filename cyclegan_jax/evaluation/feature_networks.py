@@ -18,6 +18,7 @@ class _Request:
     setting: str
     workdir: epath.PathLike
     palette: Palette | None
+    by_image: bool
 
 
 def _load_fcn(request):
@@ -31,7 +32,7 @@ def _load_lpips(request):
 
 
 def _load_extractor(extractor):
-    return lambda request: extractor.load(request.setting)
+    return lambda request: extractor.load(request.setting, by_image=request.by_image)
 
 
 # Name of the setting and flag -> loader; returns the network or None, and a note.
@@ -61,6 +62,7 @@ class FeatureNetworks:
         *,
         workdir: epath.PathLike,
         palette: Palette | None,
+        by_image: bool = False,
     ) -> "FeatureNetworks":
         """Loads the requested networks.
 
@@ -69,13 +71,14 @@ class FeatureNetworks:
             other networks are not loaded.
           workdir: the run's folder, where `train_fcn` puts the FCN of its data.
           palette: the classes of the data, if any.
+          by_image: see `machine.spread.Spread`.
 
         Raises:
           UserError: a given file cannot be used.
         """
         by_name, notes = {}, []
         for name in (name for name in NETWORKS if name in settings):
-            request = _Request(settings[name], workdir, palette)
+            request = _Request(settings[name], workdir, palette, by_image)
             network, note = NETWORKS[name](request)
             if network is not None:
                 by_name[name] = network

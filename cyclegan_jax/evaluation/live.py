@@ -39,6 +39,7 @@ class LiveEvaluation:
             {name: settings[name] for name in NETWORKS},
             workdir=workdir,
             palette=dataset.palette,
+            by_image=experiment.config.same_bits,
         )
         self._experiment, self._workdir = experiment, workdir
         self._evaluator = Evaluator(

@@ -1,11 +1,13 @@
 """What results depend on besides the config: versions, devices, flags, source code."""
 
+import enum
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -25,6 +27,19 @@ _VARIABLES = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_TF32_OVERRIDE", "NPROC"
 # Where a process runs and what it keeps, not what it computes.
 _OWN = ("JAX_COMPILATION_CACHE_DIR", "JAX_COORDINATOR_ADDRESS", "TPU_WORKER_ID")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
+_DEVICE_COUNT = re.compile(r"--xla_force_host_platform_device_count=\d+ ?")
+# What `differences` calls where a run computes, which `same_bits` makes irrelevant, and
+# what else changes no more than the order of sums.
+_WHERE = ("devices:", "processes:", "cores:", "variables.JAX_NUM_CPU_DEVICES:")
+_THREADS = ("variables.NPROC:",)
+
+
+class Level(enum.StrEnum):
+    """How alike two runs of one config and seed are; see docs/reproducibility.md."""
+
+    BIT_EXACT = "bit-exact"
+    ROUNDING = "deterministic up to rounding"
+    STATISTICAL = "statistically equivalent"
 
 
 def prepare(
@@ -93,6 +108,8 @@ def describe() -> dict[str, Any]:
         "packages": _versions(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": runtime.processor(),
+        "cores": _cores(),
         "backend": jax.default_backend(),
         "runtime": jax.devices()[0].client.platform_version.replace("\n", " "),
         "devices": [device.device_kind for device in jax.devices()],
@@ -117,6 +134,8 @@ def differences(saved: Mapping[str, Any]) -> list[str]:
         if isinstance(then, Mapping) and isinstance(now[key], Mapping):
             for name in sorted(set(then) | set(now[key])):
                 pair = [x.get(name, "(none)") for x in (then, now[key])]
+                if name == "XLA_FLAGS":  # Devices are compared by themselves.
+                    pair = [_DEVICE_COUNT.sub("", x).strip() or "(none)" for x in pair]
                 if pair[0] != pair[1]:
                     found.append(f"{key}.{name}: {pair[0]} -> {pair[1]}")
         elif then != now[key]:
@@ -124,11 +143,52 @@ def differences(saved: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def expected(
+    changed: Sequence[str], *, same_bits: bool = False, deterministic: bool = True
+) -> Level:
+    """Returns what two runs of one config have in common, by what differs.
+
+    Args:
+      changed: lines of `differences` and `uncommitted`.
+      same_bits: the runs' setting of that name.
+      deterministic: likewise.
+    """
+    elsewhere = [line for line in changed if not line.startswith(_WHERE)]
+    if any(not line.startswith(_THREADS) for line in elsewhere):
+        return Level.STATISTICAL
+    exact = not elsewhere if same_bits else not changed
+    if jax.default_backend() == "gpu" and not deterministic:
+        exact = False
+    return Level.BIT_EXACT if exact else Level.ROUNDING
+
+
+def doubt(changed: Sequence[str]) -> str:
+    """Returns a sentence if `same_bits` cannot be kept where a run is resumed, or "".
+
+    Args:
+      changed: lines of `differences` to its start.
+    """
+    level = expected(changed, same_bits=True)
+    if level == Level.BIT_EXACT:
+        return ""
+    return (
+        f"same_bits is True, but from here on expect results that are {level}, since"
+        " this is not as at the start of the run:\n  " + "\n  ".join(changed)
+    )
+
+
 def uncommitted() -> list[str]:
     """Says, as `differences` does, that a commit does not describe the source code."""
     if str(_git()).endswith("-dirty"):
         return ["git: the source code has changes that are not committed"]
     return []
+
+
+def _cores():
+    """Returns how many of the processor's cores this process can use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()  # Not on macOS.
 
 
 def _versions():

@@ -53,7 +53,7 @@ def configure(cache: str | None = None) -> None:
     os.environ["XLA_FLAGS"] = " ".join([flags, *xla_options.accepted(added)]).strip()
     _keep_freed_memory()
     if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        _use_cache(pathlib.Path(files.as_path(cache)) / _processor())
+        _use_cache(pathlib.Path(files.as_path(cache)) / processor())
 
 
 def compute_in(dtype: str) -> None:
@@ -82,6 +82,25 @@ def fix_threads() -> None:
     in which Eigen sums depend on it. A size that the user has chosen (NPROC) stays.
     """
     os.environ.setdefault("NPROC", "8")
+
+
+def check_threads(devices: int) -> None:
+    """Checks that XLA:CPU's thread pool has the size that `fix_threads` gave it.
+
+    Args:
+      devices: of this process.
+
+    Raises:
+      UserError: it is larger, since every device has a thread.
+    """
+    threads = os.environ.get("NPROC", "")
+    if threads.isdecimal() and devices > int(threads):
+        raise UserError(
+            f"same_bits is True and NPROC is {threads}, but this process has"
+            f" {devices} devices, for which XLA makes as many threads; bits depend on"
+            f" their number: set NPROC={devices} for this run wherever it is resumed,"
+            " or use --devices or more processes."
+        )
 
 
 def environment_elsewhere() -> dict[str, str]:
@@ -176,8 +195,8 @@ def _remove_old(folder):
             file.unlink(missing_ok=True)
 
 
-def _processor():
-    """Names the kind of processor: a home may be shared by different machines."""
+def processor() -> str:
+    """Returns a name of the kind of processor, by its model and instructions."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -12,6 +12,7 @@ from cyclegan_jax.core import slots
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.steps import Metrics
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import runtime
 from cyclegan_jax.machine.devices import AXIS, Devices
 
 
@@ -39,6 +40,8 @@ class SlotOrderedStep:
         self._slots = devices.count * devices.per_device
         self._per_device, self._method = devices.per_device, method
         check(method, self._slots, devices.count)
+        if jax.default_backend() == "cpu":
+            runtime.check_threads(jax.local_device_count())
         pmap = functools.partial(devices.map, axis_name=AXIS)
         numbers = range(len(method.phases))
         self._phases = [
@@ -76,30 +79,55 @@ class SlotOrderedStep:
         self._join = pmap(_join)
         self._add = pmap(_add)
         self._over_devices = pmap(
-            functools.partial(slots.butterfly, axis_name=AXIS, devices=devices.count)
+            functools.partial(
+                slots.sum_over_devices, axis_name=AXIS, devices=devices.count
+            )
         )
 
     def __call__(self, state: Any, pools: Any, batch: Any, seed: Any) -> tuple:
         """Updates every network once; see `steps.train_step`."""
-        places, arrays = batch["slot"], self._real(batch)
+
+        def call(program, *arguments):
+            return program(*arguments)
+
+        return self._step(call, state, pools, batch, seed)
+
+    def lower(self, *arguments: Any) -> list[jax.stages.Lowered]:
+        """Returns the programs of a step, in the order of their calls.
+
+        Args:
+          *arguments: of a call; their shapes will do.
+        """
+        programs = []
+
+        def call(program, *arguments):
+            programs.append(program.lower(*arguments))
+            return jax.eval_shape(program, *arguments)
+
+        self._step(call, *arguments)
+        return programs
+
+    def _step(self, call, state, pools, batch, seed):
+        places, arrays = batch["slot"], call(self._real, batch)
         metrics: Metrics = {}
         for number, phase in enumerate(self._phases):
-            tree, parts = slots.Tree(self._slots, self._add), []
+            tree = slots.Tree(self._slots, functools.partial(call, self._add))
+            parts = []
             for index in range(self._per_device):
-                own, place = self._take((arrays, places), jnp.int32(index))
-                value, outputs = phase(state, own, place, seed)
+                own, place = call(self._take, (arrays, places), jnp.int32(index))
+                value, outputs = call(phase, state, own, place, seed)
                 tree.put(value)
                 parts.append(outputs)
             if parts[0]:
-                outputs = self._join(parts)
-                pools, outputs = self._exchanges[number](
-                    state, pools, outputs, places, seed
+                outputs = call(self._join, parts)
+                pools, outputs = call(
+                    self._exchanges[number], state, pools, outputs, places, seed
                 )
                 arrays = arrays | outputs
-            total = tree.total()
-            if jax.tree.leaves(total):  # A phase may only make images for others.
-                total = self._over_devices(total)
-                state, terms = self._updates[number](state, total)
+            total, last = tree.total(), number == len(self._phases) - 1
+            if last or jax.tree.leaves(total):  # Others only make images.
+                total = call(self._over_devices, total)
+                state, terms = call(self._updates[number], state, total)
                 metrics = metrics | terms
         return state, pools, metrics
 

@@ -69,13 +69,21 @@ class Spread:
       count: devices used.
     """
 
-    def __init__(self, function: Callable, *, all_processes: bool = False):
+    def __init__(
+        self,
+        function: Callable,
+        *,
+        all_processes: bool = False,
+        by_image: bool = False,
+    ):
         """Says what to apply, and where.
 
         Args:
           function: called with variables and a batch [B, ...]; gives arrays [B, ...].
           all_processes: use the devices of all processes, which must then make the
             same calls with the same batches; otherwise only this one's.
+          by_image: compute images one by one on each device, by one program, so that
+            the bits do not depend on the number of devices.
         """
         runtime.check_compiler(jax.local_devices()[0].device_kind)
         devices = all_devices() if all_processes else np.array(jax.local_devices())
@@ -83,6 +91,15 @@ class Spread:
         self.count = devices.size
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
         self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._at_once = devices.size if by_image else 0
+        if by_image:  # Not left to XLA, which could divide a batch in other ways.
+            function = jax.shard_map(
+                function,
+                mesh=mesh,
+                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+                out_specs=PartitionSpec(AXIS),
+                check_vma=False,
+            )
         self._programs = Programs(function, out_shardings=self._everywhere)
 
     def place(self, variables: Any) -> Any:
@@ -94,6 +111,11 @@ class Spread:
 
         The last image is repeated so that all devices get equally many.
         """
+        size = self._at_once or len(batch)
+        parts = (batch[i : i + size] for i in range(0, len(batch), size))
+        return np.concatenate([self._apply(variables, part) for part in parts])
+
+    def _apply(self, variables, batch):
         missing = -len(batch) % self.count
         full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
         result = self._programs(full.shape, variables, _put(self._split, full))

@@ -65,11 +65,14 @@ class Extractor:
         read = _read_npz if path.suffix == ".npz" else torch_files.read
         return self.from_torch(read(path), str(path))
 
-    def load(self, setting: str) -> "tuple[Features | None, str]":
+    def load(
+        self, setting: str, *, by_image: bool = False
+    ) -> "tuple[Features | None, str]":
         """Loads the network that a setting or flag names.
 
         Args:
           setting: a file; `auto`: the cache or the public release; or `none`.
+          by_image: see `machine.spread.Spread`.
 
         Returns:
           The network or None, and a note for the user.
@@ -86,7 +89,7 @@ class Extractor:
                 raise
             return None, f"{self.measured} are missing: {error}"
         note = "" if setting == "auto" else self._provenance(setting)
-        return Features(self, variables), note
+        return Features(self, variables, by_image=by_image), note
 
     def _provenance(self, file):
         digest = file_sha256(file)
@@ -106,10 +109,14 @@ class Features:
       extractor: the network.
     """
 
-    def __init__(self, extractor: Extractor, variables: dict[str, Any]):
-        """Replicates the variables; see `Extractor.load_weights`."""
+    def __init__(
+        self, extractor: Extractor, variables: dict[str, Any], *, by_image: bool = False
+    ):
+        """Replicates the variables; see `Extractor.load_weights` and `Spread`."""
         self.extractor = extractor
-        self._spread = Spread(extractor.module.apply, all_processes=True)
+        self._spread = Spread(
+            extractor.module.apply, all_processes=True, by_image=by_image
+        )
         self._variables = self._spread.place(variables)
 
     def __call__(self, batches: Iterable[np.ndarray], convention: str) -> np.ndarray:

@@ -34,8 +34,14 @@ def lower(
       steps_per_epoch: of the data set.
 
     Raises:
-      UserError: as in the training; or the images' size depends on the data.
+      UserError: as in the training; or the images' size depends on the data; or the
+        step is not a single program.
     """
+    if config.same_bits:
+        raise UserError(
+            "same_bits is True, but the ordinary step is what is planned: add"
+            " --config.same_bits=False; docs/reproducibility.md has what it adds."
+        )
     experiment = Experiment.of(config)
     size = _image_size(experiment.preprocess)
     experiment.check_accumulate(per_device)

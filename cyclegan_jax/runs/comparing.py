@@ -1,10 +1,12 @@
 """Fingerprints of a run's checkpoints, and where two runs diverge."""
 
 import hashlib
+import io
 
 import jax
 import numpy as np
 from etils import epath
+from PIL import Image
 
 from cyclegan_jax import data
 from cyclegan_jax.errors import UserError
@@ -101,7 +103,11 @@ def compare(one: epath.PathLike, other: epath.PathLike) -> list[str]:
     Raises:
       UserError: a run cannot be read, or they have no checkpoint of the same step.
     """
-    return [*_compare_metrics(one, other), *_compare_checkpoints(one, other)]
+    return [
+        *_compare_metrics(one, other),
+        *_compare_samples(one, other),
+        *_compare_checkpoints(one, other),
+    ]
 
 
 def _compare_metrics(one, other):
@@ -114,6 +120,28 @@ def _compare_metrics(one, other):
                     f" {first.get(name)} and {second.get(name)}"
                 )
                 return
+
+
+def _compare_samples(one, other):
+    folders = [storage.locate(workdir) / "samples" for workdir in (one, other)]
+    names = [
+        {path.name for path in (folder.iterdir() if folder.exists() else ())}
+        for folder in folders
+    ]
+    for name in sorted(names[0] & names[1]):
+        if not _same_picture(*(folder / name for folder in folders)):
+            yield f"samples: first in {name}"
+            return
+
+
+def _same_picture(one, other):
+    contents = [path.read_bytes() for path in (one, other)]
+    if contents[0] == contents[1]:
+        return True
+    try:  # Other versions of Pillow may write the same pixels as other bytes.
+        return np.array_equal(*(Image.open(io.BytesIO(x)) for x in contents))
+    except OSError:  # Not a picture.
+        return False
 
 
 def _compare_checkpoints(one, other):

@@ -64,9 +64,8 @@ def prepare(workdir: epath.PathLike) -> None:
       UserError: the folder holds no run, or its config cannot be read.
     """
     config = read_config(workdir)
-    environment.prepare(
-        compute_dtype=config["compute_dtype"], deterministic=config["deterministic"]
-    )
+    names = ("compute_dtype", "deterministic", "same_bits")
+    environment.prepare(**{name: config[name] for name in names})
 
 
 def check(
@@ -157,7 +156,7 @@ def record_resume(
     step: int,
     config: Mapping[str, Any],
     settings: Mapping[str, tuple[Any, Any]],
-) -> None:
+) -> list[str]:
     """Writes config.json, and to run.json that a run was resumed and what had changed.
 
     Args:
@@ -165,6 +164,9 @@ def record_resume(
       step: finished steps.
       config: of the run from now on.
       settings: those that changed, see `check`.
+
+    Returns:
+      What is not as at the start; see `environment.differences`.
     """
     files.write_json(storage.locate(workdir) / "config.json", dict(config))
     about = read_about(workdir)
@@ -176,6 +178,7 @@ def record_resume(
             note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
         files.write_json(storage.locate(workdir) / "run.json", about)
+    return changed
 
 
 def resumptions(about: Mapping[str, Any]) -> list[dict[str, Any]]:

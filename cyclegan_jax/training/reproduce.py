@@ -1,5 +1,6 @@
 """Reruns a run from its run.json, and reports what is different now."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +11,10 @@ from etils import epath
 from cyclegan_jax.data.fingerprint import fingerprint, same_images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts
-from cyclegan_jax.runs import configuration
+from cyclegan_jax.runs import comparing, configuration
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment, load_dataset
 from cyclegan_jax.training import loop
-
-# What `same_bits` makes irrelevant.
-_WHERE = ("devices:", "processes:", "variables.JAX_NUM_CPU_DEVICES")
 
 
 def reproduce(path: epath.Path, workdir: epath.Path) -> int:
@@ -27,7 +25,8 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
       workdir: folder of the new run.
 
     Returns:
-      The exit status of the training.
+      The exit status of the training; 1 if the new run should have been bit-exact and
+      is not.
 
     Raises:
       UserError: it cannot be read, or describes no training run.
@@ -46,20 +45,33 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         raise UserError(
             f"{path} does not describe a run that can be done again ({error!r})."
         ) from error
+    level = environment.Level.STATISTICAL
     if hosts.is_main():
         changed = environment.differences(about) + environment.uncommitted()
         changed += other_data(about, configs[-1])
-        print(_describe(path, changed, same_bits=configs[-1].same_bits))
+        level = environment.expected(
+            changed,
+            same_bits=all(config.same_bits for config in configs),
+            deterministic=configs[0].deterministic,
+        )
+        print(_describe(path, changed, level))
         for note in run_folder.resumptions(about):
             how = "; ".join(map(str, note["changed"])) or "all as at the start"
             print(f"That run was resumed after step {note.get('after_step')}: {how}.")
     for number, config in enumerate(configs):
         if status := loop.train(config, workdir, allow_changes=number > 0):
             return status
-    if hosts.is_main():
-        print(
-            f"Compare: python -m cyclegan_jax.fingerprint {path.parent} {workdir}",
-        )
+    return _compare(path.parent, workdir, level) if hosts.is_main() else 0
+
+
+def _compare(original, workdir, level):
+    """Compares with the original, where it is known what to expect; the status."""
+    if level == environment.Level.BIT_EXACT:
+        with contextlib.suppress(UserError):  # There may be run.json alone.
+            found = comparing.compare(original, workdir)
+            print("\n".join(found) or f"{original} and {workdir} are {level}.")
+            return 1 if found else 0
+    print(f"Compare: python -m cyclegan_jax.fingerprint {original} {workdir}")
     return 0
 
 
@@ -103,11 +115,9 @@ def other_data(
     return [f"data.{split}: {then.get(split)} -> {now[split]}" for split in changed]
 
 
-def _describe(path, changed, *, same_bits):
+def _describe(path, changed, level):
+    expected = f"expect results that are {level} (docs/reproducibility.md)"
     if not changed:
-        return f"Everything is as {path} says."
+        return f"Everything is as {path} says: {expected}."
     lines = "\n  ".join(changed)
-    expected = "results may differ by rounding, or more"
-    if same_bits and all(line.startswith(_WHERE) for line in changed):
-        expected = "with same_bits, results are to be the same, bit for bit"
     return f"{len(changed)} things are not as {path} says; {expected}:\n  {lines}"

@@ -38,8 +38,13 @@ class Sampler:
     def grid(self, state: TrainState) -> np.ndarray:
         """Returns a picture: a row per image, the `columns` with their titles.
 
-        Moving averages of the generators are used where the state has them.
+        Moving averages of the generators are used where the state has them. One device
+        computes it: its bits do not depend on how many there are.
+
+        Args:
+          state: replicated over devices.
         """
+        state = jax.tree.map(lambda x: x.addressable_data(0), state)
 
         def apply(direction, photos):
             return translate(state, self._method, direction, photos)

@@ -11,9 +11,8 @@ from cyclegan_jax import files
 from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import hosts
+from cyclegan_jax.machine import environment, hosts
 from cyclegan_jax.machine.devices import Devices, compile_early
-from cyclegan_jax.machine.slot_ordered import SlotOrderedStep
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
@@ -21,6 +20,7 @@ from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.recovery import set_damaged_aside
 from cyclegan_jax.training.batches import open_batches
 from cyclegan_jax.training.init_from import load_initial, start_from
+from cyclegan_jax.training.step import build_step
 
 _HELPS = (
     "What may help: the same command with a lower --config.optimizer.learning_rate, or"
@@ -93,16 +93,7 @@ class Trainer:
         self._example = self.batches[0]
         self.image_size = self._example["a"].shape[1:3]
         experiment.check_image_size(self.image_size)
-        self.step_fn: SlotOrderedStep | jax.stages.Wrapped
-        if self.config.same_bits:
-            self.step_fn = SlotOrderedStep(
-                self.devices,
-                experiment.method,
-                self.optimizer,
-                ema_decay=self.config.ema_decay,
-            )
-        else:
-            self.step_fn = self.devices.pmap(experiment.step(self.optimizer))
+        self.step_fn = build_step(experiment, self.optimizer, self.devices)
         self._step: Callable = self.step_fn
 
     def open(self) -> None:
@@ -132,9 +123,11 @@ class Trainer:
         )
         self._restore()
         if hosts.is_main() and self.step < self.total_steps:
-            run_folder.record_resume(
+            changed = run_folder.record_resume(
                 self.workdir, self.step, config.to_dict(), self.changes
             )
+            if config.same_bits and (doubt := environment.doubt(changed)):
+                print(f"warning: {doubt}", file=sys.stderr)
 
     def _restore(self):
         """Starts from the newest checkpoint, or from scratch."""

@@ -72,6 +72,7 @@ class Translator:
         self._spread = Spread(
             lambda variables, photos: apply(variables, photos, jax.random.key(0)),
             all_processes=all_processes,
+            by_image=run.config.same_bits,
         )
         self.is_network = translation.generator is not None
         self.use(run.variables)

@@ -38,8 +38,15 @@ FASTEST = (
 )
 
 
-def environment(devices: int) -> dict[str, str]:
-    return os.environ | {
+def environment(devices: int, *, as_users: bool = False) -> dict[str, str]:
+    """Returns the environment of a program.
+
+    Args:
+      devices: of its process.
+      as_users: without what makes the tests' programs compile fast and run slowly.
+    """
+    fast = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS") if as_users else ()
+    return {name: value for name, value in os.environ.items() if name not in fast} | {
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(ROOT),
@@ -52,6 +59,7 @@ def start(
     devices: int = 1,
     processes: int = 1,
     extra: Sequence[Sequence[str]] = (),
+    as_users: bool = False,
 ) -> list[subprocess.Popen]:
     """Starts a job.
 
@@ -60,6 +68,7 @@ def start(
       devices: of each process.
       processes: of the job.
       extra: more arguments for each process.
+      as_users: see `environment`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -81,7 +90,7 @@ def start(
             subprocess.Popen(
                 [sys.executable, *command, *together, *more],
                 cwd=ROOT,
-                env=environment(devices),
+                env=environment(devices, as_users=as_users),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -79,20 +79,21 @@ def main(values) -> int:
     run = Trainer(Experiment.of(values.config), folder / "run")
     run.open()
     start = jax.tree.map(jnp.copy, (run.state, run.pools))
-    shakes = []
+    shakes: dict[str, list] = {"shaken": [], "shaken_pools": []}
     for seed in range(values.shaken):
-        shakes.append(
-            train(run, values.steps, np.random.default_rng(seed))[0]["losses"]
-        )
+        rng = np.random.default_rng(seed)
+        shakes["shaken"].append(train(run, values.steps, rng)[0]["losses"])
+        shakes["shaken_pools"].append(flat(run.pools))
         run.step, run.pending = 0, []
         run.state, run.pools = jax.tree.map(jnp.copy, start)
     kept, order = train(run, values.steps)
+    kept["pools"] = flat(run.pools)  # Of this process.
     run.save()
     run.checkpoints.close()
     lines = "".join(f"{step} {slot} {digest}\n" for step, slot, digest in order)
     (folder / f"order_{jax.process_index()}").write_text(lines)
     if hosts.is_main():
-        np.savez(folder / "kept.npz", **kept, shaken=shakes)
+        np.savez(folder / "kept.npz", **kept, **shakes)
     return 0
 
 
