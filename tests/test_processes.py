@@ -51,7 +51,7 @@ def train_steps(folder, num, many, steps=STEPS, more=()):
 def assert_similar_pools(one_device, kept):
     """Pixels may change by four times what they change most in shaken runs."""
     shaken = np.abs(one_device["pools"] - one_device["shaken_pools"]).max()
-    assert shaken < 0.005  # Pixels are in [-1, 1].
+    assert shaken < 0.02  # Pixels are in [-1, 1].
     names = [name for name in kept if name.startswith("['pools']")]
     assert len(names) == 4  # Images and counts, of both domains.
     for name in names:
