@@ -5,13 +5,13 @@ DEMO_DIR := runs/demo
 # More flags of train.py for the demo.
 DEMO :=
 
-.PHONY: help venv demo test tests slow faults lint docs lock wheels
+.PHONY: help venv demo test tests slow faults clusters lint docs lock wheels
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make venv    installs what everything needs in .venv; then: source .venv/bin/activate"
 	@echo "make demo    trains on the built-in data for minutes, and evaluates the result"
-	@echo "make test    runs the test suite; also: make slow, make faults, make lint"
+	@echo "make test    runs the test suite; also: make slow, faults, clusters, lint"
 	@echo "make docs    builds the documentation as a site in build/site"
 	@echo
 	@echo "Each installs in .venv first what it needs. README.md has the steps without make."
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not real_weights"
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not clusters and not real_weights"
 
 tests: test
 
@@ -33,6 +33,11 @@ slow: $(VENV)/.installed
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults
+
+# Slurm, Open MPI and network namespaces: needs root, and Debian's slurm-wlm, munge,
+# openmpi-bin and iproute2.
+clusters: $(VENV)/.installed
+	$(RUN) -m pytest -m clusters tests/test_clusters.py
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

@@ -196,6 +196,16 @@ def test_a_signal_to_any_host_stops_all_at_one_step(tmp_path):
     assert [process.returncode for process in job] == [143, 143], outputs[0][-2000:]
     (stopped,) = re.findall(r"Stopped by SIGTERM after steps 1 to (\d+)", outputs[0])
     assert Checkpoints(workdir / "checkpoints").steps()[-1] == int(stopped)
+    # Told before its first step, a resumed run stops after it.
+    job = processes.start(command, processes=2, devices=1)
+    for line in job[0].stdout:
+        if line.startswith("programs"):
+            break
+    job[1].send_signal(signal.SIGTERM)
+    outputs = processes.finish(job)
+    assert [process.returncode for process in job] == [143, 143], outputs[0][-2000:]
+    first = int(stopped) + 1
+    assert f"Stopped by SIGTERM after steps {first} to {first}," in outputs[0]
 
 
 def test_a_failing_process_ends_the_job(tmp_path):
@@ -236,6 +246,15 @@ def test_evaluation_and_translation_on_two_processes(finished, tmp_path):
     assert sum(shares) == count
     assert min(shares) > 0
     assert len(list(output.rglob("*.png"))) == count
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_state_is_donated(number):
+    """Each call puts its results where its arguments were, in any job."""
+    command = ("tests/processes/donation.py",)
+    for output in processes.run(command, processes=number, devices=2):
+        said = [line for line in output.splitlines() if line in ("in place", "copied")]
+        assert said[1:] == ["in place"] * 2, output  # The first has NumPy's arrays.
 
 
 def test_flags_of_hosts_go_together():

@@ -6,6 +6,7 @@ They communicate through JAX's coordination service, which runs in process 0. Se
 `joining` for how they find each other and `ending` for how they fail together.
 """
 
+import itertools
 import socket
 import time
 from typing import Any
@@ -104,14 +105,19 @@ def from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
-def stop_requested(step: int) -> bool:
-    """Whether a host got SIGTERM and all processes have agreed to stop after a step.
+_questions = itertools.count(1)
 
-    Args:
-      step: that this process has finished; all must ask at every step. The answer is
-        the same on all of them.
+
+def stop_requested() -> bool:
+    """Whether a host was told by SIGTERM to go, and all have agreed to stop here.
+
+    All processes must ask after every step; the answer is the same on all of them.
     """
-    return count() > 1 and multihost_utils.reached_preemption_sync_point(step)
+    # JAX gets the number of the question, not of the step: told before the first one,
+    # it stops at number 1, which the steps of a resumed run would be past.
+    return count() > 1 and multihost_utils.reached_preemption_sync_point(
+        next(_questions)
+    )
 
 
 def check_shared(folder: Any) -> None:

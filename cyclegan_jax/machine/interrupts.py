@@ -33,12 +33,12 @@ class Interrupts:
         """The signal's name, such as SIGTERM."""
         return signal.Signals(self.signal).name
 
-    def stop_after(self, step: int) -> bool:
-        """Whether to stop after a step; to be asked at every one.
+    def stop_after_step(self) -> bool:
+        """Whether to stop after this step; to be asked after every one.
 
         All processes get the same answer.
         """
-        if hosts.stop_requested(step):
+        if hosts.stop_requested():
             self.signal = signal.SIGTERM
         return bool(self.signal)
 

@@ -105,11 +105,15 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
     if platforms == "cpu":
         own = _addresses(socket.gethostname(), "this host's own name")
         if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
-            raise UserError(
+            sentence = (
                 f"this host's name, {socket.gethostname()}, resolves to {own[0]}, where"
                 " the other hosts cannot reach it: give it its network address in"
                 " /etc/hosts."
             )
+            if not _is_here(found[0]):
+                raise UserError(sentence)
+            if process_id == 0:  # Perhaps all processes are on this host.
+                print(f"warning: {sentence}", file=sys.stderr, flush=True)
     if process_id == 0:
         _check_port(int(port))
 
@@ -128,6 +132,17 @@ def _addresses(host, what):
 
 def _is_loopback(address):
     return address == "::1" or address.startswith("127.")
+
+
+def _is_here(address):
+    """Whether an address is one of this host's."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as test:
+        try:
+            test.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _check_port(port):

@@ -131,7 +131,7 @@ class Loop:
         """Does whatever is due after a step; returns whether it was the last."""
         run, config = self._trainer, self._trainer.config
         done = run.step == run.total_steps
-        last = interrupts.stop_after(run.step) or done
+        last = interrupts.stop_after_step() or done
         score, save = None, due(run.step, config.checkpoint_every_steps) or last
         if due(run.step, config.log_every_steps) or done:
             self._log(writer, bar, clock)
