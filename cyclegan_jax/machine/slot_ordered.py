@@ -44,6 +44,7 @@ class SlotOrderedStep:
             runtime.check_threads(jax.local_device_count())
         pmap = functools.partial(devices.map, axis_name=AXIS)
         numbers = range(len(method.phases))
+        last = max(number for number in numbers if method.phases[number].players)
         self._phases = [
             pmap(
                 functools.partial(slots.phase, method=method, number=number),
@@ -66,7 +67,7 @@ class SlotOrderedStep:
                     optimizer=optimizer,
                     slots=self._slots,
                     ema_decay=ema_decay,
-                    last=number == numbers[-1],
+                    last=number == last,
                 ),
                 in_axes=(None, 0),
                 out_axes=None,
@@ -108,10 +109,13 @@ class SlotOrderedStep:
         return programs
 
     def _step(self, call, state, pools, batch, seed):
+        def add(one, other):  # A phase that only makes images has nothing to add.
+            return call(self._add, one, other) if jax.tree.leaves(one) else one
+
         places, arrays = batch["slot"], call(self._real, batch)
         metrics: Metrics = {}
         for number, phase in enumerate(self._phases):
-            tree = slots.Tree(self._slots, functools.partial(call, self._add))
+            tree = slots.Tree(self._slots, add)
             parts = []
             for index in range(self._per_device):
                 own, place = call(self._take, (arrays, places), jnp.int32(index))
@@ -124,8 +128,8 @@ class SlotOrderedStep:
                     self._exchanges[number], state, pools, outputs, places, seed
                 )
                 arrays = arrays | outputs
-            total, last = tree.total(), number == len(self._phases) - 1
-            if last or jax.tree.leaves(total):  # Others only make images.
+            total = tree.total()
+            if jax.tree.leaves(total):
                 total = call(self._over_devices, total)
                 state, terms = call(self._updates[number], state, total)
                 metrics = metrics | terms
