@@ -281,7 +281,7 @@ def test_a_metric_of_ones_own(made, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["--workdir=nowhere"], "nowhere holds no run"),
-        ([], "--workdir is missing"),
+        ([], "missing: --workdir"),
         (["--workdir={run}", "--step=first"], "can be a number, latest, best or all"),
         (["--workdir={run}", "--lpips=nowhere.pth"], "nowhere.pth"),
     ],

@@ -253,7 +253,7 @@ def test_state_is_donated(number):
     """Each call puts its results where its arguments were, in any job."""
     command = ("tests/processes/donation.py",)
     for output in processes.run(command, processes=number, devices=2):
-        said = [line for line in output.splitlines() if line in ("in place", "copied")]
+        said = re.findall("in place|copied", output)  # Gloo writes into the lines.
         assert said[1:] == ["in place"] * 2, output  # The first has NumPy's arrays.
 
 

@@ -76,7 +76,7 @@ def test_means_and_deviations(tmp_path):
 
 def test_a_failed_process_says_where_and_why(tmp_path):
     job = made_jobs(tmp_path, only=["cyclegan"])[0]
-    with pytest.raises(UserError, match=r"train\.py .* status 2: .* flag 'x'"):
+    with pytest.raises(UserError, match=r"train .* status 2: .* flag --x"):
         work.run(job, tmp_path / "fcn")
     assert not job.result()
     assert job.beside(".train.log").exists()
