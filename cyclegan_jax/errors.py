@@ -64,7 +64,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yields an exception and those that led to it, the last one first."""
-    while error is not None:
+    seen = []  # A chain can lead back to where it began, as Orbax's do.
+    while error is not None and all(error is not one for one in seen):
+        seen.append(error)
         yield error
         hidden = error.__suppress_context__
         error = error.__cause__ or (None if hidden else error.__context__)

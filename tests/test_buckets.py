@@ -302,6 +302,13 @@ def test_what_ends_with_which_status(make, status):
     assert "\n" not in sentence
 
 
+def test_a_chain_of_causes_that_leads_back_to_itself():
+    first, second = UserError("no space left"), ValueError("No space left on device")
+    first.__cause__, second.__context__ = second, first
+    assert list(errors.causes(first)) == [first, second]
+    assert errors.explain(first) == ("no space left", 2)
+
+
 def test_faults_of_the_program_keep_their_traceback():
     assert errors.explain(ValueError("shapes do not match")) is None
     assert errors.explain(KeyError("UNAVAILABLE")) is None
