@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yields an exception and those that led to it, the last one first."""
-    seen = []  # A chain can lead back to where it began, as Orbax's do.
+    seen: list[BaseException] = []  # Chains of Orbax can lead back to their start.
     while error is not None and all(error is not one for one in seen):
         seen.append(error)
         yield error
