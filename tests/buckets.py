@@ -64,6 +64,15 @@ def serve(folder: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen]]:
         process.wait()
 
 
+@contextlib.contextmanager
+def used(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Runs a server for this process; yields the folder with what is in its bucket."""
+    with pytest.MonkeyPatch.context() as patch, serve(folder) as (url, _):
+        for name, value in environment(url).items():
+            patch.setenv(name, value)
+        yield folder / NAME
+
+
 def _make_bucket(url):
     request = urllib.request.Request(
         url,

@@ -28,11 +28,8 @@ from tests.test_loop import smoke
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The folder in which the server keeps what is in its bucket."""
-    folder = tmp_path_factory.mktemp("gcs")
-    with pytest.MonkeyPatch.context() as patch, buckets.serve(folder) as (url, _):
-        for name, value in buckets.environment(url).items():
-            patch.setenv(name, value)
-        yield folder / buckets.NAME
+    with buckets.used(tmp_path_factory.mktemp("gcs")) as folder:
+        yield folder
 
 
 @pytest.fixture
