@@ -138,6 +138,16 @@ def test_options_that_xla_does_not_know(settings, tmp_path):
     assert xla_options.accepted([own, gone, wrong]) == [own]
 
 
+def test_a_try_that_did_not_end_is_not_remembered(settings, tmp_path):
+    """On a busy machine it takes too long: that says nothing about the option."""
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = ["--xla_cpu_enable_fast_math=false"]
+    with settings.context() as patch:
+        patch.setattr(xla_options, "_PATIENCE", 0.0)
+        assert xla_options.accepted(own) == []
+    assert xla_options.accepted(own) == own
+
+
 def test_unknown_options_of_the_user_are_named(settings, tmp_path):
     settings.setenv("XDG_CACHE_HOME", str(tmp_path))
     settings.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false --xla_gone=1")

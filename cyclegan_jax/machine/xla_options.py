@@ -47,12 +47,16 @@ def accepts(flags: str) -> bool:
     version = metadata.version("jaxlib")
     known = _remembered().get(version, {})
     if flags not in known:
-        known[flags] = _try(flags)
+        status = _try(flags)
+        if status is None:
+            return False
+        known[flags] = status == 0
         _remember(version, known)
     return known[flags]
 
 
 def _try(flags):
+    """The exit status of a process that reads these; None if it could not end."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _TRY],
@@ -61,8 +65,8 @@ def _try(flags):
             timeout=_PATIENCE,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return None
+    return done.returncode
 
 
 def _file():
