@@ -11,7 +11,6 @@ means that the two are different, in any bit of the losses or checkpoints. Takes
 minutes.
 """
 
-import argparse
 import itertools
 import os
 import pathlib
@@ -21,6 +20,7 @@ import sys
 import tempfile
 import time
 
+from benchmarks import records
 from cyclegan_jax.runs import comparing
 from cyclegan_jax.runs.writer import read_metrics
 
@@ -137,9 +137,7 @@ def draw(whole, moved, parts, output) -> None:
 
 def main() -> int:
     """Trains both, draws, and compares every bit."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument(
         "--devices",
         type=lambda text: [int(number) for number in text.split(",")],

@@ -11,7 +11,6 @@ make each of n devices send 2 (n - 1) / n S, but the messages of `same_bits` go 
 devices at distance 1, 2, 4, ..., and all devices' messages share the links on the way.
 """
 
-import argparse
 import ctypes
 import os
 import pathlib
@@ -134,9 +133,7 @@ def measure_links(args) -> None:
 
 def main() -> None:
     """Measures what the flags ask for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--links", action="store_true")
     parser.add_argument("--devices", type=int, default=4, help="with --links")
     parser.add_argument("--size", type=int, default=64, help="pixels")

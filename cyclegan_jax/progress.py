@@ -27,14 +27,14 @@ class Progress(tqdm):
             kwargs |= {"mininterval": EVERY, "maxinterval": EVERY, "leave": False}
         super().__init__(*args, **kwargs)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool | None:
         """Called by tqdm to draw the bar, or to clear it with an empty text."""
         if not self._lines:
-            super().display(msg, pos)
-            return
+            return super().display(msg, pos)
         due = time.monotonic() - self._told >= EVERY and self.n > self.initial
         if due and msg is None and not self._by_hand:
             self.line()
+        return None
 
     def clear(self, nolock: bool = False) -> None:
         """Called by tqdm before something else is written."""

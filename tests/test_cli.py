@@ -106,6 +106,7 @@ def example():
     one = parser.add_subparsers(dest="command", required=True).add_parser("one")
     one.add_argument("files", nargs="*")
     one.add_argument("--seed", type=arguments.at_least(1), default=3)
+    one.add_argument("--wait", type=arguments.positive)
     one.add_argument("--workdir", required=True)
     one.add_bool("average", True, "moving averages")
     one.add_config("settings")
@@ -133,6 +134,10 @@ def test_a_config_with_settings():
     given = [f"{STREETS}", "--config.seed=7", "--config.data.path", "x", "--workdir=y"]
     config = arguments.parse(example(), ["one", *given]).config
     assert (config.seed, config.data.path, config.max_steps) == (7, "x", 8)
+    given = [STREETS, "--config.same_bits", "--workdir=y", "--config.seed", "3"]
+    values = arguments.parse(example(), ["one", *given])
+    assert (values.config.same_bits, values.config.seed) == (True, 3)
+    assert values.workdir == "y"
     values = arguments.parse(example(), ["one", "--workdir=y", "--config.seed=7"])
     assert (values.config, values.overrides) == (None, ["--config.seed=7"])
 
@@ -150,12 +155,32 @@ def test_a_config_with_settings():
         (["one", "--workdir=x", "--average=no"], "'no' is neither true nor false"),
         (["one", "--workdir=x", STREETS, "--config.z=1"], "no setting 'z'"),
         (["one", "--workdir=x", "--config=no.py"], "No such file"),
+        (["one", "--workdir=x", "--config="], "--config is empty"),
+        (["one", "--workdir=x", "--wait=nan"], "nan is not a finite number above 0"),
+        (["one", "--workdir=x", "--wait=0"], "0 is not a finite number above 0"),
+        (["one", "--workdir=x", "--wait=long"], "invalid number value: 'long'"),
     ],
 )
 def test_mistakes_in_flags(given, message):
     with pytest.raises(UserError) as error:
         arguments.parse(example(), given)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return undefined", "undefined"),
+        ("return 1 / 0", "division"),
+        ("return [][1]", "out of range"),
+        ("return None", "returns no config"),
+    ],
+)
+def test_mistakes_in_a_config(tmp_path, body, message):
+    file = tmp_path / "mine.py"
+    file.write_text(f"def get_config():\n    {body}\n")
+    with pytest.raises(UserError, match=message):
+        arguments.read_config(str(file))
 
 
 def test_no_files_and_no_config():

@@ -185,7 +185,7 @@ def test_second_trainer_is_refused(finished):
 
 
 @pytest.mark.parametrize("metric", ["AtoB/class_iou", "BtoA/cycle_l1"])
-def test_best_checkpoint_stays(tmp_path, metric):
+def test_best_checkpoint_stays(tmp_path, metric, capsys):
     """Though it is neither among the newest nor due; also after a resumption."""
     settings = {"evaluate_every_steps": 1, "best_metric": metric, "max_steps": 6}
     settings |= {"keep_checkpoints": 1, "checkpoint_every_steps": 0}
@@ -200,6 +200,9 @@ def test_best_checkpoint_stays(tmp_path, metric):
     best = (min if "l1" in metric else max)(found, key=found.get)
     assert Checkpoints(workdir / "checkpoints").steps() == sorted({best, 6})
     assert best_step(workdir, metric) == best
+    (workdir / f"checkpoints/{best}/metrics/metrics").write_text('{"score": 0.')
+    assert loop.train(smoke(**settings | {"max_steps": 7}), workdir) == 0
+    assert f"the score of checkpoint {best} cannot be read" in capsys.readouterr().err
 
 
 def test_unknown_best_metric(tmp_path):

@@ -1,6 +1,7 @@
 """The flags of the `python -m` commands, with argparse."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -12,13 +13,6 @@ from ml_collections import config_flags
 from cyclegan_jax.cli import config_files, pytorch_options
 from cyclegan_jax.errors import UserError, closest
 from cyclegan_jax.machine import runtime
-
-# What a config file and its flags raise.
-BAD_FLAGS = (
-    flags.Error,
-    *(AttributeError, KeyError, TypeError, OSError, SyntaxError, ImportError),
-)
-
 
 COMPILATION_CACHE = "folder to cache compiled programs in, for quicker starts; '': none"
 """Help of the flag of that name."""
@@ -71,13 +65,13 @@ class Parser(argparse.ArgumentParser):
         self.add_bool("detect_hosts", True, "look for Cloud TPU, GKE, Slurm, Open MPI")
         add(
             "--lost_after_seconds",
-            type=float,
+            type=positive,
             default=60.0,
             help="silence after which a process counts as lost (60)",
         )
         add(
             "--initialization_timeout",
-            type=float,
+            type=positive,
             default=300.0,
             help="seconds to wait for the other processes (300)",
         )
@@ -92,10 +86,12 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     known = known_flags(parser)
     own, overrides, waiting = [], [], False
     for number, argument in enumerate(arguments):
-        if waiting or argument.startswith("--config."):
+        setting = argument.startswith("--config.")
+        if setting or (waiting and not argument.startswith("--")):
             overrides.append(argument)
-            waiting = not waiting and "=" not in argument
+            waiting = setting and "=" not in argument
             continue
+        waiting = False
         name, equals, _ = argument.partition("=")
         if name.startswith("--") and name not in known:  # Before what is missing.
             raise _unknown(parser, name, known)
@@ -117,7 +113,7 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unexpected argument {unexpected[0]!r}{hint}")
     if overrides:
         values.overrides = overrides
-    if getattr(values, "config", None):
+    if getattr(values, "config", None) is not None:
         values.config_file = config_files.locate(values.config)
         values.config = read_config(values.config_file, overrides)
     return values
@@ -156,6 +152,16 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return known
 
 
+def positive(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
+    return float(text)
+
+
+positive.__name__ = "number"  # What argparse calls it.
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """Returns an argparse type: an integer that is at least this."""
 
@@ -192,14 +198,16 @@ def read_config(
         own(arguments)
         values = own["config"].value
         hasattr(values, "keys")  # A config that cannot be loaded raises only now.
-    except BAD_FLAGS as error:
+    except Exception as error:  # Whatever the code of a config raises.
         given = [text.partition("=")[0].removeprefix("--config.") for text in overrides]
         raise UserError(_explain(error, file, given)) from error
+    if values is None:
+        raise UserError(f"{file}: get_config() returns no config.")
     return values
 
 
 def _explain(error, file, given):
-    """Says what is wrong with a config or its settings, from one of `BAD_FLAGS`."""
+    """Says what is wrong with a config or its settings."""
     text = str(error)
     if re.search(r'Did you mean "\w+" instead of "\w+"', text) or (
         re.fullmatch(r"""['"]+(\w+)['"]+""", text)

@@ -48,6 +48,8 @@ def locate(config: str) -> str:
       UserError: there is no such config; says which is nearest.
     """
     text, colon, variant = config.partition(":")
+    if not text:
+        raise UserError("--config is empty; name a config, such as horse2zebra.")
     path = files.as_path(text)
     if not path.is_file():
         parent, name = os.path.split(text)

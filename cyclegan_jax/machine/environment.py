@@ -139,7 +139,10 @@ def differences(saved: Mapping[str, Any]) -> list[str]:
                 if pair[0] != pair[1]:
                     found.append(f"{key}.{name}: {pair[0]} -> {pair[1]}")
         elif then != now[key]:
-            found.append(f"{key}: {then} -> {now[key]}")
+            # Devices of another kind compute otherwise; another number may not.
+            kinds = key == "devices" and set(then) != set(now[key])
+            name = "device kinds" if kinds else key
+            found.append(f"{name}: {then} -> {now[key]}")
     return found
 
 

@@ -45,7 +45,7 @@ def accepted(options: Sequence[str]) -> list[str]:
 def accepts(flags: str) -> bool:
     """Whether a process with these XLA_FLAGS can compute."""
     version = metadata.version("jaxlib")
-    known = _remembered().get(version, {})
+    known = dict(_remembered().get(version) or {})
     if flags not in known:
         status = _try(flags)
         if status is None:

@@ -1,10 +1,8 @@
 """Checkpoints of a run; the only file that imports Orbax.
 
-A checkpoint holds everything needed to resume exactly: the training state, the
-image pools by slot (so that any number of devices can resume), and the losses that were
-not logged yet. Orbax writes in the background, into a temporary folder that it renames
-at the end: a checkpoint that is visible is complete. Checksums of all arrays, taken
-before they are written, detect damage.
+A checkpoint holds all that exact resumption needs: the training state, the image pools
+by slot, and the losses that were not logged yet. Orbax writes in the background, and
+what is visible is complete. Checksums, taken before, detect damage.
 """
 
 import contextlib
@@ -75,8 +73,8 @@ class Checkpoints:
         self._folder = files.absolute(storage.locate(folder))  # As Orbax wants it.
         if broken := broken_scores(self._folder):
             raise DamagedCheckpoint(
-                f"the score of a checkpoint, {broken[0]}, is not valid JSON: delete the"
-                " folder that it is in, or resume the run, which sets it aside."
+                f"the score of a checkpoint, {broken[0]}, is not valid JSON: resume the"
+                " run, which sets it aside, or delete the folder that it is in."
             )
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
@@ -239,6 +237,9 @@ def complete_steps(workdir: epath.PathLike) -> list[int]:
     path = storage.locate(workdir) / "checkpoints"
     if not path.exists():
         return []
+    if broken_scores(path):  # Orbax fails on them; resuming sets them aside.
+        names = [x.parent.name for x in path.glob("*/_CHECKPOINT_METADATA")]
+        return sorted(int(name) for name in names if name.isdigit())
     with Checkpoints(path, read_only=True) as checkpoints:
         return checkpoints.steps()
 

@@ -168,7 +168,6 @@ def record_resume(
     Returns:
       What is not as at the start; see `environment.differences`.
     """
-    files.write_json(storage.locate(workdir) / "config.json", dict(config))
     about = read_about(workdir)
     before = resumptions(about)
     changed = environment.differences(about) if about else []
@@ -178,6 +177,8 @@ def record_resume(
             note["settings"] = {name: list(pair) for name, pair in settings.items()}
         about["went_on"] = [*before, note]
         files.write_json(storage.locate(workdir) / "run.json", about)
+    # Last: after a kill before it the settings are noted again, not forgotten.
+    files.write_json(storage.locate(workdir) / "config.json", dict(config))
     return changed
 
 

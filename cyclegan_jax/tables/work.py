@@ -142,10 +142,7 @@ def run(job: Job, fcn: epath.PathLike) -> float:
       UserError: one of the processes failed; its output is in the run's folder.
     """
     start, spent = time.monotonic(), job.beside(".seconds")
-    try:
-        before = float(spent.read_text()) if spent.exists() else 0.0
-    except ValueError:  # The machine stopped while it was being written.
-        before = 0.0
+    before = float(spent.read_text()) if spent.exists() else 0.0
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
     scoring = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
     try:
@@ -154,7 +151,7 @@ def run(job: Job, fcn: epath.PathLike) -> float:
     finally:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
-        spent.write_text(str(seconds))
+        files.write(spent, str(seconds))
     names = [path.name for path in (job.folder / "evaluation").iterdir()]
     step = max(int(name) for name in names if name.isdigit())
     measured = job.folder / "evaluation" / str(step) / "metrics.json"

@@ -48,8 +48,12 @@ def download(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             part = _fetch(url, name, temporary)
-            torch_files.read(part)  # Not a login page, say, kept for ever.
-            check_sha256(part, sha256)
+            try:
+                torch_files.read(part)  # Not a login page, say, kept for ever.
+                check_sha256(part, sha256)
+            except UserError as error:  # What came is deleted: its name says nothing.
+                text = str(error).replace(str(part), url)
+                raise UserError(text.replace("; delete it.", ".")) from error
             part.replace(target)  # All of it or nothing.
     except (requests.RequestException, ValueError, _Refused) as error:
         raise UserError(

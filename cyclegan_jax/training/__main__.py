@@ -70,8 +70,13 @@ def _reproduce(values):
     from cyclegan_jax.runs import storage
     from cyclegan_jax.training import reproduce
 
-    if values.config is not None:
+    if values.config is not None or values.overrides:
         raise UserError("--reproduce takes the config of that run; leave out --config.")
+    if values.devices or values.allow_changes:
+        raise UserError(
+            "--reproduce does all that the run did, on all devices; leave out --devices"
+            " and --allow_changes."
+        )
     path: epath.Path = files.absolute(files.as_path(values.reproduce))
     again = path.parent.with_name(f"{path.parent.name}-again")
     workdir = storage.locate(values.workdir) if values.workdir else again

@@ -1,6 +1,5 @@
 """Reruns a run from its run.json, and reports what is different now."""
 
-import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts
 from cyclegan_jax.runs import comparing, configuration
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs.checkpoints import complete_steps
 from cyclegan_jax.runs.experiment import Experiment, load_dataset
 from cyclegan_jax.training import loop
 
@@ -39,7 +39,7 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
         environment.prepare(
             compute_dtype=configs[0].compute_dtype,
             deterministic=configs[0].deterministic,
-            same_bits=configs[0].same_bits,
+            same_bits=any(config.same_bits for config in configs),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
@@ -66,11 +66,11 @@ def reproduce(path: epath.Path, workdir: epath.Path) -> int:
 
 def _compare(original, workdir, level):
     """Compares with the original, where it is known what to expect; the status."""
-    if level == environment.Level.BIT_EXACT:
-        with contextlib.suppress(UserError):  # There may be run.json alone.
-            found = comparing.compare(original, workdir)
-            print("\n".join(found) or f"{original} and {workdir} are {level}.")
-            return 1 if found else 0
+    there = complete_steps(original)  # None where run.json is alone.
+    if level == environment.Level.BIT_EXACT and there:
+        found = comparing.compare(original, workdir)
+        print("\n".join(found) or f"{original} and {workdir} are {level}.")
+        return 1 if found else 0
     print(f"Compare: python -m cyclegan_jax.fingerprint {original} {workdir}")
     return 0
 

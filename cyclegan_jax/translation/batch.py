@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import itertools
 import os
 import sys
 from collections import Counter
@@ -217,9 +218,8 @@ class Batch:
                 f" {animation.count} frames; png, webp and gif can"
             )
         frames, cycled = [], []
-        photos = list(animation.frames())
-        for start in range(0, len(photos), self._at_once):
-            some = photos[start : start + self._at_once]
+        photos = animation.frames()
+        while some := list(itertools.islice(photos, self._at_once)):
             pairs = self._there_and_back([photo.pixels for photo in some])
             for photo, (result, back) in zip(some, pairs, strict=True):
                 frames.append(self._with_alpha(result, photo))
