@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cyclegan_jax.data import decode, formats, load_dataset
+from cyclegan_jax.data import formats, load_dataset
 from cyclegan_jax.data.archives import Archive
 from cyclegan_jax.data.decode import UnreadableImage, decode_image
 from cyclegan_jax.data.fingerprint import describe, read
 from cyclegan_jax.data.sources import folder_source
+from cyclegan_jax.data.traits import TRAITS
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 8, 3), np.uint8)
@@ -208,7 +209,7 @@ def test_what_is_special_about_images_is_counted(tmp_path):
         (tmp_path / "trainA" / name).write_bytes(data)
     found = read(load_dataset("folder", path=tmp_path)).traits
     assert found == {"animated": 2, "turned": 1, "profile": 1, "alpha": 1, "16 bits": 1}
-    assert set(found) == set(decode.TRAITS)
+    assert set(found) == set(TRAITS)
     told = describe(found)
     assert told.startswith("2 animated")
     assert told.count(";") == len(found) - 1

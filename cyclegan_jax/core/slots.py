@@ -23,17 +23,11 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from cyclegan_jax import images
 from cyclegan_jax.core import image_pool, steps
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState
 
 Arrays = dict[str, jax.Array]
-
-
-def real_images(batch: Arrays) -> Arrays:
-    """Returns real_a and real_b in [-1, 1] of a batch, see `steps.train_step`."""
-    return {f"real_{domain}": images.to_float(batch[domain]) for domain in "ab"}
 
 
 def phase(

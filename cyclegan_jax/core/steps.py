@@ -4,6 +4,8 @@ B is a device's share of the global batch here. A *slot* is a place in the globa
 all randomness is folded from the seed, the step and the slot, never from the device.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -29,26 +31,28 @@ def train_step(
     axis_name: str,
     accumulate: int = 1,
     ema_decay: float = 0.0,
+    pixels: images.DomainPixels = images.PICTURES,
 ) -> tuple[TrainState, dict[str, image_pool.ImagePool], Metrics]:
     """Updates every network once, from this device's share of the batch.
 
     Args:
       state: the training state, the same on every device.
       pools: output name -> pools of this device's B slots.
-      batch: `a` and `b`: real images uint8 [B, H, W, C]; `slot`: int32 [B].
+      batch: `a` and `b`: real images as stored, [B, H, W, C]; `slot`: int32 [B].
       seed: [] uint32, of the run.
       method: see `methods.interface`.
       optimizer: applied to each network by itself.
       axis_name: the mapped axis over which gradients are averaged.
       accumulate: parts that the share is split into to save memory; must divide B.
       ema_decay: of the generators' moving averages; 0 for none.
+      pixels: how the images of `a` and `b` are stored.
 
     Returns:
       The new state, the new pools, and scalar metrics averaged over devices.
     """
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
     slot_keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, batch["slot"])
-    arrays = {f"real_{domain}": images.to_float(batch[domain]) for domain in "ab"}
+    arrays = real_images(batch, pixels=pixels)
     pools, metrics = dict(pools), Metrics()
     for number, phase in enumerate(method.phases):
         keys = fold(slot_keys, 2 * number)
@@ -68,6 +72,15 @@ def train_step(
     averages = update_ema(state, ema_decay)
     state = state.replace(step=state.step + 1, ema_params=averages)
     return state, pools, metrics
+
+
+def real_images(
+    batch: Mapping[str, jax.Array],
+    *,
+    pixels: images.DomainPixels = images.PICTURES,
+) -> dict[str, jax.Array]:
+    """Returns real_a and real_b in [-1, 1] of a batch, see `train_step`."""
+    return {f"real_{d}": pixels[d].to_float(batch[d]) for d in "ab"}
 
 
 @jax.named_scope("optimizer")  # Its name in profiles.

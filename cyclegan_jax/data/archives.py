@@ -13,7 +13,7 @@ from cyclegan_jax.data import decode, formats
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.listing import in_order
-from cyclegan_jax.data.sources import EncodedSource
+from cyclegan_jax.data.sources import EncodedSource, with_pages
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
 
@@ -84,12 +84,14 @@ class Archive:
             for name in others:
                 if name.startswith(f"{folder}/"):
                     left_out.add(reason, name.removeprefix(start))
-        return EncodedSource(
-            [name.removeprefix(start) for name in stored],
-            lambda i: self.read(stored[i]),
-            decoder=decoder,
-            where=str(self.path),
-            left_out=left_out,
+        return with_pages(
+            EncodedSource(
+                [name.removeprefix(start) for name in stored],
+                lambda i: self.read(stored[i]),
+                decoder=decoder,
+                where=str(self.path),
+                left_out=left_out,
+            )
         )
 
     def _list(self) -> tuple[dict[str, zipfile.ZipInfo], LeftOut]:

@@ -12,6 +12,7 @@ from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.palettes import Palette
 from cyclegan_jax.data.sources import ImageSource, SubsetSource
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import PICTURE, Pixels
 from cyclegan_jax.progress import Progress
 
 SPLITS = ("train_a", "train_b", "test_a", "test_b")
@@ -19,7 +20,7 @@ SPLITS = ("train_a", "train_b", "test_a", "test_b")
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Training and test images of two domains, as stored (uint8, any size).
+    """Training and test images of two domains, as stored, of any size.
 
     Attributes:
       name: the data set's name, as given to `load_dataset`.
@@ -27,6 +28,7 @@ class Dataset:
       test_a, test_b: test images; empty sources if the set has none.
       paired_train, paired_test: image i of A and image i of B show the same scene.
       palette: B's images are label maps in these colours; None otherwise.
+      pixels_a, pixels_b: how the images of each domain are stored.
       test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
         for unlabelled pixels; None without a palette.
       train_class_maps: those of image i of train_a; None if unknown.
@@ -46,6 +48,12 @@ class Dataset:
     train_class_maps: ImageSource | None = None
     left_out: LeftOut = dataclasses.field(default_factory=LeftOut)
     notes: tuple[str, ...] = ()
+    pixels_a: Pixels = PICTURE
+    pixels_b: Pixels = PICTURE
+
+    def pixels(self, split: str) -> Pixels:
+        """How images are stored; of a split or a domain, by its last letter."""
+        return self.pixels_a if split[-1] == "a" else self.pixels_b
 
 
 def select(dataset: Dataset, kept: Mapping[str, Sequence[int]], reason: str) -> Dataset:

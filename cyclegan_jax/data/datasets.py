@@ -58,6 +58,9 @@ def open_dataset(
     if palette:
         channels = {split: settings.channels(split) for split in SPLITS}
         dataset = labels.read_as_labels(dataset, palette, channels)
+    dataset = dataclasses.replace(
+        dataset, pixels_a=settings.pixels("a"), pixels_b=settings.pixels("b")
+    )
     if settings.max_images:
         dataset = first(dataset, settings.max_images)
     if settings.on_corrupt == "skip" and name != "streets":

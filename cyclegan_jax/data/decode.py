@@ -1,11 +1,12 @@
-"""Encoded images to uint8 arrays, in one place and with one set of rules.
+"""Encoded images to arrays, in one place and with one set of rules.
 
-EXIF orientation is applied, and embedded colour profiles are converted to sRGB. Other
-rules are those of the published PyTorch code, ``Image.open(path).convert("RGB")``:
-transparency is dropped, not composited, and only the first frame of an animation is
-used. Two more differences are deliberate: 16-bit greyscale is scaled to 8 bits
-(``convert`` clips it to white), and images whose values have no defined range (32-bit
-integer or float) are refused.
+Measured values (`images.Pixels`) are read as they are stored, by `arrays`. All other
+images become pictures of 8 bits: EXIF orientation is applied, and embedded colour
+profiles are converted to sRGB. Other rules are those of the published PyTorch code,
+``Image.open(path).convert("RGB")``: transparency is dropped, not composited, and only
+the first frame of an animation is used. Two more differences are deliberate: 16-bit
+greyscale is scaled to 8 bits (``convert`` clips it to white), and images whose values
+have no defined range (32-bit integer or float) are refused.
 """
 
 import contextlib
@@ -13,14 +14,16 @@ import dataclasses
 import io
 import os
 import struct
+import zipfile
 import zlib
 
 import numpy as np
 from etils import epath
 from PIL import Image, ImageOps
 
-from cyclegan_jax.data import colour, formats
+from cyclegan_jax.data import arrays, colour, formats
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import PICTURE, Pixels
 
 MAX_BYTES = 256 * 2**20
 """Largest encoded image that is read, in bytes."""
@@ -36,6 +39,12 @@ BROKEN = (
 )
 
 
+DECLARE = (
+    "declare what it is with config.data.dtype_a and range_a (or dtype_b and range_b):"
+    " docs/data.md"
+)
+
+
 class UnreadableImage(UserError):
     """An image that is damaged, too large, or cannot be converted to 8 bits."""
 
@@ -47,6 +56,7 @@ class Decoder:
     Attributes:
       channels: 1, 3 or 4.
       as_stored: ignore EXIF orientation and colour profiles.
+      pixels: what images are; if measured, the two others do not apply.
 
     Raises:
       UserError: `channels` is not 1, 3 or 4.
@@ -54,16 +64,49 @@ class Decoder:
 
     channels: int = 3
     as_stored: bool = False
+    pixels: Pixels = PICTURE
 
     def __post_init__(self):
-        if self.channels not in _MODES:
+        if not self.pixels.measured and self.channels not in _MODES:
             raise UserError(f"images can have 1, 3 or 4 channels, not {self.channels}")
 
     def __call__(self, source: bytes | str | os.PathLike, name: str) -> np.ndarray:
-        """Decodes an image; `name` identifies it in error messages."""
-        return decode_image(
-            source, channels=self.channels, as_stored=self.as_stored, name=name
-        )
+        """Decodes an image, or the first page of measured values.
+
+        Args:
+          source: the encoded bytes, or the path of a file.
+          name: identifies it in error messages.
+        """
+        if not self.pixels.measured:
+            return decode_image(
+                source, channels=self.channels, as_stored=self.as_stored, name=name
+            )
+        return measured_pages(source, self.pixels, name)[0]
+
+
+def measured_pages(
+    source: bytes | str | os.PathLike, pixels: Pixels, name: str
+) -> np.ndarray:
+    """Reads measured values; see `arrays.read_pages`.
+
+    Args:
+      source: the encoded bytes, or the path of a file (gs:// paths too).
+      pixels: what they must be.
+      name: identifies the file in error messages.
+
+    Raises:
+      UnreadableImage: they cannot be read, or are something else.
+    """
+    data = b""
+    try:
+        data = source if isinstance(source, bytes) else read_file(source, name)
+        return arrays.read_pages(data, pixels)
+    except arrays.NotAnImage as error:
+        raise UnreadableImage(
+            f"image {name} is not what config.data declares: {error}"
+        ) from None
+    except (*BROKEN, RuntimeError, zipfile.BadZipFile) as error:
+        raise _unreadable(name, error, data) from error
 
 
 def decode_image(
@@ -92,6 +135,8 @@ def decode_image(
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "an image")
     try:
         data = source if isinstance(source, bytes) else read_file(source, name)
+        if arrays.is_numpy(data):
+            return _from_numpy(data, channels, name)
         with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(
@@ -106,12 +151,26 @@ def decode_image(
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
             )
-    except BROKEN as error:
+    except (*BROKEN, zipfile.BadZipFile) as error:
+        raise _unreadable(name, error, data) from error
+
+
+def _unreadable(name: str, error: BaseException, data: bytes) -> UnreadableImage:
+    return UnreadableImage(
+        f"image {name} cannot be decoded ({_reason(error, data)}): replace or remove it"
+        " (training can leave such images out: config.data.on_corrupt='skip')"
+    )
+
+
+def _from_numpy(data: bytes, channels: int, name: str) -> np.ndarray:
+    """A picture of 8 bits in a file of NumPy's."""
+    array = arrays.read_numpy(data)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] not in _MODES:
         raise UnreadableImage(
-            f"image {name} cannot be decoded ({_reason(error, data)}): replace or "
-            "remove it (training can leave such images out: "
-            "config.data.on_corrupt='skip')"
-        ) from error
+            f"image {name} is an array {list(array.shape)} of {array.dtype}, not a"
+            f" picture of 8 bits: {DECLARE}"
+        )
+    return convert_channels(array, channels)
 
 
 def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
@@ -141,42 +200,6 @@ def read_file(path: epath.PathLike, name: str) -> bytes:
     return path.read_bytes()
 
 
-def traits(data: bytes) -> list[str]:
-    """Lists the properties of an encoded image that change when it is read.
-
-    Reads only its header.
-
-    Returns:
-      Keys of `TRAITS`; empty if it cannot be read.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
-            return [trait for trait, has in TRAITS.items() if has(image)]
-    except BROKEN:
-        return []
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(0x0112, 1)
-    except BROKEN:  # Damaged EXIF data.
-        return 1
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-
-
-TRAITS = {
-    "animated": lambda image: getattr(image, "is_animated", False),
-    "turned": lambda image: _orientation(image) in range(2, 9),
-    "profile": lambda image: not colour.is_srgb(image.info.get("icc_profile") or b""),
-    "alpha": _has_alpha,
-    "16 bits": lambda image: image.mode.startswith("I"),
-}
-"""Property of an image -> whether an opened image has it."""
-
-
 def turn_upright(image: Image.Image) -> None:
     """Applies the EXIF orientation of an image in place."""
     with contextlib.suppress(*BROKEN):  # Damaged EXIF data: ignored.
@@ -192,7 +215,7 @@ def _eight_bit(image: Image.Image, name: str) -> Image.Image:
     if image.mode in ("I", "F"):
         raise UnreadableImage(
             f"image {name} holds 32-bit values (Pillow mode {image.mode}), whose range "
-            "is not defined: save it with 8 or 16 bits a channel"
+            f"is not defined: save it with 8 or 16 bits a channel, or {DECLARE}"
         )
     return image
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from cyclegan_jax.data import decode
 from cyclegan_jax.data.dataset import SPLITS, Dataset
 from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.traits import traits as traits_of
 
 _NAMED = "sha256_with_names"
 
@@ -20,7 +20,7 @@ class Contents(NamedTuple):
     Attributes:
       splits: split -> {"images": how many, "sha256": of their bytes as stored, in
         their order, "sha256_with_names": of their names, too}.
-      traits: `decode.TRAITS` -> number of images that have them.
+      traits: `traits.TRAITS` -> number of images that have them.
     """
 
     splits: dict[str, dict[str, int | str]]
@@ -31,8 +31,10 @@ def read(dataset: Dataset, splits: Sequence[str] = SPLITS) -> Contents:
     """Reads every image of some splits once."""
     contents = Contents({}, Counter())
     for split in splits:
-        source = getattr(dataset, split)
-        contents.splits[split] = _of_split(source, contents.traits)
+        source, traits = getattr(dataset, split), Counter[str]()
+        contents.splits[split] = _of_split(source, traits)
+        if not dataset.pixels(split).measured:  # Others are not converted.
+            contents.traits.update(traits)
     return contents
 
 
@@ -53,7 +55,8 @@ def describe(traits: Mapping[str, int], *, as_stored: bool = False) -> str:
         if changed
         else "with a colour profile that is ignored",
         "alpha": "with transparency, which only 4 channels keep",
-        "16 bits": "of 16 bits, read as 8",
+        "16 bits": "of 16 bits, read as 8 unless config.data.dtype_a and dtype_b say"
+        " uint16 (docs/data.md)",
     }
     return "; ".join(
         f"{traits[t]:,} {text}" for t, text in meanings.items() if traits.get(t)
@@ -82,7 +85,7 @@ def same_images(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) 
 def _of_split(source: ImageSource, traits: Counter[str]) -> dict[str, int | str]:
     def look(index: int) -> tuple[bytes, list[str]]:
         content = source.content(index)
-        return hashlib.sha256(content).digest(), decode.traits(content)
+        return hashlib.sha256(content).digest(), traits_of(content)
 
     named, contents = hashlib.sha256(), hashlib.sha256()
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -70,9 +70,14 @@ def _readable() -> tuple[str, ...]:
 
 FORMATS = _readable()
 """The formats that are decoded, by Pillow's names."""
-IMAGE_SUFFIXES = tuple(suffix for name in FORMATS for suffix in _SUFFIXES[name])
-"""Their file extensions, in lower case."""
-FORMAT_TEXT = ", ".join(FORMATS)
+ARRAY_SUFFIXES = (".npy", ".npz")
+"""Extensions of NumPy's files, which hold one image each."""
+IMAGE_SUFFIXES = (
+    *(suffix for name in FORMATS for suffix in _SUFFIXES[name]),
+    *ARRAY_SUFFIXES,
+)
+"""The file extensions of images, in lower case."""
+FORMAT_TEXT = ", ".join((*FORMATS, "NPY", "NPZ"))
 
 _TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table, not the system's.
 _UNAVAILABLE = {

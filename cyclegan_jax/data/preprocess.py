@@ -6,6 +6,7 @@ Modes and arithmetic are those of `get_transform` in the published PyTorch code.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import PICTURE, Pixels
 
 Mode = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 
@@ -60,20 +62,23 @@ class Preprocess:
     def _crops(self) -> bool:
         return self.mode.endswith("crop")
 
-    def load(self, image: np.ndarray, name: str = "") -> np.ndarray:
+    def load(
+        self, image: np.ndarray, name: str = "", pixels: Pixels = PICTURE
+    ) -> np.ndarray:
         """The deterministic part: a bicubic resize with antialiasing.
 
         Args:
-          image: uint8 [H, W, C].
+          image: [H, W, C], as stored.
           name: the image's name, for the error message.
+          pixels: how it is stored.
 
         Returns:
-          uint8 [H', W', C].
+          [H', W', C], of the same type.
 
         Raises:
           UserError: the result is smaller than the crop.
         """
-        image = resize(image, *self._load_shape(*image.shape[:2]))
+        image = resize(image, *self._load_shape(*image.shape[:2]), pixels)
         height, width = image.shape[:2]
         if self._crops and min(height, width) < self.crop_size:
             raise UserError(
@@ -88,7 +93,7 @@ class Preprocess:
         """The random part: a crop, then a flip with probability 1/2.
 
         Args:
-          image: uint8 [H, W, C] from `load`.
+          image: [H, W, C] from `load`.
           rng: always three numbers are drawn, so that later draws do not depend on the
             options.
 
@@ -138,7 +143,10 @@ class Preprocess:
         return image[:, ::-1] if self.flip and mirror < 0.5 else image
 
 
-def test_transform(preprocess: Preprocess) -> Callable[..., np.ndarray]:
+def test_transform(
+    preprocess: Preprocess,
+    pixels: Pixels = PICTURE,  # noqa: PT028 (it is no test)
+) -> Callable[..., np.ndarray]:
     """The deterministic transform of test images: no crop, no flip.
 
     `resize_and_crop` becomes a resize to crop_size x crop_size (the published test
@@ -146,29 +154,49 @@ def test_transform(preprocess: Preprocess) -> Callable[..., np.ndarray]:
     and `none` keep the size; then the whole image is used, its sides rounded to
     multiples of `multiple`.
 
+    Args:
+      preprocess: of training images.
+      pixels: how the images are stored.
+
     Returns:
-      A function like `Preprocess.load`: (uint8 [H, W, C], name) to uint8 [H', W', C].
+      A function like `Preprocess.load`: ([H, W, C] as stored, name) to [H', W', C].
     """
     if preprocess.mode == "resize_and_crop":
-        return dataclasses.replace(preprocess, load_size=preprocess.crop_size).load
-    scales = preprocess.mode.startswith("scale_width")
-    return dataclasses.replace(
-        preprocess, mode="scale_width" if scales else "none"
-    ).load
+        changed = dataclasses.replace(preprocess, load_size=preprocess.crop_size)
+    else:
+        scales = preprocess.mode.startswith("scale_width")
+        changed = dataclasses.replace(
+            preprocess, mode="scale_width" if scales else "none"
+        )
+    return functools.partial(changed.load, pixels=pixels)
 
 
 # pytest collects names that begin with "test" wherever they are imported.
 test_transform.__dict__["__test__"] = False
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes uint8 [H, W, C] with Pillow's antialiased bicubic filter.
+def resize(
+    image: np.ndarray, height: int, width: int, pixels: Pixels = PICTURE
+) -> np.ndarray:
+    """Resizes [H, W, C] with Pillow's antialiased bicubic filter.
+
+    Measured values are resized channel by channel in float32, and stay in their range.
 
     Returns:
-      uint8 [height, width, C]; the same array if it has that size already.
+      [height, width, C] of the same type; the same array if it has that size already.
     """
     if image.shape[:2] == (height, width):
         return image
+    if pixels.measured:
+        planes = [
+            np.asarray(
+                Image.fromarray(image[..., channel].astype(np.float32)).resize(
+                    (width, height), Image.Resampling.BICUBIC
+                )
+            )
+            for channel in range(image.shape[-1])
+        ]
+        return pixels.fit(np.stack(planes, axis=-1)).astype(image.dtype)
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     resized = Image.fromarray(squeezed).resize(
         (width, height), Image.Resampling.BICUBIC

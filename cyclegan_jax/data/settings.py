@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.ranges import declared
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
+from cyclegan_jax.images import Pixels
 
 _LAYOUT = "trainA, trainB, testA and testB"
 _READ = ("folder", "side_by_side", "cityscapes")  # From `path`, always.
@@ -29,8 +31,18 @@ class DataSettings:
       data_dir: Where TFDS data sets are searched for and prepared.
       folders: For "folder", instead of `path`: the folder of each split, by
         "train_a", "train_b", "test_a" and "test_b".
-      channels_a: Channels that images of A are converted to: 1, 3 or 4.
-      channels_b: Channels that images of B are converted to.
+      channels_a: Channels that images of A are converted to: 1, 3 or 4; or what
+        measured values have, up to 32.
+      channels_b: The same for B.
+      dtype_a: The type of values of A, one of `images.DTYPES`.
+      dtype_b: The same for B.
+      range_a: The values of A that become -1 and 1. Empty: the whole range of an
+        integer type. Images whose type or range is set, or whose channels are not 1, 3
+        or 4, are measured values, not pictures: see `images.Pixels`.
+      range_b: The same for B.
+      shown_a: The channels of measured values that are shown, one or three; empty: the
+        first three, or the first.
+      shown_b: The same for B.
       as_stored: Ignore EXIF orientation and colour profiles; see `decode_image`.
       paired: Train on pairs: "streets" generates them, other data sets must have them.
       paired_test: The test images are pairs, even if the training images are not.
@@ -53,6 +65,12 @@ class DataSettings:
     folders: Mapping[str, str] | None = None
     channels_a: int = 3
     channels_b: int = 3
+    dtype_a: str = "uint8"
+    dtype_b: str = "uint8"
+    range_a: tuple[float, ...] = ()
+    range_b: tuple[float, ...] = ()
+    shown_a: tuple[int, ...] = ()
+    shown_b: tuple[int, ...] = ()
     as_stored: bool = False
     paired: bool = False
     paired_test: bool = False
@@ -77,6 +95,14 @@ class DataSettings:
         if self.max_images < 0:
             raise UserError(f"max_images is {self.max_images}; 0 means all")
         _check_location(self)
+        for domain in "ab":
+            pixels = self.pixels(domain)
+            if pixels.measured and (self.name == "streets" or self.palette):
+                raise UserError(
+                    f"config.data.dtype_{domain}, range_{domain} and channels_{domain}"
+                    " declare measured values, but streets and label maps with a"
+                    " palette are pictures of 8 bits with 1, 3 or 4 channels"
+                )
 
     @classmethod
     def of(cls, config: Mapping[str, Any], path: str = "") -> "DataSettings":
@@ -113,10 +139,22 @@ class DataSettings:
         """The number of channels that images of a split are converted to."""
         return self.channels_a if split[-1] == "a" else self.channels_b
 
+    def pixels(self, split: str) -> Pixels:
+        """How the images of a split, or of a domain, are stored.
+
+        Raises:
+          UserError: the settings are no description of values.
+        """
+        return declared(vars(self), split[-1])
+
     def decoders(self, in_colour: Collection[str] = ()) -> dict[str, Decoder]:
         """The decoder of each split; those in `in_colour` always decode in colour."""
         return {
-            s: Decoder(3 if s in in_colour else self.channels(s), self.as_stored)
+            s: Decoder(
+                3 if s in in_colour else self.channels(s),
+                self.as_stored,
+                self.pixels(s),
+            )
             for s in SPLITS
         }
 

@@ -5,14 +5,17 @@ root, use forward slashes, and start with the split's folder:
 ``trainA/n02381460_2.jpg``.
 """
 
+import functools
+import io
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from etils import epath
 
-from cyclegan_jax.data import decode
+from cyclegan_jax.data import arrays, decode
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut, printable
 from cyclegan_jax.data.listing import list_images
@@ -43,6 +46,7 @@ class EncodedSource:
 
     Attributes:
       names: one name per image.
+      decoder: how they are decoded.
       left_out: files beside the images that are not used, by reason.
     """
 
@@ -66,13 +70,27 @@ class EncodedSource:
         """
         self.names = tuple(names)
         self._read, self._where = read, where
-        self._decoder, self.left_out = decoder, left_out or LeftOut()
+        self.decoder, self.left_out = decoder, left_out or LeftOut()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._decoder(self._read(index), self._name(index))
+        return self.decoder(self._read(index), self._name(index))
+
+    def pages(self, index: int) -> np.ndarray:
+        """All images [N, H, W, C] of a file of measured values."""
+        return decode.measured_pages(
+            self._read(index), self.decoder.pixels, self._name(index)
+        )
+
+    def count_pages(self, index: int) -> int:
+        """The number of images in a file of measured values."""
+        encoded, channels = self._read(index), self.decoder.pixels.channels
+        if isinstance(encoded, bytes):
+            return arrays.count_pages(io.BytesIO(encoded), channels)
+        with as_path(encoded).open("rb") as stream:
+            return arrays.count_pages(stream, channels)
 
     def content(self, index: int) -> bytes:
         """The encoded image."""
@@ -83,6 +101,47 @@ class EncodedSource:
 
     def _name(self, index):
         return printable(f"{self.names[index]} in {self._where}")
+
+
+class PagesSource(EncodedSource):
+    """Every page of files of measured values as an image: ``trainA/stack/0001.tif``."""
+
+    def __init__(self, source: EncodedSource, counts: Sequence[int]):
+        """Takes the files, and the number of images in each."""
+        self.decoder, self.left_out = source.decoder, source.left_out
+        self._places = [(i, page) for i, n in enumerate(counts) for page in range(n)]
+        self.names = tuple(
+            _page_name(source.names[i], page) if counts[i] > 1 else source.names[i]
+            for i, page in self._places
+        )
+        # Neighbours are mostly read one after the other.
+        self._pages = functools.lru_cache(maxsize=2)(source.pages)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        file, page = self._places[index]
+        return self._pages(file)[page].copy()
+
+    def content(self, index: int) -> bytes:
+        """The values of the page."""
+        page = self[index]
+        return f"{page.dtype} {page.shape} ".encode() + page.tobytes()
+
+
+def with_pages(source: EncodedSource) -> EncodedSource:
+    """Makes every page of files with several an image; only of measured values."""
+    if not source.decoder.pixels.measured:
+        return source
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = list(pool.map(source.count_pages, range(len(source))))
+    return source if set(counts) <= {1} else PagesSource(source, counts)
+
+
+def _page_name(name: str, page: int) -> str:
+    stem, suffix = os.path.splitext(name)
+    return f"{stem}/{page + 1:04d}{suffix}"
 
 
 class SubsetSource:
@@ -156,10 +215,12 @@ def folder_source(
         raise UserError(
             f"folder {folder} holds no image (looked for {FORMAT_TEXT}){others}"
         )
-    return EncodedSource(
-        names,
-        lambda i: root / names[i],
-        decoder=decoder,
-        where=str(root),
-        left_out=left_out,
+    return with_pages(
+        EncodedSource(
+            names,
+            lambda i: root / names[i],
+            decoder=decoder,
+            where=str(root),
+            left_out=left_out,
+        )
     )

@@ -10,10 +10,11 @@ from etils import epath
 
 from cyclegan_jax import data, files
 from cyclegan_jax.data import fingerprint
-from cyclegan_jax.directions import DIRECTIONS
+from cyclegan_jax.directions import DIRECTIONS, domains
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.evaluator import Evaluator
 from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
+from cyclegan_jax.images import PICTURE, Pixels
 from cyclegan_jax.machine import hosts
 from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.metrics.realism import REFERENCES, check_references
@@ -64,7 +65,8 @@ def evaluate(
             if hosts.is_main() and (folder / name).exists():
                 (folder / name).rmtree()  # Images of an earlier evaluation.
             if name in translators:
-                gallery = _Gallery(folder, name)
+                pixels = [evaluator.dataset.pixels(d) for d in domains(name)]
+                gallery = _Gallery(folder, name, *pixels)
                 sides.append(evaluator.evaluate(translators, name, gallery.save))
                 galleries[name] = gallery.entries
         dataset = evaluator.dataset
@@ -75,7 +77,7 @@ def evaluate(
             "data": dataset.name,
             "data_path": data_path,
             "images": {"A": len(dataset.test_a), "B": len(dataset.test_b)},
-            "rounding": "to the nearest of 256 levels, before anything is measured",
+            "rounding": _rounding(dataset),
             "notes": evaluator.notes,
             **{side.direction: side.metrics for side in sides},
             "warnings": [text for side in sides for text in side.warnings],
@@ -148,14 +150,29 @@ def _needed(references: Sequence[str]) -> tuple[str, ...]:
     return tuple(split for split in data.SPLITS if split.partition("_")[0] in kinds)
 
 
+def _rounding(dataset: data.Dataset) -> str:
+    """How values are rounded: as they are stored."""
+    if not (dataset.pixels_a.measured or dataset.pixels_b.measured):
+        return "to the nearest of 256 levels, before anything is measured"
+    a, b = dataset.pixels_a.describe(), dataset.pixels_b.describe()
+    return f"as stored, before anything is measured (A: {a}; B: {b})"
+
+
 class _Gallery:
-    """Writes images as PNG, named after their sources.
+    """Writes images as PNG, as they are shown, named after their sources.
 
     Attributes:
       entries: {"name", "input", "output", "cycle"}, paths relative to the folder.
     """
 
-    def __init__(self, folder: epath.Path, direction: str):
+    def __init__(
+        self,
+        folder: epath.Path,
+        direction: str,
+        source: Pixels = PICTURE,
+        target: Pixels = PICTURE,
+    ):
+        self._pixels = {"input": source, "output": target, "cycle": source}
         self.entries: list[dict[str, str]] = []
         self._folder, self._direction = folder, direction
         self._taken: set[str] = set()
@@ -172,7 +189,7 @@ class _Gallery:
                 path = self._folder / entry[kind]
                 if hosts.is_main():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    files.save_png(path, pixels[index])
+                    files.save_png(path, self._pixels[kind].view(pixels[index]))
             self.entries.append(entry)
 
     def _stem(self, name):

@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from cyclegan_jax import data, images
-from cyclegan_jax.directions import DIRECTIONS, other
+from cyclegan_jax import data
+from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
+from cyclegan_jax.evaluation.feature_networks import FeatureNetworks, metrics_of
+from cyclegan_jax.images import DomainPixels
 from cyclegan_jax.metrics import labels, meanings
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
 from cyclegan_jax.progress import Progress
@@ -75,15 +77,19 @@ class Evaluator:
             Task,
             dataset=dataset,
             transform=data.test_transform(preprocess),
-            networks=networks.by_name,
             references=tuple(references),
             truth=truth,
+            pixels=DomainPixels(dataset.pixels_a, dataset.pixels_b),
         )
-        self._tasks = {direction: task(direction) for direction in DIRECTIONS}
+        self._tasks = {}
+        for direction in DIRECTIONS:
+            measured = dataset.pixels(domains(direction)[1]).measured
+            used = {} if measured else networks.by_name
+            self._tasks[direction] = task(direction, networks=used)
         self._measures = {
             direction: list(_create(self._tasks[direction])) for direction in DIRECTIONS
         }
-        self.notes = list(networks.notes)
+        self.notes = [*networks.notes, *measured_values(dataset, networks.by_name)]
         for measure in meanings.MEASURES:
             self.notes += measure.notes(self._tasks["AtoB"])
 
@@ -127,25 +133,55 @@ class Evaluator:
         if back is not None and not back.is_network:
             back = None  # Cycle and identity are properties of generators.
         done = 0
-        batches = data.eval_images(source, task.transform, batch_size=_BATCH_SIZE)
+        transform = task.transform_of(task.source)
+        given, made = (task.pixels[domain] for domain in domains(task.direction))
+        batches = data.eval_images(source, transform, batch_size=_BATCH_SIZE)
         with Progress(
             total=len(source), desc=task.direction, unit="image", disable=self._quiet
         ) as bar:
             for names, real in batches:
-                values = images.to_float(real)
+                values = given.to_float(real)
                 fake = forth.translate_float(values)
                 cycle = identity = truth = None
                 if back is not None:
-                    cycle = images.to_uint8(back.translate_float(fake))
+                    cycle = given.from_float(back.translate_float(fake))
                     if forth.channels_in == forth.channels_out:
-                        identity = images.to_uint8(back.translate_float(values))
+                        identity = given.from_float(back.translate_float(values))
                 if self.dataset.paired_test:
                     indices = range(done, done + len(real))
                     truth = _true_images(task, target, indices, fake.shape[1:3])
-                fake = images.to_uint8(fake)
+                fake = made.from_float(fake)
                 yield Batch(names, real, fake, cycle, identity, truth)
                 done += len(real)
                 bar.update(len(real))
+
+
+def measured_values(
+    dataset: data.Dataset, networks: Mapping[str, Any]
+) -> Iterator[str]:
+    """Says how measured values are compared and shown, and which metrics they lack.
+
+    Args:
+      dataset: the data set.
+      networks: name -> network that metrics would use for pictures.
+    """
+    for domain in "ab":
+        pixels = dataset.pixels(domain)
+        if not pixels.measured:
+            continue
+        name, shown = domain.upper(), ", ".join(map(str, pixels.shown))
+        yield (
+            f"Images of {name} are {pixels.describe()}, with {pixels.channels} channels"
+            " numbered from 0: differences are taken with that range as 0 to 1, over"
+            f" all channels; pictures here, diversity and luminance are of channel"
+            f"{'s' * (len(pixels.shown) > 1)} {shown}, with 8 bits."
+        )
+        if networks:
+            missing = ", ".join(dict.fromkeys(map(metrics_of, networks)))
+            yield (
+                f"{missing} of translations to {name} are left out: the network is for"
+                " pictures of 8 bits in RGB."
+            )
 
 
 def _create(task: Task) -> Iterator[Measure]:
@@ -155,8 +191,9 @@ def _create(task: Task) -> Iterator[Measure]:
 
 
 def _true_images(task, target, indices, size):
-    """The ground truth of test pairs, uint8 [B, H, W, C]; [H, W] must be `size`."""
-    truth = [task.transform(target[i], target.names[i]) for i in indices]
+    """The ground truth of test pairs, [B, H, W, C]; [H, W] must be `size`."""
+    transform = task.transform_of(task.target)
+    truth = [transform(target[i], target.names[i]) for i in indices]
     for index, image in zip(indices, truth, strict=True):
         if image.shape[:2] != size:
             height, width = size

@@ -43,6 +43,13 @@ NETWORKS: dict[str, Callable[[_Request], tuple[Any, str]]] = {
 }
 
 
+def metrics_of(name: str) -> str:
+    """The metrics that are computed with a network of `NETWORKS`, for messages."""
+    if name in EXTRACTORS:
+        return EXTRACTORS[name].measured
+    return {"fcn": "FCN scores", "lpips": "LPIPS"}[name]
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureNetworks:
     """Pretrained networks, for the metrics that need them.

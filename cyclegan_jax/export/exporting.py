@@ -105,11 +105,17 @@ def export(
             f"the generator's weights at step {run.step} are not finite: its training"
             " went wrong; choose an earlier checkpoint with --step."
         )
-    channels = run.config.data[f"channels_{domains(direction)[0]}"]
+    given, made = (run.experiment.pixels[d] for d in domains(direction))
+    channels = given.channels
     contract = (
         f"float32 [B, H, W, {channels}] to [B, H, W, {module.channels}], in [-1, 1];"
         f" H and W multiples of {module.size_multiple}, from {least_size(module)} on"
     )
+    if given.measured or made.measured:
+        contract += (
+            f"; -1 and 1 stand for the limits of {given.describe()} in images, of"
+            f" {made.describe()} in translations"
+        )
     if output.suffix == ".onnx":
         from cyclegan_jax.export import onnx_graph
 

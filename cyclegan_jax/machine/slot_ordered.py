@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cyclegan_jax.core import slots
+from cyclegan_jax import images
+from cyclegan_jax.core import slots, steps
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.steps import Metrics
 from cyclegan_jax.errors import UserError
@@ -30,6 +31,7 @@ class SlotOrderedStep:
         optimizer: optax.GradientTransformation,
         *,
         ema_decay: float = 0.0,
+        pixels: images.DomainPixels = images.PICTURES,
     ):
         """Prepares the programs; they are compiled when they are called first.
 
@@ -75,7 +77,7 @@ class SlotOrderedStep:
             )
             for number in numbers
         ]
-        self._real = pmap(slots.real_images)
+        self._real = pmap(functools.partial(steps.real_images, pixels=pixels))
         self._take = pmap(_take, in_axes=(0, None))
         self._join = pmap(_join)
         self._add = pmap(_add)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from cyclegan_jax.directions import domains
 from cyclegan_jax.metrics import pictures
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
 from cyclegan_jax.metrics.metric import Metric
@@ -48,8 +49,9 @@ class Appearance(Measure):
 
     def update(self, batch: Batch) -> None:
         """Keeps thumbnails."""
-        self._inputs.append(pictures.thumbnails(batch.real))
-        self._outputs.append(pictures.thumbnails(batch.fake))
+        source, target = (self._task.pixels[d] for d in domains(self._task.direction))
+        self._inputs.append(pictures.thumbnails(batch.real, source))
+        self._outputs.append(pictures.thumbnails(batch.fake, target))
 
     def compute(self) -> dict[Metric, float]:
         """Returns the correlation, and the diversity where it is defined."""
@@ -63,9 +65,9 @@ class Appearance(Measure):
     def _diversity_of_real(self) -> float:
         """Diversity of the target domain's test images; 0 for fewer than two images."""
         if self._real_diversity is None:
-            batches = [
-                pictures.thumbnails(x) for x in self._task.real(self._task.target)
-            ]
+            target = self._task.target
+            pixels = self._task.pixels[target]
+            batches = [pictures.thumbnails(x, pixels) for x in self._task.real(target)]
             enough = sum(map(len, batches)) > 1
             self._real_diversity = (
                 pictures.diversity(np.concatenate(batches)) if enough else 0.0

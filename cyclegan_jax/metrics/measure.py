@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -9,13 +10,14 @@ import numpy as np
 
 from cyclegan_jax import data
 from cyclegan_jax.directions import domains
+from cyclegan_jax.images import PICTURES, DomainPixels
 from cyclegan_jax.metrics.labels import Truth
 from cyclegan_jax.metrics.metric import Metric
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Test images and their translations, uint8 [B, H, W, C] each.
+    """Test images and their translations, [B, H, W, C] each, as they are stored.
 
     Attributes:
       names: of the images.
@@ -41,18 +43,21 @@ class Task:
     Attributes:
       direction: AtoB or BtoA.
       dataset: the real images.
-      transform: preprocesses them like the inputs of the translation.
+      transform: preprocesses them like the inputs of the translation; of measured
+        values it is given `pixels`, too.
       networks: name -> network with weights; see `evaluation.feature_networks`.
       references: the real images of FID and KID: `test`, `train+test`.
       truth: the classes of the test pairs, if known.
+      pixels: "a" and "b" -> how their images are stored.
     """
 
     direction: str
     dataset: data.Dataset
-    transform: Callable[[np.ndarray, str], np.ndarray]
+    transform: Callable[..., np.ndarray]
     networks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     references: Sequence[str] = ("test",)
     truth: Truth | None = None
+    pixels: DomainPixels = PICTURES
 
     @property
     def source(self) -> str:
@@ -64,10 +69,17 @@ class Task:
         """The domain that it is translated to: "a" or "b"."""
         return domains(self.direction)[1]
 
+    def transform_of(self, domain: str) -> Callable[[np.ndarray, str], np.ndarray]:
+        """The preprocessing of the images of a domain."""
+        pixels = self.pixels[domain]
+        if not pixels.measured:
+            return self.transform
+        return functools.partial(self.transform, pixels=pixels)
+
     def real(
         self, domain: str, split: str = "test", *, batch_size: int = 8
     ) -> Iterator[np.ndarray]:
-        """Yields the preprocessed images of a domain, uint8 [B, H, W, C].
+        """Yields the preprocessed images of a domain, [B, H, W, C] as stored.
 
         Args:
           domain: "a" or "b".
@@ -75,7 +87,8 @@ class Task:
           batch_size: the largest B.
         """
         source = getattr(self.dataset, f"{split}_{domain}")
-        batches = data.eval_images(source, self.transform, batch_size=batch_size)
+        transform = self.transform_of(domain)
+        batches = data.eval_images(source, transform, batch_size=batch_size)
         return (images for _, images in batches)
 
 

@@ -1,34 +1,42 @@
 """Similarity of images, and diversity of a set of images.
 
-All take uint8 [B, H, W, C] and return one number per image, unless stated otherwise.
+All take [B, H, W, C] and return one number per image, unless stated otherwise. Values
+are those of `images.Pixels`, uint8 by default; its range is 0 to 1 here.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from cyclegan_jax.images import PICTURE, Pixels
+
 # Height, width and channels: enough for the layout and the colours of an image.
 THUMBNAIL = (8, 8, 3)
 
 
-@jax.jit
-def _compare(a, b):
-    a, b = (x.astype(jnp.float32) / 255.0 for x in (a, b))
+@functools.partial(jax.jit, static_argnames="pixels")
+def _compare(a, b, pixels):
+    a, b = (pixels.to_unit(x) for x in (a, b))
     l1 = jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
     # PSNR is infinite for equal images; an error of half a level caps it.
-    mse = jnp.maximum(jnp.mean(jnp.square(a - b), axis=(1, 2, 3)), (0.5 / 255.0) ** 2)
+    least = (0.5 * pixels.step / (pixels.high - pixels.low)) ** 2
+    mse = jnp.maximum(jnp.mean(jnp.square(a - b), axis=(1, 2, 3)), least)
     return {"l1": l1, "psnr": -10.0 * jnp.log10(mse)}
 
 
-@jax.jit
-def _ssim(a, b):
+@functools.partial(jax.jit, static_argnames="pixels")
+def _ssim(a, b, pixels):
     import dm_pix  # Late: it imports several libraries, for one function.
 
-    return dm_pix.ssim(a.astype(jnp.float32) / 255.0, b.astype(jnp.float32) / 255.0)
+    return dm_pix.ssim(pixels.to_unit(a), pixels.to_unit(b))
 
 
-def compare(a: np.ndarray, b: np.ndarray, *, ssim: bool = False) -> dict:
+def compare(
+    a: np.ndarray, b: np.ndarray, *, ssim: bool = False, pixels: Pixels = PICTURE
+) -> dict:
     """Compares images one by one.
 
     Args:
@@ -36,21 +44,22 @@ def compare(a: np.ndarray, b: np.ndarray, *, ssim: bool = False) -> dict:
       b: images, same shape as `a`.
       ssim: also the structural similarity (Wang et al. 2004; Gaussian window of 11
         pixels), for which images need 11 pixels per side.
+      pixels: how the images are stored.
 
     Returns:
       {"l1": [B] mean absolute difference, white being 1; "psnr": [B] decibels, at most
-      54.2, that of half a grey level; "ssim": [B]}.
+      54.2, that of half a grey level (with 16 bits 102.4); "ssim": [B]}.
     """
-    result = _compare(a, b)
+    result = _compare(a, b, pixels=pixels)
     if ssim and min(a.shape[1:3]) >= 11:
-        result["ssim"] = _ssim(a, b)
+        result["ssim"] = _ssim(a, b, pixels=pixels)
     return {name: np.asarray(value, np.float64) for name, value in result.items()}
 
 
-def thumbnails(pictures: np.ndarray) -> np.ndarray:
-    """Shrinks images to float64 [B, 8, 8, 3] in [0, 1]."""
+def thumbnails(pictures: np.ndarray, pixels: Pixels = PICTURE) -> np.ndarray:
+    """Shrinks images, as they are shown, to float64 [B, 8, 8, 3] in [0, 1]."""
     small = []
-    for picture in pictures:
+    for picture in pixels.view(pictures):
         image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
         image = image.convert("RGB").resize(THUMBNAIL[:2], Image.Resampling.BOX)
         small.append(np.asarray(image, np.float64) / 255.0)

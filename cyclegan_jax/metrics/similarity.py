@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cyclegan_jax.images import PICTURE, Pixels
 from cyclegan_jax.metrics import pictures
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
 from cyclegan_jax.metrics.metric import Metric
@@ -33,15 +34,16 @@ class Similarity(Measure):
 
     metrics = tuple(metric for hows in METRICS.values() for metric in hows.values())
 
-    def __init__(self, lpips=None):
-        """Takes an `LPIPS`, if there is one."""
-        self._lpips = lpips
+    def __init__(self, lpips=None, source: Pixels = PICTURE, target: Pixels = PICTURE):
+        """Takes an `LPIPS`, if there is one, and how the two domains are stored."""
+        self._lpips, self._source, self._target = lpips, source, target
         self.reset()
 
     @classmethod
     def create(cls, task: Task) -> "Similarity":
         """See `Measure`."""
-        return cls(task.networks.get("lpips"))
+        pixels = task.pixels
+        return cls(task.networks.get("lpips"), pixels[task.source], pixels[task.target])
 
     def reset(self) -> None:
         """See `Measure`."""
@@ -57,7 +59,8 @@ class Similarity(Measure):
             if images is None or target is None:
                 continue
             paired = what == "paired"
-            values = pictures.compare(images, target, ssim=paired)
+            pixels = self._target if paired else self._source
+            values = pictures.compare(images, target, ssim=paired, pixels=pixels)
             if self._lpips and paired and min(images.shape[1:3]) >= self._lpips.minimum:
                 values["lpips"] = self._lpips(images, target)
             for how, per_image in values.items():

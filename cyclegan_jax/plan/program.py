@@ -54,10 +54,11 @@ def lower(
         experiment.create, optimizer, size, slots=slots, given=given
     )
     state, pools = jax.eval_shape(create)
-    channels = {"a": config.data.channels_a, "b": config.data.channels_b}
     batch = {
-        domain: jax.ShapeDtypeStruct((slots, *size, count), jnp.uint8)
-        for domain, count in channels.items()
+        domain: jax.ShapeDtypeStruct(
+            (slots, *size, pixels.channels), pixels.memory_dtype
+        )
+        for domain, pixels in (("a", experiment.pixels.a), ("b", experiment.pixels.b))
     }
     batch["slot"] = jax.ShapeDtypeStruct((slots,), jnp.int32)
 

@@ -8,7 +8,7 @@ from typing import Any
 import ml_collections
 import optax
 
-from cyclegan_jax import data, torch_files
+from cyclegan_jax import data, images, torch_files
 from cyclegan_jax.core import schedules, steps
 from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
@@ -29,6 +29,7 @@ class Experiment:
       config: the settings.
       method: the networks, the losses and the order of the updates.
       preprocess: how images become training images of the size the networks need.
+      pixels: "a" and "b" -> how their images are stored.
       better: `min` or `max`, whichever is better for `best_metric`; None without one.
     """
 
@@ -36,6 +37,7 @@ class Experiment:
     method: Method
     preprocess: data.Preprocess
     better: Callable | None
+    pixels: images.DomainPixels
 
     @classmethod
     def of(cls, config: ml_collections.ConfigDict) -> "Experiment":
@@ -48,7 +50,11 @@ class Experiment:
         better = None
         if config.best_metric:
             better = check_metric("best_metric", config.best_metric)
-            _check_direction(config, method)
+            if config.best_metric.partition("/")[0] not in method.translations:
+                raise UserError(
+                    f"best_metric is {config.best_metric}, but this {config.method}"
+                    f" translates {', '.join(method.translations)} only."
+                )
         preprocess = data.Preprocess(
             mode=config.data.preprocess,
             load_size=config.data.load_size,
@@ -56,7 +62,8 @@ class Experiment:
             flip=config.data.flip,
             multiple=interface.size_multiple(method),
         )
-        return cls(config, method, preprocess, better)
+        pixels = images.DomainPixels(*(data.declared(config.data, d) for d in "ab"))
+        return cls(config, method, preprocess, better, pixels)
 
     def dataset(
         self, path: str = "", splits: Collection[str] = data.SPLITS
@@ -113,6 +120,7 @@ class Experiment:
             axis_name=AXIS,
             accumulate=self.config.accumulate,
             ema_decay=self.config.ema_decay,
+            pixels=self.pixels,
         )
 
     def create(
@@ -239,12 +247,3 @@ def _read(source):
             f" {source.sha256} (config.{source.setting})."
         )
     return source.convert(tensors, source.path)
-
-
-def _check_direction(config, method):
-    known = method.translations
-    if config.best_metric.partition("/")[0] not in known:
-        raise UserError(
-            f"best_metric is {config.best_metric}, but this {config.method} translates"
-            f" {', '.join(known)} only."
-        )

@@ -46,6 +46,12 @@ def _inits():
     return tuple(INITS)
 
 
+def _dtypes():
+    from cyclegan_jax.images import DTYPES
+
+    return DTYPES
+
+
 SETTINGS = {
     "method": _fixed("cyclegan", "What is trained: see docs/methods.md.", _methods),
     "direction": _fixed(
@@ -104,9 +110,20 @@ SETTINGS = {
     "data.test_a": _free("", "The same for the test images of A."),
     "data.test_b": _free("", "The same for the test images of B."),
     "data.channels_a": _fixed(
-        3, "1 (grey), 3 (colour) or 4 (with transparency).", (1, 3, 4)
+        3,
+        "1 (grey), 3 (colour) or 4 (with transparency); to 32, measured.",
+        least=1,
+        most=32,
     ),
-    "data.channels_b": _fixed(3, "The same for B.", (1, 3, 4)),
+    "data.channels_b": _fixed(3, "The same for B.", least=1, most=32),
+    "data.dtype_a": Setting(
+        "uint8", "Or uint16, int16, float16, float32, float64: docs/data.md.", _dtypes
+    ),
+    "data.dtype_b": Setting("uint8", "The same for B.", _dtypes),
+    "data.range_a": Setting((), "Values that become -1 and 1, such as (0, 65535)."),
+    "data.range_b": Setting((), "The same for B."),
+    "data.shown_a": _free((), "Channels that are shown, such as (3, 2, 1)."),
+    "data.shown_b": _free((), "The same for B."),
     "data.preprocess": Setting(
         "resize_and_crop",
         "Or crop, scale_width, scale_width_and_crop, none: see docs/data.md.",

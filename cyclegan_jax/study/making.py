@@ -1,5 +1,6 @@
 """Makes a perceptual study of runs: images, a page, and the key to its answers."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -113,14 +114,18 @@ def _make_pairs(translator, source, target, transform, dataset, protocol):
     reals = rng.permutation(len(target))[:count].tolist()
     if dataset.paired_test:  # The ground truth of the same input.
         reals = inputs
-    pairs = []
+    shown, pairs = translator.pixels_out, []
+    given = functools.partial(transform, pixels=translator.pixels_in)
+    wanted = functools.partial(transform, pixels=shown)
     with Progress(total=count, desc=translator.run.workdir.name, unit="image") as bar:
         for start in range(0, count, _AT_ONCE):
             some = inputs[start : start + _AT_ONCE]
-            fakes = translator([transform(source[i], source.names[i]) for i in some])
+            stored = [given(source[i], source.names[i]) for i in some]
+            fakes = [shown.view(fake) for fake in translator(stored)]
             for i, fake in zip(some, fakes, strict=True):
                 j = reals[len(pairs)]
-                real, fake = cut(transform(target[j], target.names[j]), fake)
+                real = shown.view(wanted(target[j], target.names[j]))
+                real, fake = cut(real, fake)
                 kind = SPOILT if protocol.is_attention(len(pairs)) else FAKE
                 fake = spoil(fake, rng) if kind == SPOILT else fake
                 pairs.append(Pair(real, fake, kind, (target.names[j], source.names[i])))

@@ -1,5 +1,7 @@
 """The stream of training batches of a run, with decoded images cached in memory."""
 
+import functools
+
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import budget as cache_budget
 from cyclegan_jax.runs.experiment import Experiment
@@ -23,10 +25,13 @@ def open_batches(
     Returns:
       The batches, and what limits the cache, if it is not `cache_gib`.
     """
-    config, load = experiment.config, experiment.preprocess.load
+    config = experiment.config
     budget, limit = cache_budget(config.data.cache_gib)
     sources = []
-    for source in (dataset.train_a, dataset.train_b):
+    for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
+        load = functools.partial(
+            experiment.preprocess.load, pixels=experiment.pixels[domain]
+        )
         cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
         budget -= cached.cached_bytes
         sources.append(cached)

@@ -23,7 +23,7 @@ class Sampler:
 
         If a domain has no test images, training images are used.
         """
-        prepare = data.test_transform(experiment.preprocess)
+        self._pixels = experiment.pixels
         count = experiment.config.num_samples
         self._method = experiment.method
         self._photos = {}
@@ -31,12 +31,16 @@ class Sampler:
             test = getattr(dataset, f"test_{domain}")
             source = test if len(test) else getattr(dataset, f"train_{domain}")
             indices = range(min(count, len(source)))
+            pixels = self._pixels[domain]
+            prepare = data.test_transform(experiment.preprocess, pixels)
             photos = [prepare(source[i], source.names[i]) for i in indices]
             same = [photo for photo in photos if photo.shape == photos[0].shape]
-            self._photos[domain] = jnp.asarray(images.to_float(np.stack(same)))
+            self._photos[domain] = jnp.asarray(pixels.to_float(np.stack(same)))
 
     def grid(self, state: TrainState) -> np.ndarray:
         """Returns a picture: a row per image, the `columns` with their titles.
+
+        Of measured values, it has the channels that are shown (`images.Pixels`).
 
         Moving averages of the generators are used where the state has them. One device
         computes it: its bits do not depend on how many there are.
@@ -51,10 +55,16 @@ class Sampler:
 
         real_a, real_b = self._photos["a"], self._photos["b"]
         translated = columns(self._method, apply, real_a, real_b)
-        # One at a time: `jax.device_get` would sort the titles.
-        return images.sample_grid(
-            {title: images.to_uint8(np.asarray(v)) for title, v in translated.items()}
-        )
+        shown = {}
+        for title, values in translated.items():  # `jax.device_get` would sort them.
+            pixels = self._pixels[domain_of(title)]
+            shown[title] = pixels.view(pixels.from_float(np.asarray(values)))
+        return images.sample_grid(shown)
+
+
+def domain_of(title: str) -> str:
+    """The domain, "a" or "b", of the images in a column of this title."""
+    return title[-1].lower()
 
 
 def columns(
@@ -68,7 +78,7 @@ def columns(
     For each direction, real images and their translations; where both directions are
     plain passes of a generator, also the cycle back and, if the domains have equally
     many channels, the identity mapping. Real images of the target come last where
-    there is one direction.
+    there is one direction. Titles end in the domain of the images.
 
     Args:
       method: see `methods.interface`.

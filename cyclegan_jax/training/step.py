@@ -15,5 +15,9 @@ def build_step(
     if not experiment.config.same_bits:
         return devices.pmap(experiment.step(optimizer))
     return SlotOrderedStep(
-        devices, experiment.method, optimizer, ema_decay=experiment.config.ema_decay
+        devices,
+        experiment.method,
+        optimizer,
+        ema_decay=experiment.config.ema_decay,
+        pixels=experiment.pixels,
     )

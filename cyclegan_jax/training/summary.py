@@ -114,6 +114,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
         f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
         f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
+        "values": _values(trainer.experiment.pixels),
         "left out": dataset.left_out.describe(),
         "images": fingerprint.describe(trainer.traits, as_stored=config.data.as_stored),
         "in memory": trainer.cache_note,
@@ -138,6 +139,16 @@ def _losses(config, built):
         if value != config[name]
     ]
     return ", ".join(words + unused)
+
+
+def _values(pixels):
+    """What measured values there are, for the summary; "" for pictures alone."""
+    return "; ".join(
+        f"{domain.upper()} {kind.describe()}, {kind.channels} channels, of which"
+        f" {', '.join(map(str, kind.shown))} shown"
+        for domain, kind in (("a", pixels.a), ("b", pixels.b))
+        if kind.measured
+    )
 
 
 def _changes(changes):

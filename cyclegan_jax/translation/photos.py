@@ -1,4 +1,7 @@
-"""Reads images to translate: upright, in sRGB, with transparency and EXIF data."""
+"""Reads images to translate: upright, in sRGB, with transparency and EXIF data.
+
+Measured values are read as stored, all pages of them.
+"""
 
 import dataclasses
 import io
@@ -12,7 +15,9 @@ from PIL import Image
 
 from cyclegan_jax.data import colour, decode, formats
 from cyclegan_jax.data.decode import UnreadableImage
+from cyclegan_jax.data.traits import has_16_bits
 from cyclegan_jax.files import is_remote
+from cyclegan_jax.images import PICTURE, Pixels
 
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Other formats contain pages or depth maps.
 _EXIF, _GPS = 0x8769, 0x8825
@@ -32,17 +37,30 @@ class Photo:
     """An opened picture.
 
     Attributes:
-      pixels: uint8 [H, W, C], C as asked for.
+      pixels: [H, W, C], uint8 or measured values, C as asked for.
       alpha: uint8 [H, W], or None if the picture is not transparent anywhere, or if
         `pixels` has it.
       exif: the EXIF data that still hold, encoded; b"" for none.
       pages: pictures in the file, of which this is the first.
+      deep: the file has more than 8 bits a channel, of which 8 were read.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
     exif: bytes = b""
     pages: int = 1
+    deep: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """An opened file of measured values with several pages, each an image.
+
+    Attributes:
+      pages: [N, H, W, C].
+    """
+
+    pages: np.ndarray
 
 
 class Animation:
@@ -91,14 +109,19 @@ class Animation:
 
 
 def open_photo(
-    path: epath.PathLike, channels: int, *, as_stored: bool = False
-) -> Photo | Animation:
+    path: epath.PathLike,
+    channels: int,
+    *,
+    as_stored: bool = False,
+    pixels: Pixels = PICTURE,
+) -> Photo | Animation | Stack:
     """Opens a picture.
 
     Args:
       path: of the file (gs:// paths too).
       channels: 1 (grey), 3 (colour) or 4 (and alpha) that it is converted to.
       as_stored: see `decode_image`; the orientation then stays in the EXIF data.
+      pixels: what it must be, if measured; then the two others do not apply.
 
     Raises:
       UnreadableImage: it cannot be decoded.
@@ -110,6 +133,10 @@ def open_photo(
         OSError
     ) as error:  # Raised as unreadable, to distinguish it from write errors.
         raise _unreadable(name, error.strerror or error) from error
+    if pixels.measured:
+        stored = decode.measured_pages(data, pixels, name)
+        return Stack(stored) if len(stored) > 1 else Photo(stored[0], None)
+    deep = False
     try:
         image = Image.open(io.BytesIO(data), formats=formats.FORMATS)
         pages = getattr(image, "n_frames", 1)
@@ -117,13 +144,15 @@ def open_photo(
             if image.width * image.height > decode.MAX_PIXELS:
                 raise _unreadable(name, f"{image.width}x{image.height} is too large")
             return Animation(image, name, channels, as_stored=as_stored)
+        deep = has_16_bits(image, data)  # Before Pillow forgets it.
         exif = _exif(image, as_stored)
         image.close()
         pages = 1 if image.format != "TIFF" else pages
     except decode.BROKEN:  # `decode_image` says why.
         pages, exif = 1, b""
     rgba = decode.decode_image(data, channels=4, as_stored=as_stored, name=name)
-    return dataclasses.replace(_photo(rgba, channels), exif=exif, pages=pages)
+    photo = _photo(rgba, channels)
+    return dataclasses.replace(photo, exif=exif, pages=pages, deep=deep)
 
 
 def stored_size(path: epath.Path) -> tuple[int, int]:

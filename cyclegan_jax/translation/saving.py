@@ -10,14 +10,18 @@ from etils import epath
 from PIL import Image, ImageCms
 
 from cyclegan_jax import files
+from cyclegan_jax.data import formats
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import PICTURE, Pixels
+from cyclegan_jax.translation import measured
 
 SUFFIXES = {
     **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"},
     **{".webp": "WEBP", ".avif": "AVIF", ".gif": "GIF"},
     **{".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"},
+    **{".npy": "NPY", ".npz": "NPZ"},
 }
-"""File extension -> format, by Pillow's name."""
+"""File extension -> format, by Pillow's name, or NumPy's."""
 
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 _WITHOUT_ALPHA = ("JPEG", "BMP")
@@ -37,17 +41,25 @@ class Style:
       suffix: of the files.
       animates: whether files of this format can hold animations.
       transparent: whether they can hold transparency.
+      stacks: whether they can hold several images of measured values.
     """
 
-    def __init__(self, name: str = "png", quality: int | None = None):
+    def __init__(
+        self,
+        name: str = "png",
+        quality: int | None = None,
+        pixels: Pixels = PICTURE,
+    ):
         """Checks the choice.
 
         Args:
           name: the ending of the files, such as png, jpg or webp.
           quality: of lossy formats, 1 to 100; None for their default.
+          pixels: what is written.
 
         Raises:
-          UserError: there is no such format, or it has no quality.
+          UserError: there is no such format, it has no quality, or it cannot hold such
+            values.
         """
         self.suffix = f".{name.lower().removeprefix('.')}"
         if self.suffix not in SUFFIXES:
@@ -62,19 +74,31 @@ class Style:
         if quality is not None and not 1 <= quality <= 100:
             raise UserError(f"quality is {quality}; it can be 1 to 100.")
         self._quality = quality or _QUALITY.get(self._format)
-        self.animates = self._format in _MOVING
+        if pixels.measured and not measured.can_write(pixels, self.suffix):
+            raise UserError(
+                f"{self.suffix[1:]} files cannot hold {pixels.describe()} with"
+                f" {pixels.channels} channels: choose one of"
+                f" {', '.join(measured.suffixes(pixels))} with --format."
+            )
+        is_numpy = self.suffix in formats.ARRAY_SUFFIXES
+        self._as_array = pixels.measured or is_numpy
+        self.animates = self._format in _MOVING and not pixels.measured
         self.transparent = self._format not in _WITHOUT_ALPHA
+        self.stacks = pixels.measured and self._format != "PNG"
 
     def encode(self, pixels: np.ndarray, exif: bytes = b"") -> bytes:
         """Encodes a picture.
 
         Args:
-          pixels: uint8 [H, W, 1, 3 or 4], in sRGB.
+          pixels: uint8 [H, W, 1, 3 or 4], in sRGB; or measured values [H, W, C], or,
+            if it `stacks`, [N, H, W, C].
           exif: what goes along where the format can hold it.
 
         Raises:
           Unsuitable: it is too large for the format.
         """
+        if self._as_array:
+            return measured.write(pixels, self.suffix)
         return self._save(self._image(pixels), exif)
 
     def encode_animation(

@@ -104,14 +104,24 @@ class TiledGenerator:
         self._translate = Programs(lambda *args: self._run(*args)[0])
 
     def __call__(self, variables: Any, picture: np.ndarray) -> np.ndarray:
-        """Translates uint8 [H, W, C], sides multiples of 4, to float32 [H, W, C']."""
+        """Translates a picture.
+
+        Args:
+          variables: of the network.
+          picture: [H, W, C], sides multiples of 4: uint8, or float32 in [-1, 1].
+
+        Returns:
+          float32 [H, W, C'] in [-1, 1].
+        """
+        if picture.dtype == np.uint8:
+            picture = images.to_float(picture)
         height, width = picture.shape[:2]
         shape = rows, columns = min(self._size, height), min(self._size, width)
         parts = list(tiles(height, width, self._size, self._margin))
 
         def crop(tile):
             part = picture[tile.top :, tile.left :][:rows, :columns]
-            return images.to_float(part)[None], jnp.array(tile.core, jnp.int32)
+            return part[None], jnp.array(tile.core, jnp.int32)
 
         def measure(stats):
             kind = (*shape, stats is None)

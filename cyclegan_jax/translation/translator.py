@@ -6,11 +6,10 @@ from typing import Literal, get_args, overload
 import jax
 import numpy as np
 from etils import epath
-from PIL import Image
 
-from cyclegan_jax import images
 from cyclegan_jax.core.methods.interface import Variables, size_multiple
 from cyclegan_jax.data.decode import convert_channels
+from cyclegan_jax.data.preprocess import resize
 from cyclegan_jax.directions import domains
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.spread import Spread
@@ -29,8 +28,10 @@ class Translator:
     Attributes:
       run: the run.
       direction: AtoB or BtoA.
-      channels_in: channels of its inputs; other images are converted.
+      channels_in: channels of its inputs; other pictures are converted.
       channels_out: channels of its outputs.
+      pixels_in: how its inputs are stored; measured values are not converted.
+      pixels_out: how its outputs are stored.
       is_network: whether it is a single pass of a generator, not an optimisation.
     """
 
@@ -65,8 +66,10 @@ class Translator:
         translation = run.translation(direction)
         self._size, self._side = size, run.config.data.crop_size
         domain_in, domain_out = domains(direction)
-        self.channels_in = run.config.data[f"channels_{domain_in}"]
-        self.channels_out = run.config.data[f"channels_{domain_out}"]
+        self.pixels_in = run.experiment.pixels[domain_in]
+        self.pixels_out = run.experiment.pixels[domain_out]
+        self.channels_in = self.pixels_in.channels
+        self.channels_out = self.pixels_out.channels
         self._multiple = size_multiple(run.method)
         apply, self._networks = translation.apply, translation.networks
         self._spread = Spread(
@@ -126,20 +129,24 @@ class Translator:
         Args:
           pictures: uint8: one of [H, W] or [H, W, C]; several of one size, [B, H, W,
             C]; or a sequence of such single pictures of any sizes. C is 1, 3 or 4, of
-            which the fourth (transparency) is left out.
+            which the fourth (transparency) is left out. Where the run's images are
+            measured values: exactly what `pixels_in` describes.
 
         Returns:
-          uint8, of the same kind, with `channels_out` channels.
+          The same kind, with `channels_out` channels: uint8, or what `pixels_out`
+          describes.
 
         Raises:
           TypeError: they are not uint8.
+          UserError: they are not the measured values that the run's config declares.
         """
         if isinstance(pictures, jax.Array):
             pictures = np.asarray(pictures)
         if not isinstance(pictures, np.ndarray):
             return self._translate_all([np.asarray(picture) for picture in pictures])
         if pictures.ndim == 4:
-            blank = np.zeros((*pictures.shape[:3], self.channels_out), np.uint8)
+            shape = (*pictures.shape[:3], self.channels_out)
+            blank = np.zeros(shape, self.pixels_out.dtype)
             results = self._translate_all(list(pictures))
             return np.stack(results) if results else blank
         return self._translate_all([pictures])[0]
@@ -162,27 +169,35 @@ class Translator:
 
     def _prepare(self, picture):
         """Returns the image in the network's size, and the size to crop back to."""
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+        pixels = self.pixels_in
+        if (picture.dtype != np.uint8 and not pixels.measured) or (
+            picture.ndim not in (2, 3)
+        ):
             raise TypeError(
-                "a picture must be uint8 [H, W] or [H, W, C], not"
+                f"a picture must be {pixels.dtype} [H, W] or [H, W, C], not"
                 f" {picture.dtype} {list(picture.shape)}"
             )
         if picture.ndim == 2:
             picture = picture[..., None]
-        picture = convert_channels(picture, self.channels_in)
+        if not pixels.measured:
+            picture = convert_channels(picture, self.channels_in)
+        elif problem := pixels.problem(picture, stored=False):
+            domain = domains(self.direction)[0].upper()
+            raise UserError(f"a picture is not what the run's {domain} is: {problem}.")
         if self._size == "resize":
-            picture = _resize(picture, self._side)
+            picture = resize(picture, self._side, self._side, pixels)
         height, width = picture.shape[:2]
         extra = [-side % self._multiple for side in (height, width)]
         return mirror_pad(picture, *extra), (height, width)
 
     def _run_batch(self, batch):
-        """Translates uint8 [B, H, W, C], with B up to the number of devices."""
+        """Translates [B, H, W, C] as stored, with B up to the number of devices."""
+        values = self.pixels_in.to_float(batch)
         if self._tiled is not None:
             (variables,) = self._variables.values()
-            values = [self._tiled(variables, image) for image in batch]
-            return [images.to_uint8(_finite(value)) for value in values]
-        return images.to_uint8(self.translate_float(images.to_float(batch)))
+            tiled = [self._tiled(variables, image) for image in values]
+            return [self.pixels_out.from_float(_finite(value)) for value in tiled]
+        return self.pixels_out.from_float(self.translate_float(values))
 
     def translate_float(self, values: np.ndarray) -> np.ndarray:
         """Translates float32 [B, H, W, C] in [-1, 1], sides as the network needs."""
@@ -206,11 +221,3 @@ def mirror_pad(picture: np.ndarray, below: int, right: int) -> np.ndarray:
         mirrored = picture.shape[axis] > 1
         picture = np.pad(picture, widths, mode="reflect" if mirrored else "edge")
     return picture
-
-
-def _resize(picture, side):
-    if picture.shape[:2] == (side, side):
-        return picture
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    resized = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-    return resized.reshape(side, side, picture.shape[-1])

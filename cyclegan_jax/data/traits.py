@@ -1,0 +1,74 @@
+"""Properties of encoded images that change when they are read as pictures of 8 bits."""
+
+import io
+
+from PIL import Image
+
+from cyclegan_jax.data import arrays, colour, formats
+from cyclegan_jax.data.decode import BROKEN
+
+_ORIENTATION = 0x0112
+
+
+def traits(data: bytes) -> list[str]:
+    """Lists the properties of an encoded image that change when it is read.
+
+    Reads only its header.
+
+    Returns:
+      Keys of `TRAITS`; empty if it cannot be read.
+    """
+    if arrays.is_numpy(data):
+        return []
+    try:
+        with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
+            return [trait for trait, has in TRAITS.items() if has(image, data)]
+    except BROKEN:
+        return []
+
+
+def has_16_bits(image: Image.Image, data: bytes) -> bool:
+    """Whether an opened image has more than 8 bits a channel, perhaps 16.
+
+    Pillow reads such colours with 8 bits, and does not tell.
+    """
+    if image.mode.startswith("I") or image.info.get("bit_depth", 8) > 8:  # HEIF
+        return True
+    if image.format == "JPEG2000":  # The precision of each component, minus 1.
+        at = data.find(b"\xff\x4f\xff\x51") + 40
+        return any(bits & 0x7F > 7 for bits in data[at + 2 :: 3][: data[at + 1]])
+    if image.format == "AVIF":
+        at = data.find(b"pixi") + 8
+        return any(bits > 8 for bits in data[at + 1 :][: data[at]])
+    if image.format == "PPM":  # The largest value of a colour image.
+        return any(isinstance(n, int) and n > 255 for n in _tiles(image)[0][3])
+    modes = [t[3][0] if isinstance(t[3], tuple) else t[3] for t in _tiles(image)]
+    return image.format in ("PNG", "TIFF") and any(";16" in str(mode) for mode in modes)
+
+
+def _tiles(image):
+    """Codec, extents, offset and arguments of each part of an opened image."""
+    return image.tile
+
+
+def _orientation(image, data):
+    try:
+        return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except BROKEN:  # Damaged EXIF data.
+        return False
+
+
+def _has_alpha(image, data):
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+TRAITS = {
+    "16 bits": has_16_bits,  # First: Pillow forgets it where it reads EXIF data.
+    "animated": lambda image, data: getattr(image, "is_animated", False),
+    "turned": _orientation,
+    "profile": lambda image, data: (
+        not colour.is_srgb(image.info.get("icc_profile") or b"")
+    ),
+    "alpha": _has_alpha,
+}
+"""Property of an image -> whether an opened image, with its content, has it."""
