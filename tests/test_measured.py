@@ -2,15 +2,15 @@
 
 import io
 import json
+import pathlib
 
-import imagecodecs
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from configs import folder
 from cyclegan_jax import evaluation, images
+from cyclegan_jax.cli.arguments import read_config
 from cyclegan_jax.core.methods.interface import Translation
 from cyclegan_jax.data import (
     DataSettings,
@@ -31,10 +31,14 @@ from cyclegan_jax.runs.run import Run
 from cyclegan_jax.training import loop
 from cyclegan_jax.translation import files, measured
 from cyclegan_jax.translation.translator import Translator
+from tests.test_docs_commands import commands
+
+imagecodecs = pytest.importorskip("imagecodecs")
+tifffile = pytest.importorskip("tifffile")
 
 # dtype, the declared range ("()": all), channels.
 KINDS = [
-    ("uint8", (), 5),
+    ("uint8", (0, 255), 5),
     ("uint8", (0, 255), 3),
     ("uint16", (), 1),
     ("uint16", (), 3),
@@ -183,6 +187,7 @@ def test_nan_is_refused_and_objects_are_not_unpickled():
         ({"limits": (0, 1, 2)}, "range_a"),
         ({"limits": (0.5, 9)}, "range_a"),
         ({"channels": 33}, "channels_a"),
+        ({"dtype": "uint8", "channels": 2}, "channels_a"),
         ({"shown": (0, 3, 1)}, "shown_a"),
         ({"shown": (0, 1)}, "shown_a"),
         ({"dtype": "uint8", "shown": (0,)}, "shown_a"),
@@ -203,6 +208,16 @@ def test_settings_survive_the_file_of_a_run():
     config.data.range_a = (0, "x")
     with pytest.raises(UserError, match="range_a"):
         configuration.check(config)
+
+
+def test_the_command_in_the_documents_declares_what_it_says():
+    page = (pathlib.Path(__file__).parent.parent / "docs/data.md").read_text()
+    words = next(rest for _, rest in commands(page) if "dtype_a" in " ".join(rest))
+    data = read_config("folder", [w for w in words if w.startswith("--config.")]).data
+    expected = images.Pixels("int16", -1024, 3071, 1, True, (0,))
+    assert declared(data, "a") == expected
+    expected = images.Pixels("uint16", 0, 4095, 2, True, (0,))
+    assert declared(data, "b") == expected
 
 
 def test_resizing_keeps_type_range_and_each_channel_to_itself():
@@ -384,7 +399,8 @@ def test_evaluation_states_the_range_and_leaves_out_what_is_for_pictures(
     assert "float32 from 1000 to 5095" in result["rounding"]
     assert any("channel 1, with 8 bits" in note for note in result["notes"])
     for direction in ("AtoB", "BtoA"):
-        assert result[direction]["paired_l1"] < 1e-5
+        # Resized values of A are rounded to whole ones, those of B are not.
+        assert result[direction]["paired_l1"] < 0.5 / 4095
         assert not any("fid" in key for key in result[direction])
     pictures_of = run / "evaluation" / "1" / "AtoB" / "output"
     with Image.open(pictures_of / "0.png") as shown:

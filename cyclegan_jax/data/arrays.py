@@ -116,7 +116,7 @@ def read_pages(data: bytes, pixels: Pixels) -> np.ndarray:
     if array.ndim == 3:
         array = array[None]
     if problem := pixels.problem(array):
-        hint = ""
+        hint = f" (in each of {len(array)} pages)" if len(array) > 1 else ""
         if array.shape[1] == pixels.channels != array.shape[-1]:
             hint = " (channels come last: numpy.moveaxis(array, 0, -1))"
         raise NotAnImage(problem + hint)

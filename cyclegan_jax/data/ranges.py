@@ -33,7 +33,13 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
         raise wrong("dtype", f"it can be {', '.join(DTYPES)}")
     if not 1 <= channels <= 32:
         raise wrong("channels", "it can be 1 to 32")
-    picture = dtype == "uint8" and not limits and channels in _PICTURE_CHANNELS
+    picture = dtype == "uint8" and not limits
+    if picture and channels not in _PICTURE_CHANNELS:
+        raise wrong(
+            "channels",
+            f"pictures can have 1, 3 or 4 channels, not {channels}: if these are"
+            f" measured values, declare config.data.range_{domain}=(0, 255)",
+        )
     if dtype in FLOATS and not limits:
         raise wrong("range", f"for {dtype} give the lowest and the highest value")
     info = np.finfo(dtype) if dtype in FLOATS else np.iinfo(dtype)

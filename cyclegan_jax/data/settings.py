@@ -37,8 +37,8 @@ class DataSettings:
       dtype_a: The type of values of A, one of `images.DTYPES`.
       dtype_b: The same for B.
       range_a: The values of A that become -1 and 1. Empty: the whole range of an
-        integer type. Images whose type or range is set, or whose channels are not 1, 3
-        or 4, are measured values, not pictures: see `images.Pixels`.
+        integer type. Images whose type or range is set are measured values, not
+        pictures: see `images.Pixels`.
       range_b: The same for B.
       shown_a: The channels of measured values that are shown, one or three; empty: the
         first three, or the first.
@@ -97,11 +97,12 @@ class DataSettings:
         _check_location(self)
         for domain in "ab":
             pixels = self.pixels(domain)
-            if pixels.measured and (self.name == "streets" or self.palette):
+            of_colours = self.name in ("streets", "cityscapes") or self.palette
+            if pixels.measured and of_colours:
                 raise UserError(
                     f"config.data.dtype_{domain}, range_{domain} and channels_{domain}"
-                    " declare measured values, but streets and label maps with a"
-                    " palette are pictures of 8 bits with 1, 3 or 4 channels"
+                    " declare measured values, but streets, cityscapes and label"
+                    " maps with a palette are pictures of 8 bits"
                 )
 
     @classmethod
