@@ -67,8 +67,8 @@ class Tile(NamedTuple):
             taps = [point**k / product for k in range(_TAPS)]
             powers = [point**k for k in range(outputs)]
             rows.append(_balanced([*_polynomial(others), 0], taps, powers))
-        powers = [0] * (outputs - 1) + [1]
-        rows.append(_balanced(_polynomial(points), [0, 0, 1], powers))
+        highest = [0] * (outputs - 1) + [1]
+        rows.append(_balanced(_polynomial(points), [0, 0, 1], highest))
         return cls(outputs, *zip(*rows, strict=True))
 
 
