@@ -171,6 +171,9 @@ def test_nan_is_refused_and_objects_are_not_unpickled():
         Decoder(pixels=pixels)(measured.write(array, ".npy"), "x")
     buffer = io.BytesIO()
     np.save(buffer, np.array([{}], object), allow_pickle=True)
+    huge = measured.write(array, ".npy").replace(b"(4, 4)", b"(9999, 9999)")
+    with pytest.raises(UnreadableImage, match="ends before"):
+        Decoder(pixels=pixels)(huge, "x")
     with pytest.raises(UnreadableImage, match="object"):
         Decoder(pixels=pixels)(buffer.getvalue(), "x")
     with pytest.raises(UnreadableImage, match=r"dtype_a"):
@@ -419,13 +422,15 @@ def test_every_page_of_a_stack_is_an_image(tmp_path):
             tmp_path / split / "volume.tif", stack, photometric="minisblack"
         )
         np.save(tmp_path / split / "zero.npy", stack[0])
+        np.savez_compressed(tmp_path / split / "zz.npz", stack[:2, ..., None])
     kinds = {
         f"{n}_{d}": v for d in "ab" for n, v in (("channels", 1), ("dtype", "uint16"))
     }
     dataset = open_dataset(DataSettings("folder", tmp_path, **kinds, paired=True))
     names = [f"trainA/volume/{page:04d}.tif" for page in (1, 2, 3)]
-    assert list(dataset.train_a.names) == [*names, "trainA/zero.npy"]
-    for index, page in enumerate((*stack, stack[0])):
+    more = ["trainA/zero.npy", "trainA/zz/0001.npz", "trainA/zz/0002.npz"]
+    assert list(dataset.train_a.names) == [*names, *more]
+    for index, page in enumerate((*stack, stack[0], *stack[:2])):
         np.testing.assert_array_equal(dataset.train_b[index][..., 0], page)
     before = fingerprint.fingerprint(dataset)
     stack[1, 2, 3] ^= 1

@@ -8,7 +8,7 @@ becomes [H, W, 1].
 import importlib
 import io
 import zipfile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -61,24 +61,43 @@ def read_numpy(data: bytes) -> np.ndarray:
     """
     if data[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            if len(entries) != 1:
-                names = ", ".join(entry.filename for entry in entries[:4]) or "nothing"
-                raise NotAnImage(f"it must hold one array, and holds {names}")
-            if entries[0].file_size > 8 * MAX_VALUES:
-                raise NotAnImage(f"it unpacks to {entries[0].file_size} bytes")
-            data = archive.read(entries[0])
-    stream = io.BytesIO(data)
+            entry = _only_entry(archive)
+            if entry.file_size > 8 * MAX_VALUES:
+                raise NotAnImage(f"it unpacks to {entry.file_size} bytes")
+            data = archive.read(entry)
+    shape, dtype = _header(io.BytesIO(data))
+    if np.prod(shape, dtype=float) * dtype.itemsize > len(data):
+        raise ValueError(f"it ends before {list(shape)} values of {dtype}")
+    return _image_axes(np.load(io.BytesIO(data), allow_pickle=False))
+
+
+def _only_entry(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    entries = archive.infolist()
+    if len(entries) != 1:
+        names = ", ".join(entry.filename for entry in entries[:4]) or "nothing"
+        raise NotAnImage(f"it must hold one array, and holds {names}")
+    return entries[0]
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and type that a `.npy` file begins with."""
     version = np.lib.format.read_magic(stream)
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read_header(stream)
+    read = np.lib.format.read_array_header_2_0
+    if version == (1, 0):
+        read = np.lib.format.read_array_header_1_0
+    shape, _, dtype = read(stream)
     if dtype.hasobject or np.prod(shape, dtype=float) > MAX_VALUES:
         raise NotAnImage(f"it is an array {list(shape)} of {dtype}")
-    return _image_axes(np.load(io.BytesIO(data), allow_pickle=False))
+    return shape, dtype
+
+
+def _numpy_shape(stream: IO[bytes]) -> tuple[int, ...]:
+    """The shape of the array of a `.npy` or `.npz` file, without reading it."""
+    if stream.read(2) != b"PK":
+        stream.seek(0)
+        return _header(stream)[0]
+    with zipfile.ZipFile(stream) as archive, archive.open(_only_entry(archive)) as file:
+        return _header(file)[0]
 
 
 def _image_axes(array: np.ndarray) -> np.ndarray:
@@ -124,7 +143,7 @@ def read_pages(data: bytes, pixels: Pixels) -> np.ndarray:
     return array.astype(pixels.memory_dtype, copy=False)
 
 
-def count_pages(stream: BinaryIO, channels: int) -> int:
+def count_pages(stream: IO[bytes], channels: int) -> int:
     """Counts the images in a file, from its headers where they suffice.
 
     Args:
@@ -145,7 +164,7 @@ def count_pages(stream: BinaryIO, channels: int) -> int:
                 blank = np.broadcast_to(np.uint8(0), series.shape)
                 return len(_with_axes(blank, series.axes, channels))
         if is_numpy(head):
-            array = read_numpy(stream.read())
+            array = _image_axes(np.broadcast_to(np.uint8(0), _numpy_shape(stream)))
             return len(array) if array.ndim == 4 else 1
     except Exception:  # Decoders raise anything on damaged files.
         return 1
