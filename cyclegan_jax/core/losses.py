@@ -143,6 +143,32 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(prediction - target))
 
 
+def structure_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Compares the layouts of images by the keys of a vision transformer.
+
+    The mean squared difference of the keys' self-similarities, the matrices of cosines
+    between all pairs of tokens: the structure loss of Splice (Tumanyan et al. 2022,
+    equation 3 and the released code, which takes the mean of the squares where the
+    paper has the Frobenius norm). Colours and textures hardly change it.
+
+    Args:
+      a: [B, T, D] keys of images.
+      b: the same of others.
+
+    Returns:
+      [B] distances, at most 4.
+    """
+    _check_same_shape(a, b)
+    difference = _self_similarity(a) - _self_similarity(b)
+    return jnp.mean(jnp.square(difference), axis=(1, 2))
+
+
+def _self_similarity(keys):
+    norms = jnp.sqrt(jnp.sum(jnp.square(keys), axis=-1, keepdims=True) + 1e-16)
+    keys = keys / norms
+    return jnp.einsum("bsd,btd->bst", keys, keys)
+
+
 def _check_same_shape(a, b):
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
