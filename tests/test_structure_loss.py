@@ -15,6 +15,7 @@ from cyclegan_jax.core.networks import vit
 from cyclegan_jax.core.steps import train_step
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
+from cyclegan_jax.pages import report
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import alarms, loop, samples
@@ -95,6 +96,7 @@ def smoke(**changes):
     return config
 
 
+@pytest.mark.slow
 def test_runs_go_on_without_the_package(tmp_path, monkeypatch):
     """Its weights are in the checkpoint."""
     monkeypatch.setattr("cyclegan_jax.core.methods.cyclegan._vit", lambda config: VIT)
@@ -150,15 +152,21 @@ def test_the_page_warns_with_a_picture(tmp_path, monkeypatch):
         return scores
 
     monkeypatch.setattr(LiveEvaluation, "__call__", with_warning)
-    config = smoke(sample_every_steps=2, evaluate_every_steps=4)
-    early, late = tmp_path / "early", tmp_path / "late"
-    assert loop.train(config, early) == 0
-    assert "At step" not in (early / "index.html").read_text()
-    config.max_steps = 4  # Eight images of each domain, two at a time.
-    assert loop.train(config, late) == 0
-    page = (late / "index.html").read_text()
+    written = []
+    write = report.write_training_page
+
+    def record(workdir, **content):
+        write(workdir, **content)
+        written.append((workdir / "index.html").read_text())
+
+    monkeypatch.setattr(report, "write_training_page", record)
+    # Eight images of each domain, two at a time: four steps an epoch.
+    config = smoke(sample_every_steps=2, evaluate_every_steps=4, max_steps=4)
+    assert loop.train(config, tmp_path / "run") == 0
+    first, second, page = written
+    assert "At step" not in first + second
     assert "At step 4, AtoB: outputs look like negatives" in page
     assert "At step 4, BtoA: the structure is lost." in page
     for name in ("samples_AtoB", "scores_BtoA"):
         assert f'src="samples/warning_{name}.png"' in page
-        assert (late / "samples" / f"warning_{name}.png").exists()
+        assert (tmp_path / "run" / "samples" / f"warning_{name}.png").exists()

@@ -70,13 +70,17 @@ class LiveEvaluation:
             self._translators = {
                 d: Translator(run, d, all_processes=True) for d in run.translations
             }
-        result, self.first = {}, {}
+        result: dict[str, float] = {}
+        self.first = {}
         for translator in self._translators.values():
             translator.use(variables)
         for direction in self._translators:
-            see = functools.partial(self.first.setdefault, direction)
+            see = functools.partial(self._keep, direction)
             side = self._evaluator.evaluate(self._translators, direction, see)
             self.warnings[direction] = side.warnings
             for key, value in side.metrics.items():
                 result[f"{TEST}{direction}/{key}"] = value
         return result
+
+    def _keep(self, direction: str, batch: Batch) -> None:
+        self.first.setdefault(direction, batch)
