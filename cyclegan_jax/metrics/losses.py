@@ -47,6 +47,12 @@ METRICS = (
         content="L1 between translations and inputs, in pixels or features",
     ),
     *_losses(
+        "Contrast",
+        _WEIGHTED,
+        nce="cross entropy between patches of translations and of their inputs",
+        nce_identity="the same for images of the target domain",
+    ),
+    *_losses(
         "Learning rate",
         "learning rate",
         learning_rate="of the step just finished",
