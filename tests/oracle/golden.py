@@ -84,9 +84,9 @@ def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
         network(f"patch_layers_{layers}", 1, size, size, 1, **deep)
 
     for norm in ("instance", "batch"):
-        network(f"blurresnet_{norm}", 2, 16, 20, 3, width=4, blocks=2, norm=norm)
-        network(f"blurpatch_{norm}", 2, 32, 40, 3, width=4, norm=norm)
-    half = {"width": 4, "blocks": 1}
+        network(f"blurresnet_{norm}", 2, 16, 20, 3, width=2, blocks=2, norm=norm)
+        network(f"blurpatch_{norm}", 2, 32, 40, 3, width=2, norm=norm)
+    half = {"width": 2, "blocks": 1}
     network("blurresnet_no_up", 1, 16, 16, 3, antialias_up=False, **half)
     network("blurresnet_only_up", 1, 16, 16, 3, antialias=False, **half)
 
