@@ -75,6 +75,8 @@ SECONDS = {
     "simgan": 55,
     "feature_gan": 165,
     "pix2pix": 100,
+    "cut": 115,
+    "fastcut": 75,
     "cycle_alone": 85,
     "gan_alone": 75,
     "gan_forward": 95,

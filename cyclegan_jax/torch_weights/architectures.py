@@ -44,7 +44,7 @@ def _resnet(s: Sequence[Shape], blurs: Mapping[int, int]) -> Architecture:
     shapes = [(w, s[0][1], outer, outer)]
     shapes += [(2 * w, w, down, down), (4 * w, 2 * w, down, down)]
     shapes += [(4 * w, 4 * w, 3, 3)] * (2 * blocks)
-    ups = [(4 * w, 2 * w, 3, 3), (2 * w, w, 3, 3)]
+    ups: list[Shape] = [(4 * w, 2 * w, 3, 3), (2 * w, w, 3, 3)]
     # A convolution has the outputs first, a transposed one the inputs.
     blurred_up = s[2 * blocks + 3 : 2 * blocks + 4] == [(2 * w, 4 * w, 3, 3)]
     if blurred_up:

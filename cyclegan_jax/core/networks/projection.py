@@ -74,8 +74,9 @@ def draw(
     """
 
     def of_image(key, layer, count):
-        key = jax.random.fold_in(key, layer)
-        return jax.random.choice(key, count, (min(patches, count),), replace=False)
+        numbers = jax.random.uniform(jax.random.fold_in(key, layer), (count,))
+        # A hundred times as fast on CPUs as a permutation, which is sorted.
+        return jax.lax.top_k(numbers, min(patches, count))[1]
 
     return tuple(
         jax.vmap(functools.partial(of_image, layer=layer, count=count))(keys)
