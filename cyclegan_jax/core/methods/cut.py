@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
@@ -169,7 +168,7 @@ class CUT:
         """c(given, translated) of the class's description."""
         encode = functools.partial(net, self.names.generator, features=self.layers)
         queries = [_flip(x, flipped) for x in encode(translated)]
-        keys = lax.stop_gradient(encode(given))
+        keys = encode(given)  # Without gradient: see `losses.patch_nce`.
         pixels = tuple(x.shape[1] * x.shape[2] for x in keys)
         places = projection.draw(net.keys(), pixels, self.patches)
         queries, keys = (
