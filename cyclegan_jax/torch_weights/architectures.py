@@ -41,7 +41,7 @@ def _resnet(s: Sequence[Shape], blurs: Mapping[int, int]) -> Architecture:
     w, outer = s[0][0], s[0][2] if s[0][2] in (3, 5, 7, 9) else 7
     out = s[: 2 * blocks + 6][-1][0]
     down = s[1][2] if len(s) > 1 and s[1][2] in (3, 4) else 3
-    shapes = [(w, s[0][1], outer, outer)]
+    shapes: list[Shape] = [(w, s[0][1], outer, outer)]
     shapes += [(2 * w, w, down, down), (4 * w, 2 * w, down, down)]
     shapes += [(4 * w, 4 * w, 3, 3)] * (2 * blocks)
     ups: list[Shape] = [(4 * w, 2 * w, 3, 3), (2 * w, w, 3, 3)]
