@@ -49,6 +49,12 @@ METRICS = (
         structure_b="structure distance between images of B and their translations",
     ),
     *_losses(
+        "Contrast",
+        _WEIGHTED,
+        nce="cross entropy between patches of translations and of their inputs",
+        nce_identity="the same for images of the target domain",
+    ),
+    *_losses(
         "Learning rate",
         "learning rate",
         learning_rate="of the step just finished",
