@@ -179,8 +179,8 @@ def measured_values(
         if networks:
             missing = ", ".join(dict.fromkeys(map(metrics_of, networks)))
             yield (
-                f"{missing} of translations to {name} are left out: the network is for"
-                " pictures of 8 bits in RGB."
+                f"{missing} of translations to {name} are left out, and structure"
+                " distances: the networks are for pictures of 8 bits in RGB."
             )
 
 

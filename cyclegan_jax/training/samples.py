@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from cyclegan_jax import data, files, images
+from cyclegan_jax import data, files
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, translate
 from cyclegan_jax.directions import DIRECTIONS, domains, other
@@ -37,8 +37,8 @@ class Sampler:
             same = [photo for photo in photos if photo.shape == photos[0].shape]
             self._photos[domain] = jnp.asarray(pixels.to_float(np.stack(same)))
 
-    def grid(self, state: TrainState) -> np.ndarray:
-        """Returns a picture: a row per image, the `columns` with their titles.
+    def columns(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Returns the `columns` of a sample grid: title -> uint8 [N, H, W, C].
 
         Of measured values, it has the channels that are shown (`images.Pixels`).
 
@@ -59,7 +59,7 @@ class Sampler:
         for title, values in translated.items():  # `jax.device_get` would sort them.
             pixels = self._pixels[domain_of(title)]
             shown[title] = pixels.view(pixels.from_float(np.asarray(values)))
-        return images.sample_grid(shown)
+        return shown
 
 
 def domain_of(title: str) -> str:
@@ -97,7 +97,7 @@ def columns(
         source, target = domains(direction)
         x, name = real[source], source.upper()
         fake = translate(direction, x)
-        titled |= {f"real {name}": x, f"{name} to {target.upper()}": fake}
+        titled |= dict(zip(titles(direction), (x, fake), strict=True))
         if cycles:
             titled[f"cycle {name}"] = translate(other(direction), fake)
         if cycles and real_a.shape[-1] == real_b.shape[-1]:
@@ -107,8 +107,15 @@ def columns(
     return titled
 
 
-def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
-    """Writes a grid into a run's folder, as samples/step_<n>.png."""
+def titles(direction: str) -> tuple[str, str]:
+    """Returns the titles of a direction's inputs and translations in a grid."""
+    source, target = (domain.upper() for domain in domains(direction))
+    return f"real {source}", f"{source} to {target}"
+
+
+def save(workdir: epath.PathLike, name: str, grid: np.ndarray) -> str:
+    """Writes a picture into a run's folder; returns its path from there."""
     folder = storage.locate(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    files.save_png(folder / f"step_{step:08d}.png", grid)
+    files.save_png(folder / f"{name}.png", grid)
+    return f"samples/{name}.png"
