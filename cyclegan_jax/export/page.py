@@ -114,7 +114,8 @@ def _check_folder(output):
     if not output.is_dir():
         raise UserError(f"{output} is a file; a page needs a folder.")
     ours = {*runtime_web.FILES, *translator.FILES, *(f"{d}.onnx" for d in DIRECTIONS)}
-    others = sorted({path.name for path in output.iterdir()} - ours)
+    names = {path.name for path in output.iterdir()}
+    others = sorted(name for name in names - ours if not name.startswith("."))
     if others:
         raise UserError(
             f"{output} has other files, such as {others[0]}; name a new or an empty"
