@@ -119,11 +119,11 @@ class Service:
         _check_size(path)
         with self._lock:  # One at a time has all devices.
             run = self.run(name, step)
-            key = (name, direction, size, tile_size if size == "tile" else 0)
+            kind = (name, direction, size, tile_size if size == "tile" else 0)
             make = lambda: FallbackTranslator(  # noqa: E731
                 run, direction, size=size, tile_size=tile_size
             )
-            generator = _kept(self._ready, key, make)
+            generator = _kept(self._ready, kind, make)
             generator.use(run)
             channels = generator.translator.channels_in
             photo, note = _open(path, channels, run.config.data.as_stored)
