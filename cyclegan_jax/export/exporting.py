@@ -164,7 +164,7 @@ def export(
     output = files.as_path(output)
     if output.suffix not in SUFFIXES:
         raise UserError(
-            f"--output is {str(output)!r}; it must end in .stablehlo (for JAX), in"
+            f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or"
             " .onnx, or in / for the folder of a web page."
         )
     if output.suffix == ".onnx":
