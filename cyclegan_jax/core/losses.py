@@ -143,6 +143,52 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(prediction - target))
 
 
+def structure_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Compares the layouts of images by the keys of a vision transformer.
+
+    The mean squared difference of the keys' self-similarities, the matrices of cosines
+    between all pairs of tokens: the structure loss of Splice (Tumanyan et al. 2022; the
+    released code takes the mean of the squares where the paper has the Frobenius norm).
+
+    Args:
+      a: [B, T, D] keys of images.
+      b: the same of others.
+
+    Returns:
+      [B] distances, at most 4.
+    """
+    _check_same_shape(a, b)
+    difference = _self_similarity(a) - _self_similarity(b)
+    return jnp.mean(jnp.square(difference), axis=(1, 2))
+
+
+def _self_similarity(keys):
+    norms = jnp.sqrt(jnp.sum(jnp.square(keys), axis=-1, keepdims=True) + 1e-16)
+    keys = keys / norms
+    return jnp.einsum("bsd,btd->bst", keys, keys)
+
+
+def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:
+    """How well each patch is told from others of its image (Park et al. 2020).
+
+    Args:
+      queries: [B, P, C] unit vectors of P patches of each image.
+      keys: of the same places in the images that they belong to; without gradient.
+      temperature: by which the cosines of their angles are divided.
+
+    Returns:
+      [] the mean cross entropy of the softmax over the keys of a query's own image,
+      where the right one is that of its own place.
+
+    Raises:
+      ValueError: the shapes differ.
+    """
+    _check_same_shape(queries, keys)
+    cosines = jnp.einsum("bqc,bkc->bqk", queries, jax.lax.stop_gradient(keys))
+    right = jnp.trace(jax.nn.log_softmax(cosines / temperature), axis1=1, axis2=2)
+    return -jnp.mean(right) / queries.shape[1]
+
+
 def _check_same_shape(a, b):
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")

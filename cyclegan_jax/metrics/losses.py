@@ -45,6 +45,14 @@ METRICS = (
         _WEIGHTED,
         l1="L1 between translations and true images",
         content="L1 between translations and inputs, in pixels or features",
+        structure_a="structure distance between images of A and their translations",
+        structure_b="structure distance between images of B and their translations",
+    ),
+    *_losses(
+        "Contrast",
+        _WEIGHTED,
+        nce="cross entropy between patches of translations and of their inputs",
+        nce_identity="the same for images of the target domain",
     ),
     *_losses(
         "Learning rate",

