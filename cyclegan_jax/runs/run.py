@@ -114,6 +114,21 @@ class Run:
             )
         return translation.networks[0]
 
+    def check_pictures(self, what: str) -> None:
+        """Checks that both domains are pictures of 8 bits, as `what` needs.
+
+        Raises:
+          UserError: one is of measured values.
+        """
+        for domain in "ab":
+            pixels = self.experiment.pixels[domain]
+            if pixels.measured:
+                raise UserError(
+                    f"{self.workdir}: images of {domain.upper()} are"
+                    f" {pixels.describe()}, and {what} is for pictures of 8 bits;"
+                    " translate.py and cyclegan_jax.Translator translate them."
+                )
+
     def dataset(
         self, path: str = "", splits: Collection[str] = data.SPLITS
     ) -> data.Dataset:
