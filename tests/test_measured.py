@@ -24,6 +24,7 @@ from cyclegan_jax.data.decode import Decoder, UnreadableImage, decode_image
 from cyclegan_jax.data.preprocess import Preprocess
 from cyclegan_jax.data.traits import traits
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.export.exporting import Generator
 from cyclegan_jax.metrics import pictures
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment
@@ -314,6 +315,15 @@ def test_a_run_trains_samples_and_is_told_of(run):
         assert grid.mode == "RGB"
     losses = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("test/AtoB/paired_l1" in line for line in losses)
+
+
+def test_what_is_for_pictures_says_so_and_what_is_exported_states_the_range(run):
+    loaded = Run.load(run)
+    with pytest.raises(UserError, match="A are uint16 from 0 to 4095, and the app"):
+        loaded.check_pictures("the app")
+    contract = Generator.of(loaded, "AtoB").contract
+    assert "uint16 from 0 to 4095 in images" in contract
+    assert "float32 from 1000 to 5095 in translations" in contract
 
 
 @pytest.fixture
