@@ -20,12 +20,15 @@ class GanLoss(NamedTuple):
       real: scores of real images -> what the discriminator minimises.
       fake: the same for scores of generated images.
       gradient_penalty: whether the discriminator is regularised by one.
+      undecided: the score halfway between real and generated; None if only differences
+        of scores have a meaning.
     """
 
     generator: Callable[[jax.Array, Literal[0, 1]], jax.Array]
     real: Callable[[jax.Array], jax.Array]
     fake: Callable[[jax.Array], jax.Array]
     gradient_penalty: bool = False
+    undecided: float | None = 0.0
 
 
 # The choices of loss.gan_mode.
@@ -35,6 +38,7 @@ GAN_LOSSES = {
         generator=lambda scores, wanted: jnp.square(scores - wanted),
         real=lambda scores: jnp.square(scores - 1.0),
         fake=jnp.square,
+        undecided=0.5,
     ),
     # The non-saturating cross entropy of Goodfellow et al. 2014.
     "vanilla": GanLoss(
@@ -54,6 +58,7 @@ GAN_LOSSES = {
         real=lambda scores: -scores,
         fake=lambda scores: scores,
         gradient_penalty=True,
+        undecided=None,
     ),
 }
 GAN_MODES = GAN_LOSSES.keys()
@@ -131,6 +136,30 @@ def gradient_penalty(
     # The small number keeps the norm differentiable at a gradient of exactly 0.
     norms = jnp.sqrt(jnp.sum(jnp.square(gradients), axis=(1, 2, 3)) + 1e-12)
     return jnp.mean(jnp.square(norms - 1.0))
+
+
+def overfitting(real_scores: jax.Array, mode: str) -> jax.Array:
+    """ADA's heuristic r_t = E[sign(D(real))] (Karras et al. 2020, section 3.1).
+
+    About 0 for a discriminator that cannot tell training images from generated ones, 1
+    for one that is right about every patch of every training image. Their scores are
+    logits; the sign here is that of the score minus the one halfway between the labels,
+    which is 1/2 for `lsgan`.
+
+    Args:
+      real_scores: [...] scores of real images.
+      mode: one of `GAN_LOSSES`.
+
+    Returns:
+      [] in [-1, 1].
+
+    Raises:
+      ValueError: the mode is not known, or its scores have no such middle.
+    """
+    undecided = _gan_loss(mode).undecided
+    if undecided is None:
+        raise ValueError(f"GAN mode {mode!r} has no score between real and generated")
+    return jnp.mean(jnp.sign(real_scores - undecided))
 
 
 def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:

@@ -93,7 +93,7 @@ def gradients(method, phase, state, arrays, keys, accumulate):
         net = Networks(method.modules, params, norm_stats, keys)
         loss, outputs, metrics = phase.loss(net, arrays)
         outputs = lax.stop_gradient(outputs)
-        return loss, (outputs, metrics, net.norm_stats)
+        return loss, (outputs, metrics | net.monitors, net.norm_stats)
 
     players = {name: state.params[name] for name in phase.players}
     grad_fn = jax.grad(loss_fn, has_aux=True)

@@ -47,6 +47,14 @@ METRICS = (
         content="L1 between translations and inputs, in pixels or features",
     ),
     *_losses(
+        "Overfitting of discriminators",
+        "r_t",
+        overfitting_d_a="r_t of ADA for real images of A; 1 is certain",
+        overfitting_d_b="r_t of ADA for real images of B; 1 is certain",
+        overfitting_d_ab="r_t of ADA for the generator's pairs; 1 is certain",
+        overfitting_d="r_t of ADA for real images of both domains; 1 is certain",
+    ),
+    *_losses(
         "Learning rate",
         "learning rate",
         learning_rate="of the step just finished",

@@ -172,6 +172,12 @@ SETTINGS = {
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
     "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
+    "discriminator.augment": Setting(
+        "", "DiffAugment, such as color,translation,cutout: see docs/training.md."
+    ),
+    "discriminator.monitor": _rounding(
+        False, "Log r_t of ADA: whether discriminators overfit."
+    ),
     # Losses.
     "loss.gan_mode": Setting(
         "lsgan", "Or vanilla, hinge, wgangp: see docs/training.md.", _gan_modes

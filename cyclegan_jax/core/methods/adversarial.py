@@ -20,6 +20,8 @@ def discriminator_loss(
 ) -> jax.Array:
     """Returns the loss of a discriminator, with the penalty if that is its mode.
 
+    Monitors whether the discriminator overfits, if its module says so.
+
     Args:
       net: the networks.
       name: of the discriminator.
@@ -30,6 +32,8 @@ def discriminator_loss(
     """
     real_scores, fake_scores = net.each(name, real, fake)
     loss = losses.discriminator_adversarial(real_scores, fake_scores, gan_mode)
+    if getattr(net.module(name), "monitored", False):
+        net.monitors[f"overfitting_{name}"] = losses.overfitting(real_scores, gan_mode)
     if losses.GAN_LOSSES[gan_mode].gradient_penalty and gradient_penalty:
         mixing = jax.vmap(jax.random.uniform)(net.keys())
         score = functools.partial(net, name, keep_stats=False)

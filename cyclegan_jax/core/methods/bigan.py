@@ -137,7 +137,9 @@ def build(config: Any, axis_name: str | None) -> BiGAN:
     return BiGAN(
         generator_ab=configured.generator_of(config, d.channels_b, axis_name),
         generator_ba=configured.generator_of(config, d.channels_a, axis_name),
-        discriminator=configured.discriminator_of(config, axis_name),
+        discriminator=configured.discriminator_of(
+            config, axis_name, (d.channels_a, d.channels_b)
+        ),
         channels_a=d.channels_a,
         channels_b=d.channels_b,
         gan_mode=config.loss.gan_mode,

@@ -199,7 +199,9 @@ def build(config: Any, axis_name: str | None) -> CoGAN:
             channels_b=config.data.channels_b,
             **settings(config.generator),
         ),
-        discriminator=CoupledDiscriminator(**settings(config.discriminator)),
+        discriminator=CoupledDiscriminator(
+            **settings(config.discriminator), **configured.observation(config)
+        ),
         latent_size=config.cogan.latent_size,
         inversion_steps=config.cogan.inversion_steps,
         inversion_rate=config.cogan.inversion_rate,

@@ -169,7 +169,7 @@ def build(config: Any, axis_name: str | None) -> Pix2Pix:
     if not (config.loss.gan or config.loss.l1):
         raise UserError("loss.gan and loss.l1 are both 0: nothing to train.")
     return Pix2Pix(
-        **common_settings(config, axis_name),
+        **common_settings(config, axis_name, pairs=True),
         l1=config.loss.l1,
         test_dropout=config.test_dropout,
         test_statistics=config.test_statistics,

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import layers, norms
+from cyclegan_jax.core.networks.discriminator import Discriminator
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Discriminator):
     """Scores overlapping patches of an image.
 
     Attributes:
@@ -93,7 +94,7 @@ class PatchDiscriminator(nn.Module):
         return x.astype(jnp.float32)
 
 
-class PixelDiscriminator(nn.Module):
+class PixelDiscriminator(Discriminator):
     """Scores every pixel by itself, with 1x1 convolutions.
 
     Attributes are those of `PatchDiscriminator`.
