@@ -227,7 +227,10 @@ DRAW = augmentation.draw
 
 
 def test_pairs_know_their_channels():
-    for config in (config_of("pix2pix", direction="BtoA", best_metric=""), bigan.get_config("smoke")):
+    for config in (
+        config_of("pix2pix", direction="BtoA", best_metric=""),
+        bigan.get_config("smoke"),
+    ):
         config.data.channels_a, config.data.channels_b = 1, 3
         config.discriminator.augment = "color"
         method = Experiment.of(config).method

@@ -34,7 +34,7 @@ class BiGAN:
       channels_a: channels of the images of A.
       channels_b: channels of the images of B.
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
     generator_ab: nn.Module

@@ -226,6 +226,8 @@ def _check_networks(config):
             f" data.crop_size={size} (it is {d.crop_size}) and"
             " data.preprocess='resize_and_crop'."
         )
+    if config.discriminator.spectral_norm:
+        raise UserError("method cogan has no discriminator.spectral_norm.")
     if {config.generator.norm, config.discriminator.norm} - {"batch", "none"}:
         raise UserError("method cogan needs norm batch (as published) or none.")
     return size

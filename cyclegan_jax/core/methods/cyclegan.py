@@ -29,7 +29,7 @@ class LossWeights:
       cycle_a: of A -> B -> A (lambda_A in the reference).
       cycle_b: of B -> A -> B (lambda_B).
       identity: of the identity terms, as a fraction of the cycle weight of the domain.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
     gan: float = 1.0
@@ -57,8 +57,8 @@ class CycleGAN:
         1/2 E[ r(d_b(b)) + f(d_b(pool(g_ab(a)))) ]
       + 1/2 E[ r(d_a(a)) + f(d_a(pool(g_ba(b)))) ]
 
-    where `pool` is the history of generated images (`image_pool`); with `wgangp` also
-    `gradient_penalty` times the penalty of each discriminator.
+    where `pool` is the history of generated images (`image_pool`); where `gan_mode` has
+    one, also `gradient_penalty` times the penalty of each discriminator.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].

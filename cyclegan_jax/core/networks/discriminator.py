@@ -1,4 +1,7 @@
-"""What all discriminators have, besides their layers."""
+"""What discriminators have in common."""
+
+import functools
+from collections.abc import Callable
 
 from flax import linen as nn
 
@@ -16,3 +19,28 @@ class Discriminator(nn.Module):
 
     augmentation: Augmentation | None = None
     monitored: bool = False
+
+
+def spectrally_normalised(
+    layer: Callable[..., nn.Module], *, update: bool
+) -> Callable[..., Callable]:
+    """Divides kernels by their largest singular value (Miyato et al. 2018).
+
+    The value is estimated by one step of power iteration in every application, from a
+    vector that is kept among the running statistics (collection `batch_stats`).
+
+    Args:
+      layer: constructor of a layer with a name.
+      update: whether an application moves the vector on, as in training.
+
+    Returns:
+      The same, of layers with normalised kernels.
+    """
+
+    def build(*args, **options):
+        normalised = nn.SpectralNorm(
+            layer(*args, **options), name=f"{options['name']}_spectral"
+        )
+        return functools.partial(normalised, update_stats=update)
+
+    return build

@@ -8,7 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import layers, norms
-from cyclegan_jax.core.networks.discriminator import Discriminator
+from cyclegan_jax.core.networks.discriminator import (
+    Discriminator,
+    spectrally_normalised,
+)
 
 
 class PatchDiscriminator(Discriminator):
@@ -22,6 +25,7 @@ class PatchDiscriminator(Discriminator):
       score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
         the convolution with stride 1 before it: 32x32 scores for 256x256.
       norm: see `norms.NORMS`.
+      spectral_norm: whether all kernels are divided by their largest singular value.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the scores are float32.
@@ -33,6 +37,7 @@ class PatchDiscriminator(Discriminator):
     stem_kernel: int = 0
     score_kernel: int = 4
     norm: str = "instance"
+    spectral_norm: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -51,7 +56,8 @@ class PatchDiscriminator(Discriminator):
 
         Args:
           images: [B, H, W, C] in [-1, 1].
-          train: see `norms.BatchNorm`; without batch norm it changes nothing.
+          train: see `norms.BatchNorm` and `spectrally_normalised`; without either it
+            changes nothing.
 
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
@@ -63,6 +69,8 @@ class PatchDiscriminator(Discriminator):
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
+        if self.spectral_norm:
+            conv = spectrally_normalised(conv, update=train)
         bias = norms.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
@@ -102,6 +110,7 @@ class PixelDiscriminator(Discriminator):
 
     width: int = 64
     norm: str = "instance"
+    spectral_norm: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -122,6 +131,8 @@ class PixelDiscriminator(Discriminator):
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
+        if self.spectral_norm:
+            conv = spectrally_normalised(conv, update=train)
         bias = norms.norm_wants_bias(self.norm)
         x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
         x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
