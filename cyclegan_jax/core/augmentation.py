@@ -78,7 +78,8 @@ class Augmentation:
 
     def __call__(self, images: jax.Array, keys: jax.Array) -> jax.Array:
         """Augments [B, H, W, C] in [-1, 1] by [B] PRNG keys."""
-        return self.apply(images, draw(keys, images.shape[1:3]))
+        _, height, width, _ = images.shape
+        return self.apply(images, draw(keys, (height, width)))
 
     def apply(self, images: jax.Array, draws: Draws) -> jax.Array:
         """Augments [B, H, W, C] by these numbers."""

@@ -1,6 +1,7 @@
 """Discriminators of patches or pixels (Isola et al. 2017, section 3.2.2)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -62,7 +63,7 @@ class PatchDiscriminator(Discriminator):
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
         """
-        conv = functools.partial(
+        conv: Callable[..., Callable] = functools.partial(
             layers.Conv,
             padding=1,
             init_type=self.init_type,
@@ -124,7 +125,7 @@ class PixelDiscriminator(Discriminator):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Maps [B, H, W, C] to scores [B, H, W, 1], as `PatchDiscriminator` does."""
-        conv = functools.partial(
+        conv: Callable[..., Callable] = functools.partial(
             layers.Conv,
             kernel_size=1,
             init_type=self.init_type,
