@@ -1,7 +1,7 @@
 """What discriminators have in common."""
 
-import functools
 from collections.abc import Callable
+from typing import Any
 
 from flax import linen as nn
 
@@ -22,12 +22,13 @@ class Discriminator(nn.Module):
 
 
 def spectrally_normalised(
-    layer: Callable[..., nn.Module], *, update: bool
-) -> Callable[..., Callable]:
+    layer: Callable[..., Any], *, update: bool
+) -> Callable[..., Any]:
     """Divides kernels by their largest singular value (Miyato et al. 2018).
 
     The value is estimated by one step of power iteration in every application, from a
-    vector that is kept among the running statistics (collection `batch_stats`).
+    vector that is kept among the running statistics (collection `batch_stats`). The
+    initial kernels are those without it.
 
     Args:
       layer: constructor of a layer with a name.
@@ -38,9 +39,19 @@ def spectrally_normalised(
     """
 
     def build(*args, **options):
-        normalised = nn.SpectralNorm(
-            layer(*args, **options), name=f"{options['name']}_spectral"
-        )
-        return functools.partial(normalised, update_stats=update)
+        plain = layer(*args, **options)
+        normalised = nn.SpectralNorm(plain, name=f"{options['name']}_spectral")
+
+        def apply(x):
+            if not plain.is_initializing():
+                return normalised(x, update_stats=update)
+            plain(x)
+            initial = dict(plain.variables["params"])
+            y = normalised(x, update_stats=False)
+            for key, value in initial.items():  # Flax has stored them normalised.
+                plain.put_variable("params", key, value)
+            return y
+
+        return apply
 
     return build

@@ -63,7 +63,7 @@ class PatchDiscriminator(Discriminator):
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
         """
-        conv: Callable[..., Callable] = functools.partial(
+        conv: Callable[..., Any] = functools.partial(
             layers.Conv,
             padding=1,
             init_type=self.init_type,
@@ -125,7 +125,7 @@ class PixelDiscriminator(Discriminator):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Maps [B, H, W, C] to scores [B, H, W, 1], as `PatchDiscriminator` does."""
-        conv: Callable[..., Callable] = functools.partial(
+        conv: Callable[..., Any] = functools.partial(
             layers.Conv,
             kernel_size=1,
             init_type=self.init_type,
