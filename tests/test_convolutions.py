@@ -26,6 +26,7 @@ CONVS = [
     (1, 1, 0, 8, 16, 5, 4),
     (3, 1, 0, 64, 72, 8, 6),  # Winograd from 64 channels and even sizes on.
     (3, 1, 1, 72, 64, 6, 8),
+    (3, 1, 1, 64, 64, 48, 44),  # In tiles of 4x4.
     (3, 1, 0, 64, 64, 7, 6),
     (3, 1, 1, 12, 16, 7, 6),
     (4, 2, 1, 12, 16, 9, 8),
@@ -188,37 +189,54 @@ def test_conv_transpose_by_definition(k):
 @pytest.mark.parametrize(
     ("channels", "dtype", "size", "expected"),
     [
-        (64, jnp.float32, 8, True),
-        (32, jnp.float32, 8, False),  # Too few channels to pay.
-        (64, jnp.bfloat16, 8, True),  # In float32: differences lose half of its digits.
-        (64, jnp.float32, 7, False),  # Tiles are 2x2.
+        (64, jnp.float32, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
+        (64, jnp.float32, 32, [winograd.SMALL, winograd.SMALL, winograd.LARGE]),
+        (64, jnp.float32, 8, [winograd.SMALL] * 3),  # Too few tiles of 4x4 to pay.
+        (64, jnp.float32, 50, [winograd.SMALL] * 3),  # Not in tiles of 4x4.
+        (64, jnp.float32, 49, []),  # Nor of 2x2.
+        (32, jnp.float32, 48, []),  # Too few channels to pay.
+        # In float32: differences lose half of bfloat16's digits.
+        (64, jnp.bfloat16, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
     ],
 )
 def test_where_winograd_is_used(channels, dtype, size, expected, monkeypatch):
-    calls = []
-    convolve = winograd.convolve
+    """Forward, and for the gradients for input and kernel."""
+    tiles = []
 
-    def counting(*args):
-        calls.append(args)
-        return convolve(*args)
+    def noting(form):
+        def noted(*arguments):
+            tiles.append(arguments[-1])
+            return form(*arguments)
 
-    monkeypatch.setattr(winograd, "convolve", counting)
+        return noted
+
+    for name in ("convolve", "input_gradient", "kernel_gradient"):
+        monkeypatch.setattr(winograd, name, noting(getattr(winograd, name)))
+
+    def loss(x, kernel):
+        y = convolutions.conv(x, kernel, padding=1)
+        return jnp.sum(y.astype(jnp.float32))
+
     x = jax.ShapeDtypeStruct((1, size, size, channels), dtype)
     kernel = jax.ShapeDtypeStruct((3, 3, channels, channels), dtype)
-    jax.eval_shape(lambda x, kernel: convolutions.conv(x, kernel), x, kernel)
-    assert bool(calls) == expected
+    jax.clear_caches()  # A convolution is traced once a shape.
+    jax.eval_shape(jax.grad(loss, (0, 1)), x, kernel)
+    assert tiles == expected
 
 
+@pytest.mark.parametrize(
+    "tile", [winograd.SMALL, winograd.LARGE], ids=lambda tile: f"F{tile.outputs}"
+)
 @pytest.mark.parametrize("form", ["convolve", "input_gradient", "kernel_gradient"])
-def test_winograd_by_definition(form):
+def test_winograd_by_definition(form, tile):
     """In double precision, so that only a wrong formula can differ."""
     rng = np.random.default_rng(0)
-    x, dy = rng.normal(size=(2, 6, 8, 3)), rng.normal(size=(2, 4, 6, 5))
+    x, dy = rng.normal(size=(2, 6, 14, 3)), rng.normal(size=(2, 4, 12, 5))
     kernel = rng.normal(size=(3, 3, 3, 5))
     y, dx, dkernel = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(kernel)
     for i in range(3):
         for j in range(3):
-            window = np.s_[:, i : i + 4, j : j + 6]
+            window = np.s_[:, i : i + 4, j : j + 12]
             y += np.einsum("bhwi,io->bhwo", x[window], kernel[i, j])
             dx[window] += np.einsum("bhwo,io->bhwi", dy, kernel[i, j])
             dkernel[i, j] = np.einsum("bhwi,bhwo->io", x[window], dy)
@@ -229,7 +247,8 @@ def test_winograd_by_definition(form):
         "kernel_gradient": (x, dy),
     }[form]
     with jax.enable_x64(True):
-        actual = getattr(winograd, form)(*(jnp.asarray(a) for a in arguments))
+        arguments = [jnp.asarray(a) for a in arguments]
+        actual = getattr(winograd, form)(*arguments, tile)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
 
 
@@ -296,7 +315,7 @@ def test_second_derivative_in_bfloat16():
 
 
 def test_a_generator_keeps_its_precision(monkeypatch):
-    """Published depth, and the fewest channels that Winograd's form is used for."""
+    """Published depth, the fewest channels that Winograd's forms take, both tiles."""
     module = networks.generator("resnet_9blocks", width=16, init_gain=0.05)
     images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3), minval=-1.0)
     variables = jax.jit(module.init)(jax.random.key(1), images)
@@ -310,12 +329,18 @@ def test_a_generator_keeps_its_precision(monkeypatch):
         kernels = [g for g in jax.tree.leaves(gradients) if g.ndim == 4]
         return [y, *kernels]  # Biases before a norm have rounding noise for gradients.
 
-    fast = output_and_gradients()
-    with monkeypatch.context() as patch:
-        patch.setattr(cpu, "_suits_winograd", lambda *_: False)
+    tile = cpu._winograd_tile
+
+    def wherever_it_fits(*args, large_from=None):
+        return tile(*args, large_from=None if large_from is None else 1)
+
+    results = []
+    for choose in (wherever_it_fits, lambda *_, **__: None):
+        monkeypatch.setattr(cpu, "_winograd_tile", choose)
         jax.clear_caches()  # A convolution is traced once a shape.
-        plain = output_and_gradients()
+        results.append(output_and_gradients())
     jax.clear_caches()
+    fast, plain = results
     assert np.any(fast[0] != plain[0])
     for actual, expected in zip(fast, plain, strict=True):
         bound = 1e-5 if expected is plain[0] else 1e-4

@@ -269,7 +269,7 @@ def rows():
     """The table of docs/from_pytorch.md."""
 
     def marked(text):
-        return re.sub(r"--[\w.]*\w(=[\w:]+)?", r"`\g<0>`", text)
+        return re.sub(r"--[\w.]*\w(=[\w:/]+)?", r"`\g<0>`", text)
 
     for name, option in OPTIONS.items():
         cells = marked(option.ours), marked(" or ".join(option.use))

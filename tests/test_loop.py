@@ -18,6 +18,7 @@ from cyclegan_jax.machine import interrupts
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import best_step
+from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import loop
 
 
@@ -393,3 +394,21 @@ def test_steps_neither_compile_again_nor_wait(tmp_path, monkeypatch):
     assert loop.train(config, tmp_path / "run") == 0
     assert len(traced) == 1
     assert fetched  # By the reports: the trap works.
+
+
+compiled: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda name, *_, **__: compiled.append(name)
+)
+
+
+def test_a_save_compiles_nothing(tmp_path):
+    """A job may have few seconds left for it."""
+    run = loop.Trainer(Experiment.of(smoke(ema_decay=0.5)), tmp_path / "run")
+    run.open()
+    with run.checkpoints:
+        run.advance(run.batches[0])
+        assert any("compile" in name for name in compiled)
+        compiled.clear()
+        run.save()
+        assert not [name for name in compiled if "compile" in name]

@@ -252,3 +252,13 @@ def test_what_to_expect(monkeypatch):
     runtime.check_threads(8)
     with pytest.raises(UserError, match="NPROC=9"):
         runtime.check_threads(9)
+
+
+def test_a_process_that_has_used_jax(monkeypatch):
+    """Its thread pool has its size already."""
+    jax.devices()
+    monkeypatch.setenv("NPROC", "4")
+    runtime.fix_threads()  # The user's choice.
+    monkeypatch.delenv("NPROC")
+    with pytest.raises(UserError, match="NPROC=8"):
+        runtime.fix_threads()

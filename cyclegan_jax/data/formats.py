@@ -81,6 +81,9 @@ _UNAVAILABLE = {
     for suffix in suffixes
     if name not in FORMATS
 }
+_PICTURE_SUFFIXES = frozenset(
+    (*IMAGE_SUFFIXES, *_UNAVAILABLE, *_RAW_SUFFIXES, *_OTHER_SUFFIXES)
+)
 
 
 def is_hidden(name: str) -> bool:
@@ -130,8 +133,7 @@ def names_picture(name: str) -> bool:
     """Whether a file name has the suffix of a picture, decodable here or not."""
     suffix = PurePosixPath(name).suffix.lower()
     kind = _TYPES.guess_type(f"_{suffix}")[0] or ""
-    known = (*IMAGE_SUFFIXES, *_UNAVAILABLE, *_RAW_SUFFIXES, *_OTHER_SUFFIXES)
-    return suffix in known or kind.startswith("image/")
+    return suffix in _PICTURE_SUFFIXES or kind.startswith("image/")
 
 
 def missing_decoder(format_name: str) -> str:

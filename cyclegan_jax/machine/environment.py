@@ -91,7 +91,8 @@ def make_deterministic(wanted: bool) -> None:
         if not xla_options.accepts(option):
             raise UserError(
                 f"config.deterministic is True, but jaxlib {metadata.version('jaxlib')}"
-                f" does not know {option}; use config.deterministic=False."
+                f" did not accept {option}: try again if the machine was too busy to"
+                " answer, or use config.deterministic=False."
             )
         os.environ["XLA_FLAGS"] = " ".join([*flags, option])
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pathlib
 import platform
+import sys
 import time
 from importlib import metadata
 
@@ -80,8 +81,19 @@ def fix_threads() -> None:
 
     By default it is the larger of the processor's cores and the devices, and the blocks
     in which Eigen sums depend on it. A size that the user has chosen (NPROC) stays.
+
+    Raises:
+      UserError: JAX has been used in this process, and its pool has another size.
     """
-    os.environ.setdefault("NPROC", "8")
+    if "NPROC" in os.environ:
+        return
+    if _is_jax_in_use():
+        raise UserError(
+            "same_bits is True, but JAX was used in this process before, and its thread"
+            " pool has the size of this machine: train in a process of its own, or set"
+            " NPROC=8 before Python starts."
+        )
+    os.environ["NPROC"] = "8"
 
 
 def check_threads(devices: int) -> None:
@@ -145,6 +157,14 @@ def _has_matrix_unit():
         return "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+
+
+def _is_jax_in_use():
+    if "jax" not in sys.modules:
+        return False
+    from jax._src import xla_bridge  # There is no public way to ask.
+
+    return xla_bridge.backends_are_initialized()
 
 
 def _has_accelerator():

@@ -17,6 +17,7 @@ from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.experiment import Experiment
+from cyclegan_jax.runs.integrity import checksums_of
 from cyclegan_jax.runs.recovery import set_damaged_aside
 from cyclegan_jax.training.batches import open_batches
 from cyclegan_jax.training.init_from import load_initial, start_from
@@ -160,6 +161,16 @@ class Trainer:
             pools = devices.to_local(tree["pools"], by_slot=True)
             self.pools = devices.split(pools)
             self.pending = extra["pending"]
+        if self.step < self.total_steps:
+            self._prepare_to_save()
+
+    def _prepare_to_save(self):
+        """Compiles what a checkpoint takes, while the step is being compiled.
+
+        A job that is stopped in its first minutes may have few seconds to save.
+        """
+        _all_finite(self.state.params)
+        checksums_of(self.devices.whole(self.state, self.pools))
 
     def _create(self):
         """A fresh state and pools, not yet on the devices."""

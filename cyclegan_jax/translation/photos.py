@@ -106,9 +106,7 @@ def open_photo(
     name = str(path)
     try:
         data = decode.read_file(path, name)
-    except (
-        OSError
-    ) as error:  # Raised as unreadable, to distinguish it from write errors.
+    except OSError as error:  # Unlike one from writing, it is the input's.
         raise _unreadable(name, error.strerror or error) from error
     try:
         image = Image.open(io.BytesIO(data), formats=formats.FORMATS)

@@ -92,9 +92,7 @@ def _translate_frames(reader, writer, translator):
 def _file(source):
     try:
         return source.open("rb")
-    except (
-        OSError
-    ) as error:  # Raised as unreadable, to distinguish it from write errors.
+    except OSError as error:  # Unlike one from writing, it is the input's.
         raise _unreadable(source, error.strerror or error) from error
 
 

@@ -57,8 +57,9 @@ def _suits_products(window, images):
 def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.conv`."""
     padding = window.padding
-    if _suits_winograd(window, x.shape[1] + 2 * padding, x.shape[2] + 2 * padding):
-        return winograd.convolve(_zero_pad(x, padding), kernel)
+    # Large tiles would be faster, but eighteen such layers in a row lose a digit.
+    if tile := _winograd_tile(window, x.shape, padding):
+        return winograd.convolve(_zero_pad(x, padding), kernel, tile)
     if _image_out(window):
         return _conv_rows(padding, x, kernel)
     return xla.conv(window, x, kernel)
@@ -68,8 +69,8 @@ def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.input_gradient`."""
     padding = window.padding
-    if _suits_winograd(window, dy.shape[1] + 2, dy.shape[2] + 2):
-        dx = winograd.input_gradient(dy, kernel)
+    if tile := _winograd_tile(window, dy.shape, 1, large_from=128):
+        dx = winograd.input_gradient(dy, kernel, tile)
         return dx[:, padding:-padding, padding:-padding] if padding else dx
     channels, _ = window.channels
     if window.stride == 1 and window.size[0] >= _LARGE and channels <= _FEW:
@@ -84,8 +85,8 @@ def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Arra
 def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     """See `convolutions.kernel_gradient`."""
     padding = window.padding
-    if _suits_winograd(window, x.shape[1] + 2 * padding, x.shape[2] + 2 * padding):
-        return winograd.kernel_gradient(_zero_pad(x, padding), dy)
+    if tile := _winograd_tile(window, x.shape, padding, large_from=64):
+        return winograd.kernel_gradient(_zero_pad(x, padding), dy, tile)
     if _image_out(window):
         form = functools.partial(_conv_rows, padding, x)
     elif window.stride > 1 or window.size[0] == 4:
@@ -96,13 +97,21 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     return jax.linear_transpose(form, kernel)(dy)[0]
 
 
-def _suits_winograd(window, height, width):
-    """Whether it is applicable and fast, for a padded input of that size."""
-    return (
-        (*window.size, window.stride) == (3, 3, 1)
-        and height % 2 == width % 2 == 0
-        and min(window.channels) >= _MANY
-    )
+def _winograd_tile(window, images, padding, large_from=None):
+    """The tile of the form that suits the images' shape; None where no form does.
+
+    Large tiles have to be many, `large_from` or more, to be worth what the kernel's
+    transform takes.
+    """
+    if (*window.size, window.stride) != (3, 3, 1) or min(window.channels) < _MANY:
+        return None
+    height, width = (side + 2 * padding - 2 for side in images[1:3])
+    large, small = winograd.LARGE, winograd.SMALL
+    if large_from is not None and large.fits(height, width):
+        count = images[0] * height * width // large.outputs**2
+        if count >= large_from:
+            return large
+    return small if small.fits(height, width) else None
 
 
 def _image_out(window):
