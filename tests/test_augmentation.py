@@ -174,6 +174,7 @@ SEEN = {
     "feature_gan": (3, {"d_b"}),
     "bigan": (4, {"d_ab"}),
     "cogan": (6, {"d"}),
+    "cut": (3, {"d_b"}),
 }
 
 

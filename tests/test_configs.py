@@ -5,12 +5,12 @@ import itertools
 
 import pytest
 
-from configs import ablations, cogan, default, pix2pix
+from configs import ablations, cogan, cut, default, pix2pix
 from cyclegan_jax.core import augmentation, optimizers
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment, build_method
 
-METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "ablations")
+METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "cut", "ablations")
 
 
 def variants(name):
@@ -20,6 +20,9 @@ def variants(name):
             yield from (f"{data}+{ablation}" for ablation in ablations.ABLATIONS)
         elif name in ("bigan", "cogan"):
             yield data
+        elif name == "cut":
+            ways = itertools.product(("AtoB", "BtoA"), module.KINDS)
+            yield from (f"{data}+{way}+{kind}" for way, kind in ways)
         else:
             yield from (f"{data}+{direction}" for direction in ("AtoB", "BtoA"))
 
@@ -84,6 +87,35 @@ def test_settings_of_the_papers_rows():
     assert (config.batch_size, config.max_steps) == (128, 100_000)
     assert config.generator.name == "coupled_128"
     assert config.optimizer.weight_decay == 1e-4
+
+
+def test_published_settings_of_cut():
+    """Those of the options of the authors' code, by CUT_mode."""
+    plain, fast = (cut.get_config(f"horse2zebra+{kind}") for kind in cut.KINDS)
+    for config, epochs, weights in (
+        (plain, (200, 200), (0.5, 0.5)),  # lambda_NCE=1, halved by nce_idt.
+        (fast, (150, 50), (10.0, 0.0)),
+    ):
+        o = config.optimizer
+        assert (o.constant_epochs, o.decay_epochs) == epochs
+        assert (o.learning_rate, o.beta1, o.beta2, o.policy) == (
+            *(2e-4, 0.5, 0.999),
+            "linear",
+        )
+        method = build_method(config)
+        assert (method.nce, method.nce_identity) == weights
+        assert method.flip_equivariance == (config is fast)
+        assert method.layers == (0, 4, 8, 12, 16)
+        assert (method.patches, method.temperature) == (256, 0.07)
+        assert (method.projection.width, method.gan_mode) == (256, "lsgan")
+        assert (config.batch_size, config.data.crop_size) == (1, 256)
+        generator, discriminator = method.generator, method.discriminator
+        assert (generator.blocks, discriminator.n_layers) == (9, 3)
+        for module in (generator, discriminator, method.projection):
+            assert (module.init_type, module.init_gain) == ("xavier", 0.02)
+        assert generator.antialias
+        assert generator.antialias_up
+        assert discriminator.antialias
 
 
 def test_two_courses():

@@ -36,8 +36,8 @@ def variants():
             continue
         module = importlib.import_module(f"configs.{path.stem}")
         kinds = [getattr(module, "DATA", ("",))]
-        kinds += [getattr(module, "ABLATIONS", ("",))]
-        one_way = path.stem in ("pix2pix", "simgan", "feature_gan")
+        kinds += [getattr(module, "ABLATIONS", getattr(module, "KINDS", ("",)))]
+        one_way = path.stem in ("pix2pix", "simgan", "feature_gan", "cut")
         kinds += [("AtoB", "BtoA") if one_way else ("",)]
         for kind in kinds[0]:
             for ablation in kinds[1]:

@@ -92,6 +92,7 @@ def test_the_command_and_the_documented_loader(run, tmp_path):
         ("resnet_batch", (3, 8, 12)),
         ("resnet_gray", (2, 20, 8)),
         ("resnet_none", (1, 12, 8)),
+        ("blurresnet_instance", (1, 12, 8)),
         ("unet_batch_wide", (2, 64, 32)),
         ("unet_instance_affine_wide", (2, 32, 32)),
     ],

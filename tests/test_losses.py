@@ -84,3 +84,30 @@ def test_l1():
     assert losses.l1(a, b) == 1.5
     with pytest.raises(ValueError, match="shapes differ"):
         losses.l1(a, b[0])
+
+
+def test_patch_nce_is_the_cross_entropy_of_the_own_place():
+    """Against a loop in NumPy, the positive beside negatives without it, as published.
+
+    In the authors' code its own place has the logit -10 among the negatives.
+    """
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(size=(2, 3, 5, 4)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=-1, keepdims=True)
+    keys /= np.linalg.norm(keys, axis=-1, keepdims=True)
+    terms = []
+    for image in range(3):
+        for i in range(5):
+            cosines = keys[image].astype(np.float64) @ queries[image, i]
+            positive = cosines[i]
+            cosines[i] = -10.0
+            logits = np.array([positive, *cosines]) / 0.07
+            terms.append(np.log(np.sum(np.exp(logits - logits[0]))))
+    actual = losses.patch_nce(queries, keys, 0.07)
+    np.testing.assert_allclose(actual, np.mean(terms), rtol=1e-5)
+    # The keys are constants.
+    gradient = jax.grad(losses.patch_nce, argnums=(0, 1))(queries, keys, 0.07)
+    assert np.any(gradient[0])
+    assert not np.any(gradient[1])
+    with pytest.raises(ValueError, match="shapes differ"):
+        losses.patch_nce(queries, keys[:, :4], 0.07)

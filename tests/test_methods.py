@@ -16,9 +16,11 @@ from cyclegan_jax.core.methods import phases
 from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.cogan import CoGAN
 from cyclegan_jax.core.methods.content_gan import ContentGAN
+from cyclegan_jax.core.methods.cut import CUT
 from cyclegan_jax.core.methods.interface import size_multiple, smallest_size
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.networks.projection import PatchProjection
 from cyclegan_jax.core.state import (
     create_state,
     placeholders,
@@ -42,8 +44,8 @@ def generator(norm="instance", **kwargs):
     return networks.generator("resnet_1blocks", norm=norm, **COMMON, **kwargs)
 
 
-def discriminator(norm="instance"):
-    return networks.discriminator("n_layers", n_layers=1, norm=norm, **COMMON)
+def discriminator(norm="instance", **kwargs):
+    return networks.discriminator("n_layers", n_layers=1, norm=norm, **COMMON, **kwargs)
 
 
 def make(name):
@@ -55,6 +57,15 @@ def make(name):
         return ContentGAN(generator(), discriminator(), vgg.VGG16(size=16, width=2))
     if name == "bigan":
         return BiGAN(generator(dropout=True), generator(), discriminator())
+    if name == "cut":
+        return CUT(
+            generator(dropout=True, antialias=True, antialias_up=True),
+            discriminator(antialias=True),
+            PatchProjection(heads=3, width=6, init_gain=0.2),
+            layers=(0, 4, 8),
+            patches=20,
+            flip_equivariance=True,
+        )
     return CoGAN(
         # Two images of each domain are too few to divide by their deviation.
         networks.CoupledGenerator(size=SIZE, **COMMON | {"norm": "none"}),
@@ -70,6 +81,7 @@ NAMES = {
     "feature_gan": ["d_b", "g_ab"],
     "bigan": ["d_ab", "g_ab", "g_ba"],
     "cogan": ["d", "g"],
+    "cut": ["d_b", "f_ab", "g_ab"],
 }
 
 
@@ -130,7 +142,7 @@ class Spy(phases.Networks):
         return tuple(self(name, x) for x in inputs)
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "simgan"])
+@pytest.mark.parametrize("name", ["pix2pix", "simgan", "cut"])
 def test_both_sides_learn_from_the_same_images(name):
     """Noise included, although every phase has different keys."""
     method = dataclasses.replace(
@@ -203,6 +215,10 @@ def smoke(method, **changes):
         config.direction = "BtoA"
     if method == "feature_gan":
         config.loss.vgg, config.loss.vgg_size = "random", 8
+    if method == "cut":
+        config.generator.antialias = config.generator.antialias_up = True
+        config.discriminator.antialias = config.cut.flip_equivariance = True
+        config.cut.patches = 20
     if method == "cogan":
         config.generator.name, config.discriminator.name = "coupled_32", "coupled"
         config.generator.norm, config.discriminator.norm = "batch", "none"
@@ -340,6 +356,9 @@ def test_cogan_translates_what_it_drew_itself():
 
 # Errors.
 
+BLURS = ("generator.antialias", "generator.antialias_up")
+UNET = dict.fromkeys(BLURS, False) | {"generator.name": "unet_32"}
+
 
 @pytest.mark.parametrize(
     ("method", "changes", "message"),
@@ -367,7 +386,16 @@ def test_cogan_translates_what_it_drew_itself():
         ("cogan", {"generator.norm": "instance"}, "norm batch"),
         ("cyclegan", {"generator.name": "coupled_32"}, "resnet_<n>blocks"),
         ("bigan", {"loss.gan": 0.0}, "loss.gan > 0"),
-        ("gan", {}, "cyclegan, pix2pix, simgan, feature_gan, bigan, cogan"),
+        ("gan", {}, "cyclegan, pix2pix, simgan, feature_gan, bigan, cogan, cut"),
+        ("cut", {"data.channels_a": 1}, "to be the same"),
+        ("cut", {"loss.gan": 0.0}, "loss.gan > 0"),
+        ("cut", UNET, "generator.name is unet_32.*resnet"),
+        ("cut", {"cut.layers": "0,4,8,13"}, "cut.layers.*12 is the last layer"),
+        ("cut", {"generator.antialias": False}, "cut.layers.*10 is the last layer"),
+        ("cut", {"cut.layers": "4,0"}, "cut.layers is '4,0'; it must be rising"),
+        ("cut", {"cut.layers": "0, 4"}, "cut.layers is '0, 4'; it must be rising"),
+        ("cut", {"cut.layers": ""}, "cut.layers is ''; it must be rising"),
+        ("cut", {"cut.temperature": 0.0}, "cut.temperature"),
     ],
 )
 def test_mistakes(method, changes, message, tmp_path):
@@ -426,6 +454,7 @@ def test_weights_of_vgg(tmp_path):
         ),
         ("cogan", {}, "real A, A to B, real B, B to A"),
         ("simgan", {}, "real B, B to A, real A"),
+        ("cut", {}, "real A, A to B, real B"),
     ],
 )
 def test_columns_of_a_sample_grid(name, changes, expected, monkeypatch):
@@ -439,7 +468,7 @@ def test_columns_of_a_sample_grid(name, changes, expected, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "multiple", "smallest"),
-    [("pix2pix", 4, 6), ("bigan", 4, 6), ("cogan", SIZE, SIZE)],
+    [("pix2pix", 4, 6), ("bigan", 4, 6), ("cut", 4, 6), ("cogan", SIZE, SIZE)],
 )
 def test_sizes_are_those_of_the_networks(name, multiple, smallest):
     """A ResNet halves twice; one strided convolution and a score need 6 pixels."""

@@ -14,11 +14,11 @@ import optax
 import pytest
 
 from cyclegan_jax.core import image_pool, networks, steps
-from cyclegan_jax.core.methods import cogan
+from cyclegan_jax.core.methods import cogan, cut
 from cyclegan_jax.core.methods.bigan import BiGAN
 from cyclegan_jax.core.methods.content_gan import LUA_GRADIENT, ContentGAN
 from cyclegan_jax.core.methods.pix2pix import Pix2Pix
-from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.networks import projection, vgg
 from cyclegan_jax.core.state import TrainState, create_pools
 from cyclegan_jax.torch_weights import names as torch_names
 from tests.oracle import cases
@@ -34,6 +34,17 @@ def build(kind, kwargs):
         return networks.UNetGenerator(downs=kwargs["downs"], **common)
     if kind == "patch":
         return networks.PatchDiscriminator(n_layers=kwargs["layers"], **common)
+    if kind == "blurresnet":
+        blurred = {"antialias": True, "antialias_up": True}
+        return networks.ResNetGenerator(blocks=kwargs["blocks"], **blurred, **common)
+    if kind == "blurpatch":
+        return networks.PatchDiscriminator(
+            n_layers=kwargs["layers"], antialias=True, **common
+        )
+    if kind == "mlp":
+        return projection.PatchProjection(
+            heads=len(kwargs["channels"]), width=kwargs["width"]
+        )
     return None  # Its method knows which.
 
 
@@ -46,6 +57,10 @@ def build_method(case):
         return Pix2Pix(*modules.values(), l1=s["l1"], gan_mode=s["gan_mode"])
     if config["method"] == "bigan":
         return BiGAN(*modules.values(), gan_mode=s["gan_mode"])
+    if config["method"] == "cut":
+        names = ("nce", "nce_identity", "patches", "temperature", "flip_equivariance")
+        chosen = {name: s[name] for name in names}
+        return cut.CUT(*modules.values(), layers=tuple(s["layers"]), **chosen)
     if config["method"] == "cogan":
         kwargs = nets["g"][1]
         generator = networks.CoupledGenerator(
@@ -171,6 +186,9 @@ def scripted_step(method, optimizer, monkeypatch):
 
         monkeypatch.setattr(image_pool, "draw", draw)
         monkeypatch.setattr(cogan, "draw_latent", lambda *_: script["latent"])
+        monkeypatch.setattr(cut, "draw_flips", lambda _: script["flipped"])
+        places = iter([script.get("places_a"), script.get("places_b")])
+        monkeypatch.setattr(projection, "draw", lambda *_: next(places))
         return steps.train_step(
             state,
             pools,
@@ -195,8 +213,10 @@ def inputs(case, t):
     for k, v in case.items():
         if k.startswith("index_"):  # One shared pool there, one a slot here.
             script[k] = (v[t] // slots).astype(np.int32)
-    if "latent" in case:
-        script["latent"] = case["latent"][t]
+    for name in {"latent", "flipped"} & set(case):
+        script[name] = case[name][t]
+    for name in ("places_a", "places_b"):
+        script[name] = tuple(x[t] for x in cases.subtree(case, name).values())
     return batch, script
 
 

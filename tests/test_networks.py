@@ -9,9 +9,9 @@ import pytest
 from flax import traverse_util
 
 from cyclegan_jax.core import networks
-from cyclegan_jax.core.networks import layers, norms
+from cyclegan_jax.core.networks import layers, norms, projection
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights import numbering
 
 
 def count(module, *shape):
@@ -31,6 +31,56 @@ def count(module, *shape):
 )
 def test_generator_parameters(name, norm, parameters):
     assert count(networks.generator(name, norm=norm), 1, 256, 256, 3) == parameters
+
+
+def test_cuts_networks():
+    """As many parameters and scores as without blurs; features where CUT takes them."""
+    blurred = {"antialias": True, "antialias_up": True}
+    module = networks.generator("resnet_9blocks", **blurred)
+    assert count(module, 1, 256, 256, 3) == 11_378_179
+    assert module.encoder_layers == 21
+    features, _ = jax.eval_shape(
+        functools.partial(module.init_with_output, features=(0, 4, 8, 12, 16)),
+        jax.random.key(0),
+        jnp.zeros((1, 256, 256, 3)),
+    )
+    sizes = [(262, 3), (256, 128), (128, 256), (64, 256), (64, 256)]
+    assert [x.shape for x in features] == [(1, s, s, c) for s, c in sizes]
+    basic = networks.discriminator("basic", antialias=True)
+    assert count(basic, 1, 256, 256, 3) == 2_764_737
+    scores, _ = jax.eval_shape(
+        basic.init_with_output, jax.random.key(0), jnp.zeros((1, 256, 256, 3))
+    )
+    assert scores.shape == (1, 30, 30, 1)
+
+
+def test_places_of_patches():
+    """None twice, others for each image and layer, all where there are few."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    first, second, few = projection.draw(keys, (400, 400, 9), 50)
+    assert first.shape == second.shape == (3, 50)
+    for places in (*first, *second):
+        assert len(set(places.tolist())) == 50
+        assert 0 <= places.min() <= places.max() < 400
+    assert len({tuple(places.tolist()) for places in (*first, *second)}) == 6
+    assert sorted(few[1].tolist()) == [*range(9)]
+    alone = projection.draw(keys[1:2], (400, 400, 9), 50)[0]
+    np.testing.assert_array_equal(alone[0], first[1])  # By its slot alone.
+    features = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2)
+    taken = projection.take(jnp.asarray(features), jnp.array([[11, 0], [4, 5]]))
+    expected = [[features[0, 2, 3], features[0, 0, 0]], features[1, 1, :2]]
+    np.testing.assert_array_equal(taken, expected)
+
+
+def test_projection_of_nothing_has_a_gradient():
+    module = projection.PatchProjection(heads=1, width=4)
+    zeros = (jnp.zeros((1, 2, 3)),)
+    variables = module.init(jax.random.key(0), zeros)
+
+    def total(zeros):
+        return jnp.sum(module.apply(variables, zeros)[0])
+
+    assert np.isfinite(jax.grad(total)(zeros)[0]).all()
 
 
 def test_discriminator_parameters():
@@ -70,9 +120,12 @@ def test_receptive_field_by_gradient(n_layers, field):
     assert np.ptp(columns) + 1 == field
 
 
+@pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
-def test_smallest_size_gives_one_score(n_layers):
-    module = networks.discriminator("n_layers", n_layers=n_layers, width=1)
+def test_smallest_size_gives_one_score(n_layers, antialias):
+    module = networks.discriminator(
+        "n_layers", n_layers=n_layers, width=1, antialias=antialias
+    )
     size = module.smallest_size
     for side, scores in ((size, 1), (size - 1, 0)):
         out, _ = jax.eval_shape(
@@ -309,4 +362,4 @@ def test_settings_of_other_networks(build, message):
 )
 def test_pytorch_has_no_such_network(module):
     with pytest.raises(UserError, match="PyTorch code has no network"):
-        torch_names.layer_names(module)
+        numbering.layer_names(module)

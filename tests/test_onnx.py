@@ -30,7 +30,14 @@ def translate(model, images):
     return session.run(["translations"], {"images": images})[0]
 
 
-@pytest.mark.parametrize("name", cases.case_names("resnet") + cases.case_names("unet"))
+GENERATORS = [
+    *cases.case_names("resnet"),
+    *cases.case_names("blurresnet"),
+    *cases.case_names("unet"),
+]
+
+
+@pytest.mark.parametrize("name", GENERATORS)
 def test_agrees_with_pytorch(name):
     case = cases.load_case(name)
     module = build(case["config"]["network"], case["config"]["kwargs"])

@@ -43,11 +43,17 @@ def build(network, kwargs):
     common = {"width": kwargs["width"], "norm": kwargs["norm"]}
     if network == "patch":
         return networks.PatchDiscriminator(n_layers=kwargs["layers"], **common)
+    if network == "blurpatch":
+        return networks.PatchDiscriminator(
+            n_layers=kwargs["layers"], antialias=True, **common
+        )
     if network == "pixel":
         return networks.PixelDiscriminator(**common)
     common |= {"channels": kwargs["channels_out"], "dropout": kwargs["dropout"]}
     if network == "unet":
         return networks.UNetGenerator(downs=kwargs["downs"], **common)
+    for key in {"antialias", "antialias_up"} & set(kwargs):
+        common[key] = kwargs[key]
     return networks.ResNetGenerator(blocks=kwargs["blocks"], **common)
 
 

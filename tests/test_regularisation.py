@@ -15,6 +15,7 @@ from cyclegan_jax.core import losses, networks, optimizers, slots, steps
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights import numbering
 from cyclegan_jax.training import init_from
 from tests.test_steps import assert_close, make_batch, make_method, run, start
 
@@ -47,7 +48,7 @@ def test_spectral_norm_is_pytorchs(kind, ours):
     plain = ours.init(jax.random.key(1), images)["params"]
     jax.tree.map(np.testing.assert_array_equal, plain, variables["params"])
 
-    paths = torch_names.layers(ours).items()
+    paths = numbering.layers(ours).items()
     convolutions = {layer: path[0] for layer, path in paths if "conv" in path[0]}
     stats = variables["batch_stats"]
 
@@ -175,7 +176,7 @@ def test_zero_centred_penalty_is_pytorchs():
     expected = slope.square().sum(dim=(1, 2, 3)).mean()
     expected.backward()
     np.testing.assert_allclose(value, expected.item(), rtol=1e-4)
-    for layer, path in torch_names.layers(module).items():
+    for layer, path in numbering.layers(module).items():
         if "conv" in path[0]:
             weight = net.get_submodule(layer).weight.grad.permute(2, 3, 1, 0)
             assert_near(gradient[path[0]]["kernel"], weight.numpy())

@@ -111,6 +111,7 @@ LONGER = [
     ("8", "bigan", {}),
     ("1x4", "simgan", {"ema_decay": 0}),
     ("2", "feature_gan", {"loss.vgg": "random", "loss.vgg_size": 32}),
+    ("4", "cut", {"cut.flip_equivariance": True}),
 ]
 
 

@@ -1,5 +1,7 @@
 """Networks recognised from weights alone, against what PyTorch computes with them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -14,12 +16,15 @@ NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["co
 def expected_settings(config):
     kind, kwargs = config["network"], config["kwargs"]
     settings = {"width": kwargs["width"], "norm": kwargs["norm"]}
-    if kind == "resnet":
+    if kind in ("resnet", "blurresnet"):
         name = f"resnet_{kwargs['blocks']}blocks"
-        return settings | {"name": name, "dropout": kwargs["dropout"]}
+        settings |= {"name": name, "dropout": kwargs["dropout"]}
+        blurs = ("antialias", "antialias_up")
+        return settings | {key: True for key in blurs if kwargs.get(key)}
     if kind == "unet":
         return settings | {"name": f"unet_{2 ** kwargs['downs']}"}
-    if kind == "patch":
+    if kind in ("patch", "blurpatch"):
+        settings |= {"antialias": True} if kind == "blurpatch" else {}
         return settings | {"name": "n_layers", "n_layers": kwargs["layers"]}
     return settings | {"name": "pixel"}
 
@@ -33,7 +38,7 @@ def test_settings_and_outputs(name):
     assert found.settings == expected_settings(config)
     assert found.channels_in == case["input"].shape[-1]
     assert found.channels_out == case["output"].shape[-1]
-    generator = config["network"] in ("resnet", "unet")
+    generator = config["network"] in ("resnet", "blurresnet", "unet")
     assert found.kind == ("generator" if generator else "discriminator")
     expected = case.get("output_eval", case["output"])
     actual = found.module.apply(found.variables, case["input"])
@@ -122,6 +127,25 @@ def without(key):
 def test_what_does_not_fit_is_named(state, message):
     with pytest.raises(UserError, match=message):
         recognise(state, "file.pth")
+
+
+def test_blurs_may_be_missing_but_not_one():
+    whole = weights("blurresnet_instance")
+    blurs = [name for name in whole if name.endswith(".filt")]
+    assert len(blurs) == 4
+    without = {name: whole[name] for name in whole if name not in blurs}
+    found = recognise(without, "x")
+    assert found.settings == recognise(whole, "x").settings
+    assert "blurred down-sampling (config.generator.antialias)" in found.guesses
+    for name in blurs:
+        damaged = {key: value for key, value in whole.items() if key != name}
+        with pytest.raises(UserError, match=r"ResNet.*blurs"):
+            recognise(damaged, "x")
+        with pytest.raises(UserError, match=re.escape(name.removesuffix(".filt"))):
+            recognise(whole | {name: whole[name] * 1.5}, "x")
+    blur = whole[blurs[0]]
+    with pytest.raises(UserError, match=r"U-Net.*blurs"):
+        recognise(weights("unet_instance_square") | {"x.filt": blur}, "x")
 
 
 def test_hostile_names_and_shapes():

@@ -13,6 +13,7 @@ import pytest
 from configs import default, folder, streets
 from cyclegan_jax import torch_files
 from cyclegan_jax.cli import arguments as arguments_of
+from cyclegan_jax.core.networks.projection import PatchProjection
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs.run import Run
@@ -71,6 +72,44 @@ def test_import_and_export_by_command(files, tmp_path):
     assert result.returncode == 0, result.stderr
     for path in files.values():  # D_A stayed D_A, although it is our d_b.
         assert (output / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_run_of_cut(tmp_path, capsys):
+    """The authors' file names; the config, the direction's D, and the blurs back."""
+    case, layers = cases.load_case("method_cut"), "--config.cut.layers=0,4,8,12"
+    files = {"g_ab": "G", "d_b": "D"}
+    files = {ours: tmp_path / f"latest_net_{x}.pth" for ours, x in files.items()}
+    for ours, path in files.items():
+        torch_files.write(path, cases.subtree(case, f"state/{ours}"))
+    run, output = tmp_path / "run", tmp_path / "output"
+    assert call("import", *files.values(), f"--workdir={run}", layers) == 0
+    assert "resnet_1blocks (width 2, antialias True, antialias_up True" in (
+        capsys.readouterr().out
+    )
+    config = Run.load(run).config
+    assert (config.method, config.direction) == ("cut", "AtoB")
+    assert config.discriminator.antialias
+    assert call("export", f"--workdir={run}", f"--output={output}") == 0
+    for path in files.values():
+        assert (output / path.name).read_bytes() == path.read_bytes()
+    back = tmp_path / "back"  # The same, from B to A.
+    assert call("import", f"g_ba={files['g_ab']}", f"--workdir={back}", layers) == 0
+    assert Run.load(back).translation("BtoA").networks == ("g_ba",)
+    plain = tmp_path / "plain.pth"  # Into a config with blurs: it gets none.
+    torch_files.write(plain, their_state("g_ab"))
+    arguments = ("--config=configs/cut.py:folder", "--config.cut.layers=0,4,8")
+    run = tmp_path / "plain"
+    assert call("import", plain, f"--workdir={run}", *arguments) == 0
+    assert not Run.load(run).config.generator.antialias
+
+
+def test_heads_of_cut():
+    theirs = cases.subtree(cases.load_case("method_cut"), "state/f_ab")
+    module = PatchProjection(heads=4, width=6)
+    back = torch_names.to_torch(module, torch_names.from_torch(module, theirs))
+    assert list(back) == list(theirs)
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(back[name], value)
 
 
 def test_imported_networks_are_theirs(files, tmp_path):

@@ -202,6 +202,27 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(prediction - target))
 
 
+def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:
+    """How well each patch is told from others of its image (Park et al. 2020).
+
+    Args:
+      queries: [B, P, C] unit vectors of P patches of each image.
+      keys: of the same places in the images that they belong to; without gradient.
+      temperature: by which the cosines of their angles are divided.
+
+    Returns:
+      [] the mean cross entropy of the softmax over the keys of a query's own image,
+      where the right one is that of its own place.
+
+    Raises:
+      ValueError: the shapes differ.
+    """
+    _check_same_shape(queries, keys)
+    cosines = jnp.einsum("bqc,bkc->bqk", queries, jax.lax.stop_gradient(keys))
+    right = jnp.trace(jax.nn.log_softmax(cosines / temperature), axis1=1, axis2=2)
+    return -jnp.mean(right) / queries.shape[1]
+
+
 def _check_same_shape(a, b):
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")

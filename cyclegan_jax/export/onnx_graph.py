@@ -102,6 +102,20 @@ class _Graph:
         inputs = [x, self.constant(f"{path}/kernel", kernel), *self._bias(path)]
         return self.add("Conv", *inputs, strides=[stride] * 2, pads=[padding] * 4)
 
+    def downsample(self, x, channels):
+        """`antialiasing.downsample`, as a convolution of each channel by itself."""
+        pads = np.array([0, 0, 1, 1] * 2, np.int64)
+        x = self.add("Pad", x, self.constant(f"{x}/pads", pads), mode="reflect")
+        taps = np.array([1, 2, 1], np.float32) / 4
+        kernel = np.broadcast_to(np.outer(taps, taps), (channels, 1, 3, 3))
+        inputs = [x, self.constant(f"{x}/blur", kernel)]
+        return self.add("Conv", *inputs, strides=[2, 2], group=channels)
+
+    def upsample(self, x):
+        """`antialiasing.upsample`."""
+        scales = self.constant(f"{x}/scales", np.array([1, 1, 2, 2], np.float32))
+        return self.add("Resize", x, "", scales, mode="linear")
+
     def conv_transpose(self, x, path):
         """Doubles height and width, as `layers.ConvTranspose`."""
         kernel = _get(self._params, path)["kernel"][::-1, ::-1].transpose(2, 3, 0, 1)
@@ -148,8 +162,10 @@ def _resnet(graph, module, x):
     inner = {"padding": 1, "reflect": module.reflect}
     x = activate(graph.conv(x, "conv_in", **outer), "norm_in", module.width)
     for i in range(2):
-        x = graph.conv(x, f"down_{i}", stride=2, padding=1)
-        x = activate(x, f"down_norm_{i}", module.width * 2 ** (i + 1))
+        stride, channels = 1 if module.antialias else 2, module.width * 2 ** (i + 1)
+        x = graph.conv(x, f"down_{i}", stride=stride, padding=1)
+        x = activate(x, f"down_norm_{i}", channels)
+        x = graph.downsample(x, channels) if module.antialias else x
     for i in range(module.blocks):
         block, channels = f"block_{i}", module.width * 4
         y = graph.conv(x, f"{block}/conv_0", **inner)
@@ -157,7 +173,10 @@ def _resnet(graph, module, x):
         y = graph.conv(y, f"{block}/conv_1", **inner)
         x = graph.add("Add", x, graph.norm(y, f"{block}/norm_1", channels))
     for i in range(2):
-        x = graph.conv_transpose(x, f"up_{i}")
+        if module.antialias_up:
+            x = graph.conv(graph.upsample(x), f"up_{i}", padding=1)
+        else:
+            x = graph.conv_transpose(x, f"up_{i}")
         x = activate(x, f"up_norm_{i}", module.width * 2 ** (1 - i))
     return graph.conv(x, "conv_out", **outer)
 

@@ -63,8 +63,8 @@ def convert(given: Mapping[str, Any], unknown: Mapping[str, str] = {}) -> Conver
     model = given.get("model", "cycle_gan")
     if model not in _MODELS:
         raise UserError(
-            f"model is {model!r}, which has no equivalent here; there are"
-            f" {' and '.join(_MODELS)}."
+            f"model is {model!r}, whose options are not converted; those of"
+            f" {' and '.join(_MODELS)} are. docs/methods.md has all methods."
         )
     defaults = {name: option.default for name, option in OPTIONS.items()}
     options = defaults | _MODELS[model] | dict(given)

@@ -55,6 +55,12 @@ METRICS = (
         overfitting_d="r_t of ADA for real images of both domains; 1 is certain",
     ),
     *_losses(
+        "Contrast",
+        _WEIGHTED,
+        nce="cross entropy between patches of translations and of their inputs",
+        nce_identity="the same for images of the target domain",
+    ),
+    *_losses(
         "Learning rate",
         "learning rate",
         learning_rate="of the step just finished",

@@ -54,3 +54,14 @@ for _convention in fid_inception.EXTRACTOR.prepare:
         (_HORSE, "BtoA", _test): (138.646, _MMGEN),
         (_HORSE, "AtoB", _all): (65.75, _COMPRESSION),
     }
+# Of all test images, 120 translations and 140 real ones.
+VALUES["cut"] = {
+    (_HORSE, "AtoB", realism.fid("legacy_pytorch").key): (
+        45.5,
+        "Park et al. 2020, table 1: CUT (FastCUT: 73.4)",
+    ),
+    (_HORSE, "AtoB", realism.fid("clean").key): (
+        43.71,
+        "the authors' weights, by the README of clean-fid: CUT (FastCUT: 72.53)",
+    ),
+}

@@ -11,7 +11,14 @@ from cyclegan_jax.runs.setting import Change
 from cyclegan_jax.runs.settings import SETTINGS
 
 # Settings whose change gives networks that do not fit those of a run.
-_OF_NETWORKS = ("method", "generator.", "discriminator.", "data.channels_", "cogan.")
+_OF_NETWORKS = (
+    "method",
+    "generator.",
+    "discriminator.",
+    "data.channels_",
+    "cogan.",
+    "cut.",
+)
 
 
 def defaults() -> ml_collections.ConfigDict:

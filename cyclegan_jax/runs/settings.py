@@ -155,6 +155,12 @@ SETTINGS = {
         7, "ResNet: kernel size of the first and last convolution."
     ),
     "generator.down_kernel": _fixed(3, "ResNet: kernel size of down-sampling: 3 or 4."),
+    "generator.antialias": _fixed(
+        False, "ResNet: blurred (anti-aliased) down-sampling, as in CUT."
+    ),
+    "generator.antialias_up": _fixed(
+        False, "ResNet: interpolated up-sampling, as in CUT."
+    ),
     "generator.dropout": Setting(False, "Dropout of 0.5, where the reference has it."),
     "generator.init_type": Setting("normal", "Or xavier, kaiming, orthogonal.", _inits),
     "generator.init_gain": Setting(
@@ -168,6 +174,9 @@ SETTINGS = {
     ),
     "discriminator.score_kernel": _fixed(
         4, "Kernel size of the last convolution; or 1, for a finer score map."
+    ),
+    "discriminator.antialias": _fixed(
+        False, "PatchGAN: blurred down-sampling, as in CUT."
     ),
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
     "discriminator.spectral_norm": _fixed(
@@ -198,6 +207,10 @@ SETTINGS = {
     "loss.content": Setting(
         10.0, "simgan, feature_gan: distance to the input.", least=0
     ),
+    "loss.nce": Setting(0.5, "cut: contrast of input and translation.", least=0),
+    "loss.nce_identity": Setting(
+        0.5, "cut: the same for images of the target domain.", least=0
+    ),
     "loss.vgg": Setting(
         "", 'feature_gan: file of torchvision\'s VGG-16, or "random" weights.'
     ),
@@ -215,6 +228,15 @@ SETTINGS = {
         200, "Optimisation steps per translation (Adam).", least=0
     ),
     "cogan.inversion_rate": Setting(0.05, "Their learning rate.", least=0),
+    "cut.layers": _fixed(
+        "0,4,8,12,16", "Layers of the generator that give features: docs/methods.md."
+    ),
+    "cut.patches": Setting(256, "Patches of each layer and image.", least=1),
+    "cut.width": _fixed(256, "Width of the projections of features.", least=1),
+    "cut.temperature": Setting(0.07, "Of the softmax over patches.", least=1e-3),
+    "cut.flip_equivariance": Setting(
+        False, "Flip the generator's input at random, and its features back."
+    ),
     # Optimisation.
     "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
     "optimizer.discriminator_rate": Setting(

@@ -34,6 +34,7 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     if config.method == "feature_gan":
         config.loss.vgg, config.loss.vgg_size = "random", 16
     config.cogan.inversion_steps = 8
+    config.cut.layers, config.cut.width = "0,4,8,12", 16
     config.batch_size = min(config.batch_size, 2)
     return config
 

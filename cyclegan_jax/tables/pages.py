@@ -83,7 +83,7 @@ def table(
     measured: Sequence[Mapping[str, float]] = ()
     for row in rows:
         seeds = results.get(row.key, {}).get(direction)
-        paper = " / ".join(f"{value:.2f}" for value in row.paper[direction])
+        paper = " / ".join(f"{value:.2f}" for value in row.paper.get(direction, ()))
         cells = ["not run"] * len(metrics.scores)
         if seeds:
             measured = seeds

@@ -18,6 +18,7 @@ from cyclegan_jax import cli
 from cyclegan_jax.cli.arguments import Parser, read_config
 from cyclegan_jax.errors import UserError
 
+_ONE_WAY = ("pix2pix", "cut", "simgan", "feature_gan")
 _NORMS = ("instance", "instance_affine", "batch", "none")
 
 
@@ -115,6 +116,9 @@ def _guess_config(networks: Mapping) -> tuple[str, list[str]]:
     """Returns a config's name, and what was guessed about the method."""
     generators = [name for name in networks if name.startswith("g_")]
     settings = [networks[name].network.settings for name in generators]
+    if len(generators) == 1 and settings[0].get("antialias_up"):
+        direction = {"g_ab": "", "g_ba": "+BtoA"}[generators[0]]
+        return f"cut:folder{direction}", []
     if not any(one["norm"] == "batch" for one in settings):
         return "folder", []
     if len(generators) == 1 and settings[0]["name"].startswith("unet"):
@@ -133,8 +137,8 @@ def _guess_config(networks: Mapping) -> tuple[str, list[str]]:
 
 
 def _assign_only_discriminator(choice, config):
-    """pix2pix has one discriminator, whatever it is called."""
-    if config.method == "pix2pix" and len(choice.unassigned) == 1:
+    """Methods of one direction have one discriminator, whatever it is called."""
+    if config.method in _ONE_WAY and len(choice.unassigned) == 1:
         name = {"AtoB": "d_b", "BtoA": "d_a"}[config.direction]
         if name not in choice.networks:
             choice.networks[name] = choice.unassigned.pop()

@@ -71,6 +71,28 @@ class Convolution:
             raise NoNetwork(f"its tensor {name[:80]!r} has no place")
 
 
+def without_blurs(
+    tensors: Mapping[str, np.ndarray], blurs: Iterable[np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[int, int]]:
+    """Leaves out the constant kernels of anti-aliased networks.
+
+    Args:
+      tensors: by name.
+      blurs: such kernels, [n, n].
+
+    Returns:
+      The other tensors, and n -> how many of the kernels have that size.
+    """
+    rest, counts = dict(tensors), dict[int, int]()
+    for blur in blurs:
+        for name, value in tensors.items():
+            shape = (len(value) if value.ndim else 0, 1, *blur.shape)
+            if value.shape == shape and np.all(value == blur):
+                del rest[name]
+                counts[len(blur)] = counts.get(len(blur), 0) + 1
+    return rest, counts
+
+
 def orders(tensors: Mapping[str, np.ndarray]) -> Iterator[list[str]]:
     """Yields the names in each order in which the layers may be, the likeliest first.
 

@@ -1,6 +1,6 @@
 """The names and layouts that parameters have in the authors' PyTorch code.
 
-Their `state_dict`s number the layers of nested `Sequential`s; ours name them. Conv2d
+`numbering` has the names of the layers; this module, the tensors in them. Conv2d
 weights are [O, I, kh, kw], ConvTranspose2d weights [I, O, kh, kw] and flipped in space
 relative to ours; our kernels are [kh, kw, I, O].
 """
@@ -13,106 +13,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from cyclegan_jax.core.networks import (
-    PatchDiscriminator,
-    PixelDiscriminator,
-    ResNetGenerator,
-    UNetGenerator,
-)
-from cyclegan_jax.errors import UserError
-
-Path = tuple[str, ...]
-# Settings that are constants in the authors' code.
-_PUBLISHED = {
-    "reflect": True,
-    "outer_kernel": 7,
-    "down_kernel": 3,
-    "stem_kernel": 0,
-    "score_kernel": 4,
-    "spectral_norm": False,
-}
-
-
-def layer_names(module: nn.Module) -> dict[str, Path]:
-    """Maps the names of PyTorch's layers to the paths of ours.
-
-    Args:
-      module: one of our networks.
-
-    Returns:
-      Such as {"model.10.conv_block.1": ("block_0", "conv_0")}, in PyTorch's order.
-
-    Raises:
-      UserError: PyTorch's code has no such network.
-    """
-    if not all(getattr(module, k, v) == v for k, v in _PUBLISHED.items()):
-        raise UserError(
-            "the authors' PyTorch code has no network with other settings than"
-            f" {', '.join(f'{k}={v}' for k, v in _PUBLISHED.items())}."
-        )
-    return layers(module)
-
-
-def layers(module: nn.Module) -> dict[str, Path]:
-    """As `layer_names`, whether or not the authors' code has such sizes of kernels."""
-    if isinstance(module, ResNetGenerator):
-        return _resnet(module)
-    if isinstance(module, UNetGenerator):
-        return _unet(module)
-    if isinstance(module, PatchDiscriminator):
-        names: dict[str, tuple[str, ...]] = {"model.0": ("conv_0",)}
-        for i in range(1, module.n_layers + 1):
-            names |= {
-                f"model.{3 * i - 1}": (f"conv_{i}",),
-                f"model.{3 * i}": (f"norm_{i}",),
-            }
-        return names | {f"model.{3 * module.n_layers + 2}": ("conv_out",)}
-    if isinstance(module, PixelDiscriminator):
-        ours = ("conv_0", "conv_1", "norm_1", "conv_out")
-        return {f"net.{n}": (name,) for n, name in zip((0, 2, 3, 5), ours, strict=True)}
-    raise TypeError(f"{type(module).__name__} has no counterpart in PyTorch")
-
-
-def _resnet(module):
-    # 0, 3, 6, ...: the paddings and activations between the layers have no parameters.
-    names = {"model.1": ("conv_in",), "model.2": ("norm_in",)}
-    for i in range(2):
-        names[f"model.{4 + 3 * i}"] = (f"down_{i}",)
-        names[f"model.{5 + 3 * i}"] = (f"down_norm_{i}",)
-    second = 6 if module.dropout else 5  # Dropout stands between the convolutions.
-    for i in range(module.blocks):
-        block, ours = f"model.{10 + i}.conv_block", f"block_{i}"
-        names |= {
-            f"{block}.1": (ours, "conv_0"),
-            f"{block}.2": (ours, "norm_0"),
-            f"{block}.{second}": (ours, "conv_1"),
-            f"{block}.{second + 1}": (ours, "norm_1"),
-        }
-    after = 10 + module.blocks
-    for i in range(2):
-        names[f"model.{after + 3 * i}"] = (f"up_{i}",)
-        names[f"model.{after + 1 + 3 * i}"] = (f"up_norm_{i}",)
-    return names | {f"model.{after + 7}": ("conv_out",)}
-
-
-def _unet(module):
-    """Each level holds the next one, between its own way down and its way up."""
-
-    def level(i, prefix):
-        if i == module.downs - 1:
-            ours = {1: f"down_{i}", 3: f"up_{i}", 4: f"up_norm_{i}"}
-            return {f"{prefix}{n}": (name,) for n, name in ours.items()}
-        if i == 0:
-            down, inner, up = {0: "down_0"}, 1, {3: "up_0"}
-        else:
-            down, inner = {1: f"down_{i}", 2: f"down_norm_{i}"}, 3
-            up = {5: f"up_{i}", 6: f"up_norm_{i}"}
-        names = {f"{prefix}{n}": (name,) for n, name in down.items()}
-        names |= level(i + 1, f"{prefix}{inner}.model.")
-        return names | {f"{prefix}{n}": (name,) for n, name in up.items()}
-
-    return level(0, "model.model.")
-
+from cyclegan_jax.torch_weights import numbering
 
 _LEAVES = {
     "bias": "bias",
@@ -136,21 +37,23 @@ def from_torch(
     Raises:
       KeyError: a tensor belongs to no layer of the network.
     """
-    names = layers(module)
+    names = numbering.layers(module)
     params: dict[tuple[str, ...], np.ndarray] = {}
     stats: dict[tuple[str, ...], np.ndarray] = {}
     for key, tensor in state_dict.items():
         layer, leaf = key.rsplit(".", 1)
-        path = names[layer]
-        if leaf == "num_batches_tracked":
+        if leaf in ("num_batches_tracked", "filt"):
             continue
+        path = names[layer]
         tensor = np.asarray(tensor, np.float32)  # Some save half precision.
         target = stats if leaf.startswith("running_") else params
         if leaf != "weight":
             target[*path, _LEAVES[leaf]] = tensor
         elif tensor.ndim == 1:
             target[*path, "scale"] = tensor
-        elif _is_transposed(path):
+        elif tensor.ndim == 2:
+            target[*path, "kernel"] = np.ascontiguousarray(tensor.T)
+        elif _is_transposed(module, path):
             flipped = tensor[:, :, ::-1, ::-1]
             target[*path, "kernel"] = np.ascontiguousarray(
                 flipped.transpose(2, 3, 0, 1)
@@ -161,8 +64,10 @@ def from_torch(
     return {"params": unflatten(params), "batch_stats": unflatten(stats)}
 
 
-def _is_transposed(path):
-    return path[-1].startswith("up_") and "norm" not in path[-1]
+def _is_transposed(module, path):
+    """Whether a layer is a transposed convolution."""
+    rises = path[-1].startswith("up_") and "norm" not in path[-1]
+    return rises and not getattr(module, "antialias_up", False)
 
 
 def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -172,7 +77,7 @@ def to_torch(module: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nd
       module: the network they belong to.
       variables: {"params": ...} and, with batch norm, "batch_stats".
     """
-    layer_names(module)  # Raises if the authors' code has no such network.
+    numbering.layer_names(module)  # Raises if the authors' code has no such network.
     views = _torch_views(module, variables)
     # Not ascontiguousarray, which gives scalars a dimension.
     return {name: np.asarray(view, order="C") for name, view in views.items()}
@@ -209,10 +114,19 @@ def _torch_views(module, variables):
     params = traverse_util.flatten_dict(variables["params"])
     stats = traverse_util.flatten_dict(variables.get("batch_stats", {}))
     tensors = {}
-    for layer, path in layers(module).items():
-        if (*path, "kernel") in params:
+    blurs: list[tuple[str, np.ndarray]] = []  # As wide as what the next layer takes.
+    for layer, path in numbering.with_blurs(module).items():
+        if path in numbering.BLURS:
+            blurs.append((f"{layer}.filt", numbering.BLURS[path]))
+            tensors[blurs[-1][0]] = numbering.BLURS[path]
+        elif (*path, "kernel") in params:
             kernel = np.asarray(params[*path, "kernel"])
-            if _is_transposed(path):
+            while blurs:
+                name, blur = blurs.pop()
+                tensors[name] = np.broadcast_to(blur, (kernel.shape[2], 1, *blur.shape))
+            if kernel.ndim == 2:
+                weight = kernel.T
+            elif _is_transposed(module, path):
                 weight = kernel.transpose(2, 3, 0, 1)[:, :, ::-1, ::-1]
             else:
                 weight = kernel.transpose(3, 2, 0, 1)

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_weights import names as torch_names
+from cyclegan_jax.torch_weights import numbering
 from cyclegan_jax.torch_weights.architectures import Architecture
 from cyclegan_jax.torch_weights.layers import Convolution, NoNetwork
 
@@ -114,7 +115,7 @@ def rename(
     named: dict[str, np.ndarray] = {}
     remaining = zip(convolutions, found.normed, strict=True)
     conv, normed = convolutions[0], False
-    for layer, path in torch_names.layers(module).items():
+    for layer, path in numbering.layers(module).items():
         if "norm" in path[-1]:
             values = _norm_tensors(conv, norm)
         else:

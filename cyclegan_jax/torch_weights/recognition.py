@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.torch_weights import architectures, layers, norms
+from cyclegan_jax.torch_weights import architectures, layers, norms, numbering
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.layers import NoNetwork
 
@@ -61,10 +61,11 @@ def recognise(
 
 def _recognise(tensors, source, norm):
     first = None
+    tensors, blurs = layers.without_blurs(tensors, numbering.BLURS.values())
     for order in layers.orders(tensors):
         try:
             convolutions = layers.convolutions(tensors, order)
-            found = architectures.find(convolutions)
+            found = architectures.find(convolutions, blurs)
             return _build(found, convolutions, source, norm)
         except NoNetwork as error:
             first = first or error
@@ -81,6 +82,8 @@ def _build(found, convolutions, source, wanted):
     if settings["name"].startswith("resnet"):
         settings["dropout"], more = _dropout_and_padding(convolutions)
         guesses += more
+        if settings.get("antialias") and not found.blurs:
+            guesses.append("blurred down-sampling (config.generator.antialias)")
     elif found.kind == "generator":
         guesses.append("dropout as in the config (it leaves no trace)")
     elif not published:
@@ -108,7 +111,7 @@ def _has_published_names(found, convolutions):
     if found.settings["name"].startswith("resnet"):  # Dropout moves some of them.
         several.append(found.settings | {"dropout": True})
     for settings in several:
-        paths = torch_names.layers(_module(found, settings)).items()
+        paths = numbering.layers(_module(found, settings)).items()
         theirs = [name for name, path in paths if "norm" not in path[-1]]
         more, less = ours[0].removesuffix(theirs[0]), theirs[0].removesuffix(ours[0])
         if ours == [more + name for name in theirs]:

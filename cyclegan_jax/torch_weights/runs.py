@@ -13,6 +13,7 @@ from cyclegan_jax.runs import experiment, storage
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.run import Run
+from cyclegan_jax.runs.settings import SETTINGS
 from cyclegan_jax.torch_files.download import file_sha256
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.choosing import Chosen, Source, choose
@@ -20,6 +21,10 @@ from cyclegan_jax.torch_weights.recognition import Recognised
 
 # The authors' D_A discriminates images of B.
 THEIR_NAMES = {"g_ab": "G_A", "g_ba": "G_B", "d_b": "D_A", "d_a": "D_B"}
+_CUT = {name: name[0].upper() for name in ("g_ab", "g_ba", "d_b", "d_a")}
+_CUT |= {"f_ab": "F", "f_ba": "F"}
+# What a file may have or lack; settings of a config that it replaces.
+_RECOGNISED = ("outer_kernel", "down_kernel", "antialias", "antialias_up")
 
 
 def import_weights(
@@ -111,7 +116,10 @@ def _fill_in(config, chosen):
                 " import each into a separate folder."
             )
         sections[network.kind] = name, network.settings
-        config[network.kind].update(network.settings)
+        section = config[network.kind]
+        for key in set(_RECOGNISED) & set(section):
+            section[key] = SETTINGS[f"{network.kind}.{key}"].default
+        section.update(network.settings)
         if network.kind == "generator":
             channels[name[2]][name] = network.channels_in
             channels[name[3]][name] = network.channels_out
@@ -147,7 +155,7 @@ def _differences(one, two):
 
 
 def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
-    """Writes a run's networks as `latest_net_G_A.pth` and so on.
+    """Writes a run's networks as `latest_net_G_A.pth` and so on, or `_G.pth` of CUT.
 
     Args:
       run: whose networks.
@@ -160,7 +168,8 @@ def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
       UserError: a file cannot be written, or PyTorch's code has no such networks.
     """
     output, written = files.as_path(output), []
-    if not set(run.variables) & set(THEIR_NAMES):
+    names = _CUT if run.config.method == "cut" else THEIR_NAMES
+    if not set(run.variables) & set(names):
         raise UserError(
             f"{run.workdir} has no networks that the authors' PyTorch code knows: its"
             f" method is {run.config.method}."
@@ -169,7 +178,7 @@ def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{output} cannot be made ({error.strerror}).") from error
-    for ours, theirs in THEIR_NAMES.items():
+    for ours, theirs in names.items():
         if ours not in run.variables:
             continue
         variables = jax.tree.map(np.asarray, run.variables[ours])

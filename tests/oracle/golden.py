@@ -8,18 +8,19 @@ multiples of 1/256 so that the files compress.
 Images have 8-bit levels, x / 127.5 - 1: `np.round((x + 1) * 127.5)` are the uint8.
 Kinds of case:
 
-- network (`resnet_*`, `unet_*`, `patch_*`, `pixel_*`): "input", "output" [B, H, W, C],
-  "state/<torch key>", "dead_biases"; config: "network", its "kwargs" (those of
-  `networks.py`) and "train", the mode of "output". With batch norm in train mode also
-  "output_eval" (from the same state) and "after/<torch key>", the running statistics
-  after the train-mode call.
+- network (`resnet_*`, `unet_*`, `patch_*`, `pixel_*`, `blurresnet_*`, `blurpatch_*`):
+  "input", "output" [B, H, W, C], "state/<torch key>", "dead_biases"; config: "network",
+  its "kwargs" (those of `networks.py` and `blurred.py`) and "train", the mode of
+  "output". With batch norm in train mode also "output_eval" (from the same state) and
+  "after/<torch key>", the running statistics after the train-mode call.
 - `train_*`: "real_a", "real_b" [T, B, H, W, C], "swap_a", "index_a", "swap_b",
   "index_b" [T, B] (pool decisions), "alpha_a", "alpha_b" [T, B], "state/<net>/<key>",
   "loss/<name>" [T], "after_<t>/<net>/<key>" after step t, "dead_biases/<net>". In a
   batch, image i only ever swaps with pool places j where j % B == i, so the decisions
   suit one shared pool as well as one pool for each place of the batch (place j // B).
 - `method_*`: "real_a", "real_b" [T, B, H, W, C], "swap_<pool>", "index_<pool>" [T, B]
-  as above, "latent" [T, B, Z] (CoGAN), "state/<net>/<key>", "loss/<name>" [T],
+  as above, "latent" [T, B, Z] (CoGAN), "places_a/<layer>", "places_b/<layer>"
+  [T, B, P], "flipped" [T, B] (CUT), "state/<net>/<key>", "loss/<name>" [T],
   "after_<T>/<net>/<key>"; config: "method", "nets": name -> [kind, kwargs], "settings",
   "steps". Each network has an SGD of its own.
 - `pool_scripted`: "images", "output" [T, H, W, C], "swap", "index" [T].
@@ -81,6 +82,13 @@ def _cases() -> dict[str, Callable[[np.random.Generator], dict]]:
     for layers, size in ((5, 128), (6, 256)):
         deep = {"channels_in": 1, "width": 2, "layers": layers}
         network(f"patch_layers_{layers}", 1, size, size, 1, **deep)
+
+    for norm in ("instance", "batch"):
+        network(f"blurresnet_{norm}", 2, 16, 20, 3, width=2, blocks=2, norm=norm)
+        network(f"blurpatch_{norm}", 2, 32, 40, 3, width=2, norm=norm)
+    half = {"width": 2, "blocks": 1}
+    network("blurresnet_no_up", 1, 16, 16, 3, antialias_up=False, **half)
+    network("blurresnet_only_up", 1, 16, 16, 3, antialias=False, **half)
 
     unequal = {"lambda_a": 8.0, "lambda_b": 12.0, "lambda_identity": 0.25}
     sgd = unequal | {"optimizer": "sgd", "lr": 0.01}

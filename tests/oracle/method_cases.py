@@ -5,13 +5,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from tests.oracle import methods, recipes
+from tests.oracle import cases, cut, methods, recipes
 
 NETWORKS = recipes.NETWORKS | {
     "vgg": methods.vgg,
     "coupled_generator": methods.CoupledGenerator,
     "coupled_discriminator": methods.CoupledDiscriminator,
+    "mlp": cut.PatchMLP,
 }
+TRAINERS = methods.TRAINERS | {"cut": cut.CUT}
 # As for the long runs of `golden.py`: no kink within float32 rounding.
 SEEDS: dict[str, int] = {}
 
@@ -38,7 +40,7 @@ def method_case(
         case |= recipes.arrays(net, f"state/{name}")
     for domain in "ab":
         case[f"real_{domain}"] = recipes.images(rng, steps, batch, size, size, 3)
-    kind = methods.TRAINERS[method]
+    kind = TRAINERS[method]
     for pool in kind.pools:
         place = rng.integers(0, settings["pool_size"] // batch, (steps, batch))
         case[f"swap_{pool}"] = rng.random((steps, batch)) > 0.5
@@ -46,6 +48,8 @@ def method_case(
     if latent:
         drawn = rng.uniform(-1, 1, (steps, batch, latent))
         case["latent"] = drawn.astype(np.float32)
+    if method == "cut":
+        case |= _patches(rng, settings, (steps, batch), size)
     trainer, log = kind(built, settings), []
     for t in range(steps):
         decisions = {
@@ -58,10 +62,28 @@ def method_case(
         extra = {}
         if latent:
             extra["latent"] = torch.from_numpy(case["latent"][t]).double()
+        if method == "cut":
+            extra["flipped"] = torch.from_numpy(case["flipped"][t])
+            for name in ("places_a", "places_b"):
+                places = cases.subtree(case, name).values()
+                extra[name] = [torch.from_numpy(one[t]) for one in places]
         log.append(trainer.step(a, b, decisions, extra))
     for name, net in built.items():
         case |= recipes.arrays(net, f"after_{steps}/{name}")
     return case | {f"loss/{k}": np.array([row[k] for row in log]) for k in log[0]}
+
+
+def _patches(rng, settings, shape, size):
+    """Places of patches in the layers of an image of `size`, and which are flipped."""
+    sides = {0: size + 6, 4: size, 8: size // 2, 12: size // 4}
+    case = {"flipped": rng.random(shape) > 0.5}
+    for name in ("places_a", "places_b"):
+        for layer in settings["layers"]:
+            drawn = rng.permuted(
+                np.tile(np.arange(sides[layer] ** 2), (*shape, 1)), axis=-1
+            )
+            case[f"{name}/{layer}"] = drawn[..., : settings["patches"]].astype(np.int32)
+    return case
 
 
 def _cases():
@@ -104,6 +126,22 @@ def _cases():
             steps=3,
         ),
     }
+    layers = [0, 4, 8, 12]
+    cut = {"layers": layers, "patches": 12, "temperature": 0.07}
+    # Rates that move weights by less than their size: PyTorch in float32 stays close.
+    identity = {"nce": 0.5, "nce_identity": 0.5, "flip_equivariance": False, "lr": 2e-3}
+    flips = {"nce": 10.0, "nce_identity": 0.0, "flip_equivariance": True, "lr": 1e-4}
+    for name, weights in (("cut", identity), ("fastcut", flips)):
+        made[name] = partial(
+            method_case,
+            method="cut",
+            nets={
+                "g_ab": ("blurresnet", instance | {"blocks": 1}),
+                "d_b": ("blurpatch", instance | {"layers": 2}),
+                "f_ab": ("mlp", {"channels": [3, 4, 8, 8], "width": 6}),
+            },
+            settings=cut | weights,
+        )
     for name, lua in (("feature_gan", False), ("feature_gan_lua", True)):
         settings = {"content": 10.0, "vgg_size": 24, "lua_gradient": lua}
         made[name] = partial(

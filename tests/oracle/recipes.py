@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.oracle import networks
+from tests.oracle.blurred import BlurredPatch, BlurredResnet
 from tests.oracle.learning_rates import multipliers
 from tests.oracle.training import (
     CycleGANTrainer,
@@ -23,6 +24,8 @@ NETWORKS = {
     "unet": networks.UnetGenerator,
     "patch": networks.PatchDiscriminator,
     "pixel": networks.PixelDiscriminator,
+    "blurresnet": BlurredResnet,
+    "blurpatch": BlurredPatch,
 }
 
 
@@ -39,7 +42,7 @@ def build(rng: np.random.Generator, network: str, kwargs: dict) -> torch.nn.Modu
 def randomise(rng: np.random.Generator, net: torch.nn.Module) -> torch.nn.Module:
     """Draws all weights of a network in place, larger than the published ones."""
     for key, value in net.state_dict().items():
-        if value.dtype == torch.int64:
+        if value.dtype == torch.int64 or key.endswith(".filt"):
             continue
         std = 0.2 if value.ndim == 1 else 1.5 / np.sqrt(value[0].numel())
         drawn = rng.normal(0.0, std, value.shape)

@@ -37,6 +37,11 @@ class OneWay(NamedTuple):
         return f"d_{self.target}"
 
     @property
+    def projection(self) -> str:
+        """f_ab or f_ba: of the generator's features, where a method has one."""
+        return f"f_{self.source}{self.target}"
+
+    @property
     def real_source(self) -> str:
         """The real images that are translated: real_a or real_b."""
         return f"real_{self.source}"

@@ -1,6 +1,13 @@
 """The methods by name: the choices of `config.method`."""
 
-from cyclegan_jax.core.methods import bigan, cogan, content_gan, cyclegan, pix2pix
+from cyclegan_jax.core.methods import (
+    bigan,
+    cogan,
+    content_gan,
+    cut,
+    cyclegan,
+    pix2pix,
+)
 from cyclegan_jax.core.methods.interface import Recipe
 
 METHODS = {
@@ -12,4 +19,5 @@ METHODS = {
     ),
     "bigan": Recipe(bigan.build),
     "cogan": Recipe(cogan.build),
+    "cut": Recipe(cut.build),
 }

@@ -117,6 +117,12 @@ def _add_bias(module, y):
     return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
 
 
+def pad(x: jax.Array, width: int, *, reflect: bool) -> jax.Array:
+    """Pads [B, H, W, C] on all sides, with mirrored pixels or zeros."""
+    sides = ((0, 0), (width, width), (width, width), (0, 0))
+    return jnp.pad(x, sides, mode="reflect" if reflect else "constant")
+
+
 def dropout(
     x: jax.Array, keys: jax.Array | None, layer: int, rate: float = 0.5
 ) -> jax.Array:

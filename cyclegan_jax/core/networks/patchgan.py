@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers, norms
+from cyclegan_jax.core.networks import antialiasing, layers, norms
 from cyclegan_jax.core.networks.discriminator import (
     Discriminator,
     spectrally_normalised,
@@ -25,6 +25,7 @@ class PatchDiscriminator(Discriminator):
         with mirrored padding and no activation; 0 for none, as published.
       score_kernel: size of the last convolution: 4 as published, or 1, which leaves out
         the convolution with stride 1 before it: 32x32 scores for 256x256.
+      antialias: a blur takes every second pixel, not the convolutions.
       norm: see `norms.NORMS`.
       spectral_norm: whether all kernels are divided by their largest singular value.
       init_type: see `layers.kernel_init`.
@@ -37,6 +38,7 @@ class PatchDiscriminator(Discriminator):
     width: int = 64
     stem_kernel: int = 0
     score_kernel: int = 4
+    antialias: bool = False
     norm: str = "instance"
     spectral_norm: bool = False
     init_type: str = "normal"
@@ -87,7 +89,8 @@ class PatchDiscriminator(Discriminator):
         patches = self.score_kernel == 4
         for i in range(self.n_layers + patches):
             features = self.width * min(2 ** (i + doublings), 8)
-            stride = 2 if i < self.n_layers else 1
+            down = i < self.n_layers
+            stride = 2 if down and not self.antialias else 1
             x = conv(features, 4, stride, use_bias=bias or not i, name=f"conv_{i}")(x)
             if i:
                 x = norms.normalise(
@@ -99,6 +102,8 @@ class PatchDiscriminator(Discriminator):
                     name=f"norm_{i}",
                 )
             x = nn.leaky_relu(x, 0.2)
+            if down and self.antialias:
+                x = antialiasing.downsample(x)
         x = conv(1, self.score_kernel, padding=int(patches), name="conv_out")(x)
         return x.astype(jnp.float32)
 

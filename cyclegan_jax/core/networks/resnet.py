@@ -1,13 +1,14 @@
 """The ResNet generator (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core.networks import layers, norms
+from cyclegan_jax.core.networks import antialiasing, layers, norms
 
 
 class ResidualBlock(nn.Module):
@@ -61,6 +62,9 @@ class ResNetGenerator(nn.Module):
       reflect: mirrored (published) or zero padding of the 7x7s and the blocks.
       outer_kernel: size of the first and last convolution.
       down_kernel: size of the strided convolutions on the way down, 3 or 4.
+      antialias: on the way down, a blur takes every second pixel, not the convolution.
+      antialias_up: on the way up, interpolation and a convolution instead of a
+        transposed convolution.
       remat: compute the blocks again in the backward pass instead of storing them.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
@@ -76,6 +80,8 @@ class ResNetGenerator(nn.Module):
     reflect: bool = True
     outer_kernel: int = 7
     down_kernel: int = 3
+    antialias: bool = False
+    antialias_up: bool = False
     remat: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
@@ -87,6 +93,11 @@ class ResNetGenerator(nn.Module):
         """What the height and width of an image must be divisible by."""
         return 4
 
+    @property
+    def encoder_layers(self) -> int:
+        """How many layers, as `features` counts them, come before the way up."""
+        return (12 if self.antialias else 10) + self.blocks
+
     @nn.compact
     def __call__(
         self,
@@ -94,16 +105,22 @@ class ResNetGenerator(nn.Module):
         *,
         train: bool = False,
         dropout_keys: jax.Array | None = None,
-    ) -> jax.Array:
+        features: tuple[int, ...] = (),
+    ) -> Any:
         """Translates a batch.
 
         Args:
           images: [B, H, W, C] in [-1, 1], H and W multiples of `size_multiple`.
           train: see `norms.BatchNorm`; without batch norm it changes nothing.
           dropout_keys: [B] PRNG keys; None turns dropout off.
+          features: rising numbers, below `encoder_layers`, of layers whose outputs are
+            returned instead of a translation; nothing after the last is computed.
+            Numbered from 0, the padding, as in the authors' code: convolutions, norms,
+            activations, blurs and blocks are a layer each.
 
         Returns:
-          [B, H, W, channels] in [-1, 1], float32.
+          [B, H, W, channels] in [-1, 1], float32; or [B, H', W', C'] of each of the
+          `features`, in `dtype` but for the padded images.
         """
         gain = {"init_gain": self.init_gain}
         settings: Any = {"init_type": self.init_type, "dtype": self.dtype, **gain}
@@ -117,30 +134,53 @@ class ResNetGenerator(nn.Module):
         }
         if not self.dropout:
             dropout_keys = None
-
         statistics: Any = {"train": train, "axis_name": self.axis_name, **gain}
-        norm = functools.partial(norms.normalise, kind=self.norm, **statistics)
 
-        def activate(x, name):
-            return nn.relu(norm(x, name=name))
+        def activated(layer: Callable, name: str) -> list[Callable]:
+            norm = functools.partial(norms.normalise, kind=self.norm, **statistics)
+            return [layer, functools.partial(norm, name=name), nn.relu]
 
-        x = activate(conv(self.width, **outer, name="conv_in")(images), "norm_in")
+        sequence = activated(conv(self.width, **outer, name="conv_in"), "norm_in")
         for i in range(2):  # [B, H, W, C] -> [B, H/4, W/4, 4C]
-            features = self.width * 2 ** (i + 1)
-            x = conv(features, self.down_kernel, 2, padding=1, name=f"down_{i}")(x)
-            x = activate(x, f"down_norm_{i}")
+            wider, stride = self.width * 2 ** (i + 1), 1 if self.antialias else 2
+            down = conv(wider, self.down_kernel, stride, padding=1, name=f"down_{i}")
+            sequence += activated(down, f"down_norm_{i}")
+            sequence += [antialiasing.downsample] if self.antialias else []
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
         for i in range(self.blocks):
-            x = block(
+            residual = block(
                 norm=self.norm,
                 reflect=self.reflect,
                 index=i,
                 conv=conv,
                 name=f"block_{i}",
                 **statistics,
-            )(x, dropout_keys)
+            )
+            sequence.append(lambda x, layer=residual: layer(x, dropout_keys))
+        if features:
+            padded = layers.pad(images, self.outer_kernel // 2, reflect=self.reflect)
+            return _outputs(sequence, images, padded, features)
         for i in range(2):  # [B, H/4, W/4, 4C] -> [B, H, W, C]
-            x = up(self.width * 2 ** (1 - i), 3, name=f"up_{i}")(x)
-            x = activate(x, f"up_norm_{i}")
-        x = layers.Conv(self.channels, **outer, **settings, name="conv_out")(x)
+            narrower = self.width * 2 ** (1 - i)
+            if self.antialias_up:
+                sequence.append(antialiasing.upsample)
+                rise = conv(narrower, 3, padding=1, name=f"up_{i}")
+            else:
+                rise = up(narrower, 3, name=f"up_{i}")
+            sequence += activated(rise, f"up_norm_{i}")
+        sequence.append(
+            layers.Conv(self.channels, **outer, **settings, name="conv_out")
+        )
+        x = images
+        for layer in sequence:
+            x = layer(x)
         return jnp.tanh(x.astype(jnp.float32))
+
+
+def _outputs(sequence, images, padded, features):
+    """The outputs of the numbered layers, of which 0 is the padding."""
+    outputs, x = [padded], images
+    for layer in sequence[: features[-1]]:
+        x = layer(x)
+        outputs.append(x)
+    return tuple(outputs[number] for number in features)
