@@ -16,16 +16,15 @@ class Penalty(NamedTuple):
 
     Attributes:
       centre: the norm that it pulls the gradient to.
-      score: `jnp.sum` or `jnp.mean`: what of the scores of an image's patches is
-        differentiated.
+      mean: whether an image's score is the mean of its patches' scores, not their sum.
     """
 
     centre: float
-    score: Callable[..., jax.Array]
+    mean: bool
 
 
-ONE_CENTRED = Penalty(centre=1.0, score=jnp.sum)
-ZERO_CENTRED = Penalty(centre=0.0, score=jnp.mean)
+ONE_CENTRED = Penalty(centre=1.0, mean=False)
+ZERO_CENTRED = Penalty(centre=0.0, mean=True)
 
 
 class GanLoss(NamedTuple):
@@ -156,13 +155,12 @@ def gradient_penalty(
     share = mixing.reshape(-1, 1, 1, 1)
     between = share * real + (1.0 - share) * fake
 
-    def total(images):
+    def whole(images):
         scores = score(images)
-        if penalty.score is jnp.sum:
-            return jnp.sum(scores)
-        return jnp.sum(penalty.score(scores, axis=tuple(range(1, scores.ndim))))
+        total = jnp.sum(scores)
+        return total / scores[0].size if penalty.mean else total
 
-    gradients = jax.grad(total)(between)
+    gradients = jax.grad(whole)(between)
     # The small number keeps the norm differentiable at a gradient of exactly 0.
     norms = jnp.sqrt(jnp.sum(jnp.square(gradients), axis=(1, 2, 3)) + 1e-12)
     return jnp.mean(jnp.square(norms - penalty.centre))
@@ -200,6 +198,31 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """
     _check_same_shape(prediction, target)
     return jnp.mean(jnp.abs(prediction - target))
+
+
+def structure_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Compares the layouts of images by the keys of a vision transformer.
+
+    The mean squared difference of the keys' self-similarities, the matrices of cosines
+    between all pairs of tokens: the structure loss of Splice (Tumanyan et al. 2022; the
+    released code takes the mean of the squares where the paper has the Frobenius norm).
+
+    Args:
+      a: [B, T, D] keys of images.
+      b: the same of others.
+
+    Returns:
+      [B] distances, at most 4.
+    """
+    _check_same_shape(a, b)
+    difference = _self_similarity(a) - _self_similarity(b)
+    return jnp.mean(jnp.square(difference), axis=(1, 2))
+
+
+def _self_similarity(keys):
+    norms = jnp.sqrt(jnp.sum(jnp.square(keys), axis=-1, keepdims=True) + 1e-16)
+    keys = keys / norms
+    return jnp.einsum("bsd,btd->bst", keys, keys)
 
 
 def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:

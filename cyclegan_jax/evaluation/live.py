@@ -1,6 +1,7 @@
 """Evaluation during training."""
 
 import dataclasses
+import functools
 
 from etils import epath
 
@@ -10,6 +11,7 @@ from cyclegan_jax.evaluation.discriminators import DiscriminatorScores
 from cyclegan_jax.evaluation.evaluator import Evaluator
 from cyclegan_jax.evaluation.feature_networks import NETWORKS, FeatureNetworks
 from cyclegan_jax.metrics.meanings import TEST
+from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.metrics.memorisation import DISCRIMINATORS
 from cyclegan_jax.metrics.realism import check_references
 from cyclegan_jax.runs.experiment import Experiment
@@ -18,7 +20,12 @@ from cyclegan_jax.translation.translator import Translator
 
 
 class LiveEvaluation:
-    """Evaluates a training state on the test split, without writing images."""
+    """Evaluates a training state on the test split, without writing images.
+
+    Attributes:
+      warnings: direction -> sentences about values of the last call that look wrong.
+      first: direction -> the first images of the last call.
+    """
 
     def __init__(
         self,
@@ -57,6 +64,8 @@ class LiveEvaluation:
             dataset, experiment.preprocess, networks, references=references, quiet=True
         )
         self._translators: dict[str, Translator] = {}
+        self.warnings: dict[str, list[str]] = {}
+        self.first: dict[str, Batch] = {}
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
         """Returns test/<direction>/<metric> -> value.
@@ -73,11 +82,17 @@ class LiveEvaluation:
             }
         if self._discriminators is not None:
             self._discriminators.use(variables)
-        result = {}
+        result: dict[str, float] = {}
+        self.first = {}
         for translator in self._translators.values():
             translator.use(variables)
         for direction in self._translators:
-            side = self._evaluator.evaluate(self._translators, direction)
+            see = functools.partial(self._keep, direction)
+            side = self._evaluator.evaluate(self._translators, direction, see)
+            self.warnings[direction] = side.warnings
             for key, value in side.metrics.items():
                 result[f"{TEST}{direction}/{key}"] = value
         return result
+
+    def _keep(self, direction: str, batch: Batch) -> None:
+        self.first.setdefault(direction, batch)

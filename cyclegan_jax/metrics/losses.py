@@ -45,6 +45,8 @@ METRICS = (
         _WEIGHTED,
         l1="L1 between translations and true images",
         content="L1 between translations and inputs, in pixels or features",
+        structure_a="structure distance between images of A and their translations",
+        structure_b="structure distance between images of B and their translations",
     ),
     *_losses(
         "Overfitting of discriminators",

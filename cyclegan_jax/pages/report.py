@@ -22,7 +22,11 @@ _ENVIRONMENT = jinja2.Environment(
 
 
 def write_training_page(
-    workdir: epath.PathLike, *, title: str, summary: Mapping[str, str]
+    workdir: epath.PathLike,
+    *,
+    title: str,
+    summary: Mapping[str, str],
+    warnings: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Writes `index.html` into a run's folder, from its metrics and samples.
 
@@ -30,6 +34,7 @@ def write_training_page(
       workdir: the run's folder.
       title: of the page.
       summary: heading -> short text about the run.
+      warnings: sentences, each with the path of a picture from there.
     """
     workdir = storage.locate(workdir)
     samples = sorted(path.name for path in (workdir / "samples").glob("step_*.png"))
@@ -38,6 +43,7 @@ def write_training_page(
         "training.html",
         title=title,
         summary=summary,
+        warnings=warnings,
         charts=charts(read_metrics(workdir)),
         samples=[f"samples/{name}" for name in samples],
     )
