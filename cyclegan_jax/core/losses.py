@@ -171,8 +171,7 @@ def overfitting(real_scores: jax.Array, mode: str) -> jax.Array:
 
     About 0 for a discriminator that cannot tell training images from generated ones, 1
     for one that is right about every patch of every training image. Their scores are
-    logits; the sign here is that of the score minus the one halfway between the labels,
-    which is 1/2 for `lsgan`.
+    logits; here, the score halfway between the labels is subtracted, 1/2 for `lsgan`.
 
     Args:
       real_scores: [...] scores of real images.
