@@ -85,7 +85,7 @@ class Extractor:
         except UserError as error:
             if not auto:
                 raise
-            return None, f"{self.measured} are missing: {error}"
+            return None, f"{self.measured} missing: {error}"
         return Features(self, variables, by_image=by_image), self._provenance(path)
 
     def _provenance(self, file):
@@ -93,12 +93,10 @@ class Extractor:
         if digest == self.network.sha256:
             return ""
         if package and digest == package.sha256:
-            return (
-                f"{self.measured} use the weights of {package.name} {package.version}."
-            )
+            return f"{self.measured}: weights of {package.name} {package.version}."
         known = self.network.sha256 or (package.sha256 if package else "")
         return (
-            f"{self.measured} use the weights in {file} (SHA-256 {digest[:16]}...),"
+            f"{self.measured}: weights in {file} (SHA-256 {digest[:16]}...),"
             f" which is not the published file ({known[:16]}...): unless it was"
             " converted from that one, these values are not comparable with others'."
         )

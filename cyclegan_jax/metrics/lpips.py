@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from cyclegan_jax import images
 from cyclegan_jax.core.networks import imagenet
-from cyclegan_jax.core.networks.published import Package
+from cyclegan_jax.core.networks.published import Package, install
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_files import published
 
@@ -118,12 +118,10 @@ class LPIPS:
         Raises:
           UserError: one is missing, or is another version with other weights.
         """
-        paths = []
-        for package in PACKAGES:
-            if (path := published.in_package(package)) is None:
-                raise UserError(f"LPIPS needs a package: {package.command}")
-            paths.append(path)
-        return cls.load(paths)
+        found = {package: published.in_package(package) for package in PACKAGES}
+        if missing := [package for package, path in found.items() if path is None]:
+            raise UserError(f"LPIPS needs packages: {install(*missing)}")
+        return cls.load([path for path in found.values() if path is not None])
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Returns float64 [B] distances of images, uint8 [B, H, W, C]."""

@@ -12,13 +12,14 @@ from cyclegan_jax.pages.charts import charts
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.writer import read_metrics
 
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("cyclegan_jax.pages"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+"""Renders the templates of this package; what is put in is escaped."""
 
 
 def write_training_page(
@@ -132,7 +133,7 @@ def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
 
 
 def _write(folder, template, **content):
-    page = _ENVIRONMENT.get_template(template).render(**content)
+    page = ENVIRONMENT.get_template(template).render(**content)
     files.write(folder / "index.html", page)
 
 

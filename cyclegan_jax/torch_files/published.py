@@ -12,7 +12,7 @@ from etils import epath
 
 from cyclegan_jax import files, torch_files
 from cyclegan_jax.core.methods.interface import Pretrained
-from cyclegan_jax.core.networks.published import Package, Published
+from cyclegan_jax.core.networks.published import Package, Published, install
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_files.download import (
     cached,
@@ -37,14 +37,14 @@ def locate(network: Published) -> epath.Path:
         return path
     if not network.url:
         assert network.package is not None  # One of the two.
-        raise UserError(f"{network.title} needs a package: {network.package.command}")
+        raise UserError(f"{network.title} needs a package: {install(network.package)}")
     try:
         return download(network.url, sha256=network.sha256)
     except UserError as error:
         if network.package is None:
             raise
         text = str(error).removesuffix(".")
-        raise UserError(f"{text}; or: {network.package.command}") from error
+        raise UserError(f"{text}; or: {install(network.package)}") from error
 
 
 def parameters(source: Pretrained) -> Any:
@@ -81,7 +81,7 @@ def in_package(package: Package) -> epath.Path | None:
     except (OSError, UserError) as error:
         raise UserError(
             f"{package.name} {installed.version} is installed, but {path} is not the"
-            f" file of {package.version}: {package.command}"
+            f" file of {package.version}: {install(package)}"
         ) from error
     return path
 

