@@ -10,7 +10,11 @@ import numpy as np
 from cyclegan_jax import data
 from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.evaluation.feature_networks import FeatureNetworks, metrics_of
+from cyclegan_jax.evaluation.feature_networks import (
+    NETWORKS,
+    FeatureNetworks,
+    metrics_of,
+)
 from cyclegan_jax.images import DomainPixels
 from cyclegan_jax.metrics import labels, meanings
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
@@ -84,7 +88,11 @@ class Evaluator:
         self._tasks = {}
         for direction in DIRECTIONS:
             measured = dataset.pixels(domains(direction)[1]).measured
-            used = {} if measured else networks.by_name
+            used = {
+                name: network
+                for name, network in networks.by_name.items()
+                if not (measured and name in NETWORKS)  # Those are for pictures.
+            }
             self._tasks[direction] = task(direction, networks=used)
         self._measures = {
             direction: list(_create(self._tasks[direction])) for direction in DIRECTIONS
@@ -176,8 +184,9 @@ def measured_values(
             f" all channels; pictures here, diversity and luminance are of channel"
             f"{'s' * (len(pixels.shown) > 1)} {shown}, with 8 bits."
         )
-        if networks:
-            missing = ", ".join(dict.fromkeys(map(metrics_of, networks)))
+        known = [name for name in networks if name in NETWORKS]
+        if known:
+            missing = ", ".join(dict.fromkeys(map(metrics_of, known)))
             yield (
                 f"{missing} of translations to {name} are left out, and structure"
                 " distances: the networks are for pictures of 8 bits in RGB."

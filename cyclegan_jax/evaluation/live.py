@@ -8,10 +8,12 @@ from etils import epath
 from cyclegan_jax import data
 from cyclegan_jax.core.state import TrainState, variables_of
 from cyclegan_jax.directions import domains
+from cyclegan_jax.evaluation.discriminators import DiscriminatorScores
 from cyclegan_jax.evaluation.evaluator import Evaluator
 from cyclegan_jax.evaluation.feature_networks import NETWORKS, FeatureNetworks
 from cyclegan_jax.metrics.meanings import TEST
 from cyclegan_jax.metrics.measure import Batch
+from cyclegan_jax.metrics.memorisation import DISCRIMINATORS
 from cyclegan_jax.metrics.realism import check_references
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.run import Run
@@ -52,6 +54,15 @@ class LiveEvaluation:
             by_image=experiment.config.same_bits,
         )
         self._experiment, self._workdir = experiment, workdir
+        self._discriminators = None
+        if experiment.config.discriminator.monitor:
+            self._discriminators = DiscriminatorScores(
+                experiment.method,
+                by_image=experiment.config.same_bits,
+                pixels=experiment.pixels,
+            )
+            by_name = {**networks.by_name, DISCRIMINATORS: self._discriminators}
+            networks = dataclasses.replace(networks, by_name=by_name)
         self._evaluator = Evaluator(
             dataset, experiment.preprocess, networks, references=references, quiet=True
         )
@@ -72,6 +83,8 @@ class LiveEvaluation:
             self._translators = {
                 d: Translator(run, d, all_processes=True) for d in run.translations
             }
+        if self._discriminators is not None:
+            self._discriminators.use(variables)
         result: dict[str, float] = {}
         self.first = {}
         for translator in self._translators.values():

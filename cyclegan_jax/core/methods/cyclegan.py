@@ -35,7 +35,7 @@ class LossWeights:
       cycle_b: of B -> A -> B (lambda_B).
       identity: of the identity terms, as a fraction of the cycle weight of the domain.
       structure: of both structure terms, which are no part of the paper.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
     gan: float = 1.0
@@ -66,8 +66,8 @@ class CycleGAN:
       + 1/2 E[ r(d_a(a)) + f(d_a(pool(g_ba(b)))) ]
 
     where `pool` is the history of generated images (`image_pool`) and S the structure
-    distance (`losses.structure_distance`) by a network that is not trained; with
-    `wgangp` also `gradient_penalty` times the penalty of each discriminator.
+    distance (`losses.structure_distance`) by a network that is not trained; where
+    `gan_mode` has one, also `gradient_penalty` times the penalty of each discriminator.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
