@@ -160,7 +160,9 @@ def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Ar
     """
     _check_same_shape(queries, keys)
     cosines = jnp.einsum("bqc,bkc->bqk", queries, jax.lax.stop_gradient(keys))
-    right = jnp.trace(jax.nn.log_softmax(cosines / temperature), axis1=1, axis2=2)
+    right = jnp.trace(
+        jax.nn.log_softmax(cosines * (1.0 / temperature)), axis1=1, axis2=2
+    )
     return -jnp.mean(right) / queries.shape[1]
 
 
