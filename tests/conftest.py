@@ -81,12 +81,24 @@ def _trace_alike_steps_once():
 
 
 @pytest.fixture
-def open_page():
-    """Opens pages, by path or address, in Chromium; they may not complain."""
+def browser():
+    """Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
     api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages, by path or address, in Chromium; they may not complain."""
     problems = []
 
     def open_(path, query="", **options):
@@ -99,11 +111,5 @@ def open_page():
         page.goto((str(path) if served else pathlib.Path(path).as_uri()) + query)
         return page
 
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield open_
-        browser.close()
+    yield open_
     assert problems == []

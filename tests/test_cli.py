@@ -85,7 +85,7 @@ def test_help(program):
     assert not result.stderr
 
 
-COMMANDS = ["export", "fingerprint", "plan", "study", "tables", "torch_weights"]
+COMMANDS = ["app", "export", "fingerprint", "plan", "study", "tables", "torch_weights"]
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "train_fcn"])

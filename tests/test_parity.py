@@ -132,8 +132,9 @@ def scripted_step(method, optimizer, monkeypatch):
             domain = next(domains)
             return script[f"swap_{domain}"], script[f"index_{domain}"]
 
-        def penalty(score, real, fake, mixing):
-            return PENALTY(score, real, fake, script[f"alpha_{next(discriminators)}"])
+        def penalty(score, real, fake, mixing, kind):
+            mixing = script[f"alpha_{next(discriminators)}"]
+            return PENALTY(score, real, fake, mixing, kind)
 
         monkeypatch.setattr(image_pool, "draw", draw)
         monkeypatch.setattr(losses, "gradient_penalty", penalty)

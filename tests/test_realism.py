@@ -12,6 +12,8 @@ from PIL import Image
 
 from configs import streets
 from cyclegan_jax import torch_files
+from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.networks.published import PUBLISHED
 from cyclegan_jax.data import test_transform as prepared
 from cyclegan_jax.data.palettes import VOID
 from cyclegan_jax.errors import UserError
@@ -21,7 +23,6 @@ from cyclegan_jax.metrics import (
     features,
     fid_inception,
     inception,
-    vgg_features,
 )
 from cyclegan_jax.metrics.extractors import EXTRACTORS
 from cyclegan_jax.metrics.measure import Batch, Task
@@ -57,25 +58,27 @@ def test_features_are_pytorchs(tensors, source):
         expected = oracle.features(tensors, oracle.pictures())
     else:
         expected = np.load(GOLDEN)["features"]
-    variables = inception.from_torch(tensors, "weights")
-    actual = jax.jit(inception.Inception().apply)(variables, oracle.pictures())
+    module = inception.Inception()
+    variables = {"params": inception.from_torch(module, tensors, "weights")}
+    actual = jax.jit(module.apply)(variables, oracle.pictures())
     scale = np.max(np.abs(expected))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * scale)
 
 
 def test_weights_that_are_something_else(tensors):
     some = dict(tensors)
+    convert = functools.partial(inception.from_torch, inception.Inception())
     assert len(some) == 94 * 5  # The file has also 94 counters, and a classifier.
     shape = some["Mixed_7c.branch_pool.conv.weight"].shape
     wrong = {"Mixed_7c.branch_pool.conv.weight": np.zeros(shape[::-1], "f4")}
     classifier = some | {"fc.bias": np.zeros(1000, "f4")}
     with pytest.raises(UserError, match="classifier of 1000 classes, such as torchvis"):
-        inception.from_torch(classifier, "x.pth")
+        convert(classifier, "x.pth")
     with pytest.raises(UserError, match=r"'Mixed_7c\.branch_pool\.conv\.weight'"):
-        inception.from_torch(some | wrong, "x.pth")
+        convert(some | wrong, "x.pth")
     del some["Conv2d_1a_3x3.bn.bias"]
     with pytest.raises(UserError, match=r"x\.pth lacks the tensor 'Conv2d_1a"):
-        inception.from_torch(some, "x.pth")
+        convert(some, "x.pth")
 
 
 def test_weights_from_elsewhere_are_named(tensors, tmp_path, monkeypatch):
@@ -87,7 +90,8 @@ def test_weights_from_elsewhere_are_named(tensors, tmp_path, monkeypatch):
     )
     (note,) = load().notes
     assert "not the published file (6726825d0af5f729" in note
-    same = dataclasses.replace(fid_inception.EXTRACTOR, sha256=file_sha256(file))
+    network = dataclasses.replace(fid_inception.NETWORK, sha256=file_sha256(file))
+    same = dataclasses.replace(fid_inception.EXTRACTOR, network=network)
     monkeypatch.setitem(
         feature_networks.NETWORKS, "inception", lambda r: same.load(r.setting)
     )
@@ -99,7 +103,7 @@ def test_weights_as_npz(tensors, tmp_path):
     jax.tree.map(
         np.testing.assert_array_equal,
         fid_inception.EXTRACTOR.load_weights(tmp_path / "weights.npz"),
-        inception.from_torch(tensors, "test"),
+        {"params": inception.from_torch(inception.Inception(), tensors, "test")},
     )
     pickled = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "pickled.npz", **{"Conv2d_1a_3x3.conv.weight": pickled})
@@ -112,10 +116,10 @@ def test_weights_as_npz(tensors, tmp_path):
 def test_checksum_of_the_release(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "cyclegan_jax").mkdir()
-    name = fid_inception.EXTRACTOR.url.removeprefix("https://").replace("/", "_")
+    name = fid_inception.NETWORK.url.removeprefix("https://").replace("/", "_")
     (tmp_path / "cyclegan_jax" / name).write_bytes(b"something else")
     with pytest.raises(
-        UserError, match=f"not {fid_inception.EXTRACTOR.sha256}; delete it"
+        UserError, match=f"not {fid_inception.NETWORK.sha256}; delete it"
     ):
         fid_inception.EXTRACTOR.load_weights()
     assert len(file_sha256(tmp_path / "cyclegan_jax" / name)) == 64
@@ -184,12 +188,12 @@ def test_standard_error_is_one():
 def test_resizing():
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
-    clean = features.resize(photo, 299)
+    clean = features.resize(photo, 299, 128.0)
     assert clean.shape == (2, 299, 299, 3)
     plane = Image.fromarray(photo[1, ..., 2].astype(np.float32))
     plane = np.asarray(plane.resize((299, 299), Image.BICUBIC)).clip(0, 255)
     np.testing.assert_allclose(clean[1, ..., 2], (plane - 128) / 128, atol=1e-6)
-    gray = features.resize(photo[..., :1], 299)
+    gray = features.resize(photo[..., :1], 299, 128.0)
     np.testing.assert_array_equal(gray[..., 0], clean[..., 0])
     np.testing.assert_array_equal(gray[..., 0], gray[..., 2])
     same = rng.integers(0, 256, (1, 299, 299, 3), dtype=np.uint8)
@@ -264,12 +268,12 @@ def test_only_inceptions_distance_is_called_fid(data):
 
 def test_features_of_vgg(tmp_path):
     """The file's tensors, in the network that training compares features with."""
-    small = vgg_features.PooledVGG16(width=2)
+    small = vgg.VGG16(width=2)
     shapes = jax.eval_shape(small.init, jax.random.key(0), np.zeros((1, 224, 224, 3)))
     rng = np.random.default_rng(0)
     numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19)
     tensors = {}
-    layers = shapes["params"]["vgg"].values()
+    layers = shapes["params"].values()
     for number, layer in zip(numbers, layers, strict=True):
         shape = layer["kernel"].shape
         weight = rng.normal(size=shape) / np.sqrt(np.prod(shape[:3]))
@@ -277,19 +281,15 @@ def test_features_of_vgg(tmp_path):
         tensors[f"features.{number}.weight"] = weight
         tensors[f"features.{number}.bias"] = np.zeros(len(weight), np.float32)
     torch_files.write(tmp_path / "vgg16.pth", tensors)
-    extractor = dataclasses.replace(
-        EXTRACTORS["vgg16"],
-        module=small,
-        features=16,
-        from_torch=functools.partial(vgg_features.from_torch, width=2),
-    )
+    network = dataclasses.replace(PUBLISHED["vgg16"], module=small, features=16)
+    extractor = dataclasses.replace(EXTRACTORS["vgg16"], network=network)
     network, note = extractor.load(str(tmp_path / "vgg16.pth"))
     assert "not the published file (397923af" in note
     images = rng.integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
     actual = network([images[:2], images[2:]], "vgg16")
     assert actual.shape == (3, 16)
     torch = pytest.importorskip("torch")
-    x = torch.from_numpy(features.resize(images, 224).transpose(0, 3, 1, 2))
+    x = torch.from_numpy(features.resize(images, 224, 128.0).transpose(0, 3, 1, 2))
     mean = torch.tensor((0.485, 0.456, 0.406)).reshape(1, 3, 1, 1)
     x = ((x + 1) / 2 - mean) / torch.tensor((0.229, 0.224, 0.225)).reshape(1, 3, 1, 1)
     for number in numbers:

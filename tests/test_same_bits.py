@@ -95,10 +95,15 @@ def one_core():
         os.sched_setaffinity(0, cores)
 
 
+REGULARISED = {
+    "discriminator.augment": "color,translation,cutout",
+    "discriminator.monitor": True,
+    "discriminator.spectral_norm": True,
+}
 # On one core with 1 device, and on others, for a few steps.
 LONGER = [
     ("4", "streets", {"loss.gan_mode": "wgangp", "discriminator.norm": "none"}),
-    ("8", "streets", {"loss.gan_mode": "hinge", "loss.identity": 0}),
+    ("8", "streets", {"loss.gan_mode": "hinge", "loss.identity": 0} | REGULARISED),
     ("2x2", "streets", {"loss.gan_mode": "vanilla", "compute_dtype": "bfloat16"}),
     ("4", "streets", {"batch_size": 12, "generator.dropout": True, "remat": True}),
     ("4", "pix2pix", {"generator.norm": "instance", "discriminator.norm": "instance"}),

@@ -11,6 +11,22 @@ import jax
 import jax.numpy as jnp
 
 
+class Penalty(NamedTuple):
+    """A gradient penalty: (|gradient of an image's score|_2 - centre)^2.
+
+    Attributes:
+      centre: the norm that it pulls the gradient to.
+      mean: whether an image's score is the mean of its patches' scores, not their sum.
+    """
+
+    centre: float
+    mean: bool
+
+
+ONE_CENTRED = Penalty(centre=1.0, mean=False)
+ZERO_CENTRED = Penalty(centre=0.0, mean=True)
+
+
 class GanLoss(NamedTuple):
     """An adversarial loss, as functions of single scores.
 
@@ -19,13 +35,16 @@ class GanLoss(NamedTuple):
         them, 1 for real or 0) -> what the generator minimises.
       real: scores of real images -> what the discriminator minimises.
       fake: the same for scores of generated images.
-      gradient_penalty: whether the discriminator is regularised by one.
+      gradient_penalty: what the discriminator is regularised by, if by any.
+      undecided: the score halfway between real and generated; None if only differences
+        of scores have a meaning.
     """
 
     generator: Callable[[jax.Array, Literal[0, 1]], jax.Array]
     real: Callable[[jax.Array], jax.Array]
     fake: Callable[[jax.Array], jax.Array]
-    gradient_penalty: bool = False
+    gradient_penalty: Penalty | None = None
+    undecided: float | None = 0.0
 
 
 # The choices of loss.gan_mode.
@@ -35,6 +54,7 @@ GAN_LOSSES = {
         generator=lambda scores, wanted: jnp.square(scores - wanted),
         real=lambda scores: jnp.square(scores - 1.0),
         fake=jnp.square,
+        undecided=0.5,
     ),
     # The non-saturating cross entropy of Goodfellow et al. 2014.
     "vanilla": GanLoss(
@@ -53,9 +73,12 @@ GAN_LOSSES = {
         generator=lambda scores, wanted: _sign(wanted) * scores,
         real=lambda scores: -scores,
         fake=lambda scores: scores,
-        gradient_penalty=True,
+        gradient_penalty=ONE_CENTRED,
+        undecided=None,
     ),
 }
+# UVCGAN v2 (Torbunov et al. 2023): least squares with a penalty centred at zero.
+GAN_LOSSES["lsgan_gp"] = GAN_LOSSES["lsgan"]._replace(gradient_penalty=ZERO_CENTRED)
 GAN_MODES = GAN_LOSSES.keys()
 
 
@@ -86,8 +109,8 @@ def discriminator_adversarial(
     """What a discriminator minimises to tell real images from generated ones.
 
     Half the sum of the two terms: this slows the discriminator down relative to the
-    generator (Zhu et al. 2017, appendix 7.1). The gradient penalty of `wgangp` is added
-    to it, see `gradient_penalty`.
+    generator (Zhu et al. 2017, appendix 7.1). A mode's gradient penalty is added to it,
+    see `gradient_penalty`.
 
     Args:
       real_scores: [...] scores of real images.
@@ -112,25 +135,58 @@ def gradient_penalty(
     real: jax.Array,
     fake: jax.Array,
     mixing: jax.Array,
+    penalty: Penalty = ONE_CENTRED,
 ) -> jax.Array:
-    """Pulls the discriminator's gradient norm towards 1 (Gulrajani et al. 2017).
+    """Pulls the norm of the discriminator's gradient towards the centre of a penalty.
+
+    With the default, towards 1 (Gulrajani et al. 2017); those of all patches are added.
 
     Args:
-      score: the discriminator, from images to scores; those of all patches are added.
+      score: the discriminator, from images to scores [B, ...].
       real: [B, H, W, C] real images.
       fake: the same number of generated images.
       mixing: [B] share of the real image in the point where the gradient is taken.
+      penalty: see `Penalty`.
 
     Returns:
-      [] mean over the batch of (|gradient|_2 - 1)^2.
+      [] mean over the batch of (|gradient|_2 - centre)^2.
     """
     _check_same_shape(real, fake)
     share = mixing.reshape(-1, 1, 1, 1)
     between = share * real + (1.0 - share) * fake
-    gradients = jax.grad(lambda images: jnp.sum(score(images)))(between)
+
+    def whole(images):
+        scores = score(images)
+        total = jnp.sum(scores)
+        return total / scores[0].size if penalty.mean else total
+
+    gradients = jax.grad(whole)(between)
     # The small number keeps the norm differentiable at a gradient of exactly 0.
     norms = jnp.sqrt(jnp.sum(jnp.square(gradients), axis=(1, 2, 3)) + 1e-12)
-    return jnp.mean(jnp.square(norms - 1.0))
+    return jnp.mean(jnp.square(norms - penalty.centre))
+
+
+def overfitting(real_scores: jax.Array, mode: str) -> jax.Array:
+    """ADA's heuristic r_t = E[sign(D(real))] (Karras et al. 2020, section 3.1).
+
+    About 0 for a discriminator that cannot tell training images from generated ones, 1
+    for one that is right about every patch of every training image. Their scores are
+    logits; here, the score halfway between the labels is subtracted, 1/2 for `lsgan`.
+
+    Args:
+      real_scores: [...] scores of real images.
+      mode: one of `GAN_LOSSES`.
+
+    Returns:
+      [] in [-1, 1].
+
+    Raises:
+      ValueError: the mode is not known, or its scores have no such middle.
+    """
+    undecided = _gan_loss(mode).undecided
+    if undecided is None:
+        raise ValueError(f"GAN mode {mode!r} has no score between real and generated")
+    return jnp.mean(jnp.sign(real_scores - undecided))
 
 
 def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
@@ -141,6 +197,31 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """
     _check_same_shape(prediction, target)
     return jnp.mean(jnp.abs(prediction - target))
+
+
+def structure_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Compares the layouts of images by the keys of a vision transformer.
+
+    The mean squared difference of the keys' self-similarities, the matrices of cosines
+    between all pairs of tokens: the structure loss of Splice (Tumanyan et al. 2022; the
+    released code takes the mean of the squares where the paper has the Frobenius norm).
+
+    Args:
+      a: [B, T, D] keys of images.
+      b: the same of others.
+
+    Returns:
+      [B] distances, at most 4.
+    """
+    _check_same_shape(a, b)
+    difference = _self_similarity(a) - _self_similarity(b)
+    return jnp.mean(jnp.square(difference), axis=(1, 2))
+
+
+def _self_similarity(keys):
+    norms = jnp.sqrt(jnp.sum(jnp.square(keys), axis=-1, keepdims=True) + 1e-16)
+    keys = keys / norms
+    return jnp.einsum("bsd,btd->bst", keys, keys)
 
 
 def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:

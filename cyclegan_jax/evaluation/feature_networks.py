@@ -7,8 +7,10 @@ from typing import Any
 from etils import epath
 
 from cyclegan_jax.data.palettes import Palette
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, lpips
 from cyclegan_jax.metrics.extractors import EXTRACTORS
+from cyclegan_jax.torch_files.published import AUTO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,11 @@ def _load_fcn(request):
 
 
 def _load_lpips(request):
+    if request.setting == AUTO:
+        try:
+            return lpips.LPIPS.installed(), ""
+        except UserError as error:
+            return None, f"LPIPS is missing: {error}"
     files = [file for file in request.setting.split(",") if file]
     return (lpips.LPIPS.load(files) if files else None), ""
 

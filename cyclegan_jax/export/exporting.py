@@ -1,5 +1,6 @@
 """A generator in evaluation mode as one StableHLO or ONNX file."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,6 +63,78 @@ def least_size(module: nn.Module) -> int:
     return module.size_multiple * (2 if getattr(module, "reflect", False) else 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """A run's generator in evaluation mode, ready to be written.
+
+    Attributes:
+      module: the network.
+      variables: what its `apply` takes, on the host.
+      channels: of the input.
+      direction: AtoB or BtoA.
+      step: of the checkpoint.
+    """
+
+    module: nn.Module
+    variables: dict[str, Any]
+    channels: int
+    direction: str
+    step: int
+
+    @classmethod
+    def of(cls, run: Run, direction: str) -> "Generator":
+        """Takes one generator of a run.
+
+        Raises:
+          UserError: there is no such generator, or its weights are not finite.
+        """
+        name = run.generator(direction)
+        variables = jax.device_get(run.variables[name])
+        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(variables)):
+            raise UserError(
+                f"the generator's weights at step {run.step} are not finite: its"
+                " training went wrong; choose an earlier checkpoint with --step."
+            )
+        channels = run.config.data[f"channels_{domains(direction)[0]}"]
+        return cls(run.method.modules[name], variables, channels, direction, run.step)
+
+    @property
+    def contract(self) -> str:
+        """What it takes and returns, for people."""
+        return (
+            f"float32 [B, H, W, {self.channels}] to [B, H, W, {self.module.channels}],"
+            f" in [-1, 1]; H and W multiples of {self.module.size_multiple}, from"
+            f" {least_size(self.module)} on"
+        )
+
+    def stablehlo(self) -> bytes:
+        """Writes it as `stablehlo` does."""
+        return stablehlo(self.module, self.variables, self.channels)
+
+    def onnx(self) -> bytes:
+        """Writes it as `onnx_graph.build` does.
+
+        Raises:
+          UserError: there is no ONNX form of this network, or no package for it.
+        """
+        check_onnx()
+        from cyclegan_jax.export import onnx_graph
+
+        about = {
+            "direction": self.direction,
+            "step": str(self.step),
+            "contract": self.contract,
+        }
+        model = onnx_graph.build(self.module, self.variables, self.channels, about)
+        return bytes(model.SerializeToString())
+
+
+def check_onnx() -> None:
+    """Raises a `UserError` where the package that writes ONNX is missing."""
+    if importlib.util.find_spec("onnx") is None:
+        raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
+
+
 def export(
     workdir: epath.PathLike,
     output: epath.PathLike,
@@ -92,38 +165,23 @@ def export(
     if output.suffix not in SUFFIXES:
         raise UserError(
             f"--output is {str(output)!r}; it must end in .stablehlo (for JAX) or"
-            " .onnx."
+            " .onnx, or in / for the folder of a web page."
         )
-    if output.suffix == ".onnx" and importlib.util.find_spec("onnx") is None:
-        raise UserError("writing ONNX needs a package: pip install 'onnx>=1.23,<2'")
-    run = Run.load(workdir, step, average=average)
-    name = run.generator(direction)
-    module = run.method.modules[name]
-    variables = jax.device_get(run.variables[name])
-    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(variables)):
-        raise UserError(
-            f"the generator's weights at step {run.step} are not finite: its training"
-            " went wrong; choose an earlier checkpoint with --step."
-        )
-    channels = run.config.data[f"channels_{domains(direction)[0]}"]
-    contract = (
-        f"float32 [B, H, W, {channels}] to [B, H, W, {module.channels}], in [-1, 1];"
-        f" H and W multiples of {module.size_multiple}, from {least_size(module)} on"
-    )
     if output.suffix == ".onnx":
-        from cyclegan_jax.export import onnx_graph
-
-        about = {"direction": direction, "step": str(run.step), "contract": contract}
-        model = onnx_graph.build(module, variables, channels, about)
-        content = model.SerializeToString()
-    else:
-        content = stablehlo(module, variables, channels)
-    _write(output, content)
-    return f"Wrote {output} ({len(content) / 1e6:.1f} MB): {contract}."
+        check_onnx()
+    run = Run.load(workdir, step, average=average)
+    generator = Generator.of(run, direction)
+    content = generator.onnx() if output.suffix == ".onnx" else generator.stablehlo()
+    write(output, content)
+    return f"Wrote {output} ({len(content) / 1e6:.1f} MB): {generator.contract}."
 
 
-def _write(output, content):
-    """Writes atomically."""
+def write(output: epath.Path, content: bytes) -> None:
+    """Writes a file in one go.
+
+    Raises:
+      UserError: it cannot be written.
+    """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.write(output, content)

@@ -69,7 +69,7 @@ class SlotOrderedStep:
                     ema_decay=ema_decay,
                     last=number == last,
                 ),
-                in_axes=(None, 0),
+                in_axes=(None, 0, 0),
                 out_axes=None,
                 donate_argnums=0,
             )
@@ -119,7 +119,7 @@ class SlotOrderedStep:
             parts = []
             for index in range(self._per_device):
                 own, place = call(self._take, (arrays, places), jnp.int32(index))
-                value, outputs = call(phase, state, own, place, seed)
+                value, outputs, stats = call(phase, state, own, place, seed)
                 tree.put(value)
                 parts.append(outputs)
             if parts[0]:
@@ -131,7 +131,7 @@ class SlotOrderedStep:
             total = tree.total()
             if jax.tree.leaves(total):
                 total = call(self._over_devices, total)
-                state, terms = call(self._updates[number], state, total)
+                state, terms = call(self._updates[number], state, total, stats)
                 metrics = metrics | terms
         return state, pools, metrics
 

@@ -75,16 +75,25 @@ class Appearance(Measure):
     def warnings(self, values: Mapping[Metric, float]) -> Iterator[str]:
         """See `Measure`."""
         correlation = values[LUMINANCE_CORRELATION]
-        if correlation < _INVERTED:
-            yield (
-                f"{self._task.direction}: outputs look like negatives (luminance"
-                f" correlates {correlation:.2f} with that of the inputs). Training"
-                " rarely recovers from this: train again with another seed or an"
-                " identity loss."
-            )
+        yield from inversion(self._task.direction, correlation)
         if values.get(DIVERSITY, 1.0) < _COLLAPSED:
             yield (
                 f"{self._task.direction}: outputs look alike (they vary"
                 f" {values[DIVERSITY]:.0%} as much as the real images): the generator"
                 " may have collapsed."
             )
+
+
+def inversion(direction: str, correlation: float) -> Iterator[str]:
+    """Yields a sentence where outputs look like negatives.
+
+    Args:
+      direction: AtoB or BtoA.
+      correlation: see `LUMINANCE_CORRELATION`.
+    """
+    if correlation < _INVERTED:
+        yield (
+            f"{direction}: outputs look like negatives (luminance correlates"
+            f" {correlation:.2f} with that of the inputs). Training rarely recovers"
+            " from this: train again with another seed or an identity loss."
+        )

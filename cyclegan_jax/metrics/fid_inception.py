@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from cyclegan_jax import images
+from cyclegan_jax.core.networks.published import Published
 from cyclegan_jax.metrics import inception
 from cyclegan_jax.metrics.features import Extractor, resize
 
@@ -26,18 +27,21 @@ def legacy_pytorch(batch: np.ndarray) -> np.ndarray:
 
 
 # torch-fidelity and pytorch-fid publish the same file.
-EXTRACTOR = Extractor(
+NETWORK = Published(
     name="inception",
     title="Inception v3 of 2015",
     module=inception.Inception(),
     features=inception.FEATURES,
-    prepare={
-        "clean": functools.partial(resize, side=inception.SIZE),
-        "legacy_pytorch": legacy_pytorch,
-    },
     from_torch=inception.from_torch,
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
     "pt_inception-2015-12-05-6726825d.pth",
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
+EXTRACTOR = Extractor(
+    NETWORK,
+    prepare={
+        "clean": functools.partial(resize, side=inception.SIZE, middle=128.0),
+        "legacy_pytorch": legacy_pytorch,
+    },
     fid=True,
 )

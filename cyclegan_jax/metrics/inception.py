@@ -16,8 +16,8 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from cyclegan_jax.core.networks import imagenet
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.metrics import weights
 
 FEATURES = 2048
 _CLASSES = 1008  # Of the classifier, which is not used.
@@ -170,18 +170,24 @@ LEAVES = {
 }
 
 
-def from_torch(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
+def from_torch(
+    module: Inception, state_dict: Mapping[str, np.ndarray], source: str
+) -> dict[str, Any]:
     """Converts the public weights, without the classifier.
 
     Args:
+      module: the network.
       state_dict: tensors by PyTorch's names.
       source: the file's name, for messages.
+
+    Returns:
+      Parameters for the module.
 
     Raises:
       UserError: a tensor is missing or has another shape; names it.
     """
     blank = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
-    shapes = jax.eval_shape(Inception().init, jax.random.key(0), blank)["params"]
+    shapes = jax.eval_shape(module.init, jax.random.key(0), blank)["params"]
     classes = np.shape(state_dict.get("fc.bias", np.zeros(_CLASSES)))
     if classes != (_CLASSES,):
         raise UserError(
@@ -194,11 +200,11 @@ def from_torch(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, A
         shape = expected.shape
         if leaf == "kernel":
             shape = tuple(shape[axis] for axis in (3, 2, 0, 1))
-        params[layer, leaf] = weights.take(
+        params[layer, leaf] = imagenet.take(
             state_dict,
             f"{layer}.{theirs}",
             shape,
             network="the FID network",
             source=source,
         )
-    return {"params": traverse_util.unflatten_dict(params)}
+    return traverse_util.unflatten_dict(params)

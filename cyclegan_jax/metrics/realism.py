@@ -30,7 +30,11 @@ def fid(convention: str, reference: str = "test") -> Metric:
 
 def kid(extractor: Extractor, convention: str, reference: str) -> Metric:
     """Returns the metric; see `fid`."""
-    how = f", resized as {convention}" if extractor.fid else f" by {extractor.title}"
+    how = (
+        f", resized as {convention}"
+        if extractor.fid
+        else f" by {extractor.network.title}"
+    )
     return Metric(
         f"kid_{convention}_{reference}",
         "distance",
@@ -103,15 +107,16 @@ class Realism(Measure):
                 f" {more[0] + counts[0]:,}."
             )
         for extractor in (network.extractor for network in networks):
+            size = extractor.network.features
             if min(counts) < _FEWEST:
                 yield (
                     f"{extractor.measured} need at least {_FEWEST} images of each"
                     " domain."
                 )
-            elif extractor.fid and min(counts) < extractor.features:
+            elif extractor.fid and min(counts) < size:
                 yield (
                     f"FID is biased upwards for so few images ({counts[0]} and"
-                    f" {counts[1]}, fewer than its {extractor.features:,} features):"
+                    f" {counts[1]}, fewer than its {size:,} features):"
                     " compare it only with values of the same numbers of images, or"
                     " use KID, which is not biased."
                 )

@@ -12,17 +12,22 @@ from cyclegan_jax.pages.charts import charts
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.writer import read_metrics
 
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("cyclegan_jax.pages"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+"""Renders the templates of this package; what is put in is escaped."""
 
 
 def write_training_page(
-    workdir: epath.PathLike, *, title: str, summary: Mapping[str, str]
+    workdir: epath.PathLike,
+    *,
+    title: str,
+    summary: Mapping[str, str],
+    warnings: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Writes `index.html` into a run's folder, from its metrics and samples.
 
@@ -30,6 +35,7 @@ def write_training_page(
       workdir: the run's folder.
       title: of the page.
       summary: heading -> short text about the run.
+      warnings: sentences, each with the path of a picture from there.
     """
     workdir = storage.locate(workdir)
     samples = sorted(path.name for path in (workdir / "samples").glob("step_*.png"))
@@ -38,6 +44,7 @@ def write_training_page(
         "training.html",
         title=title,
         summary=summary,
+        warnings=warnings,
         charts=charts(read_metrics(workdir)),
         samples=[f"samples/{name}" for name in samples],
     )
@@ -126,7 +133,7 @@ def write_study_page(folder: epath.PathLike, study: Mapping[str, Any]) -> None:
 
 
 def _write(folder, template, **content):
-    page = _ENVIRONMENT.get_template(template).render(**content)
+    page = ENVIRONMENT.get_template(template).render(**content)
     files.write(folder / "index.html", page)
 
 

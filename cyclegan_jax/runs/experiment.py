@@ -8,17 +8,16 @@ from typing import Any
 import ml_collections
 import optax
 
-from cyclegan_jax import data, torch_files
-from cyclegan_jax.core import schedules, steps
+from cyclegan_jax import data
+from cyclegan_jax.core import optimizers, schedules, steps
 from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.files import as_path
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics.meanings import check_metric
 from cyclegan_jax.runs import configuration
-from cyclegan_jax.torch_files.download import file_sha256
+from cyclegan_jax.torch_files import published
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Experiment:
           UserError: a setting has an invalid value, or conflicts with another.
         """
         method = build_method(config)
+        optimizers.relative_rate(config.optimizer)
         better = None
         if config.best_metric:
             better = check_metric("best_metric", config.best_metric)
@@ -98,11 +98,7 @@ class Experiment:
 
     def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """Returns Adam, to be applied to each network separately."""
-        o = self.config.optimizer
-        adam = optax.adam(schedule, b1=o.beta1, b2=o.beta2)
-        if not o.weight_decay:
-            return adam
-        return optax.chain(optax.add_decayed_weights(o.weight_decay), adam)
+        return optimizers.adam(schedule, self.config.optimizer)
 
     def step(self, optimizer: optax.GradientTransformation) -> Callable:
         """Returns the per-device training step: (state, pools, batch, seed) -> ..."""
@@ -190,7 +186,7 @@ class Experiment:
         """
         sources = registry.METHODS[self.config.method].pretrained(self.config)
         return {
-            name: _read(source) if isinstance(source, interface.Pretrained) else source
+            name: source if isinstance(source, str) else published.parameters(source)
             for name, source in sources.items()
         }
 
@@ -226,19 +222,6 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             " another config.method."
         )
     return method
-
-
-def _read(source):
-    """Reads the parameters in a file of PyTorch weights."""
-    path = as_path(source.path)
-    tensors = torch_files.read(path)
-    sha256 = file_sha256(path)
-    if not sha256.startswith(source.sha256.lower()):
-        raise UserError(
-            f"{source.path} has the SHA-256 {sha256}, which does not begin with"
-            f" {source.sha256} (config.{source.setting})."
-        )
-    return source.convert(tensors, source.path)
 
 
 def _check_direction(config, method):

@@ -160,6 +160,13 @@ def checksums_of(tree: Any) -> dict[str, int]:
     return {name: int(value) for name, value in zip(names, sums, strict=True)}
 
 
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """Returns [] whether no array has an infinite or undefined value."""
+    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(leaves).all()
+
+
 def digest_of(*values: Any) -> str:
     """Returns a digest of JSON values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

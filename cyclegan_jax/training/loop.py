@@ -6,6 +6,7 @@ import functools
 import ml_collections
 from etils import epath
 
+from cyclegan_jax import images
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
 from cyclegan_jax.machine import environment, hosts, runtime
@@ -16,7 +17,7 @@ from cyclegan_jax.progress import Progress
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.writer import MetricsWriter
-from cyclegan_jax.training import samples
+from cyclegan_jax.training import alarms, samples
 from cyclegan_jax.training.summary import Clock, Forecast, summary
 from cyclegan_jax.training.trainer import Trainer
 
@@ -70,6 +71,7 @@ class Loop:
         """Loads the sample images; the trainer is opened before `run`."""
         self._trainer = trainer
         self._scores: dict[str, float] = {}
+        self._alarms: dict[str, tuple[int, list[alarms.Alarm]]] = {}
         self._sampler = samples.Sampler(trainer.experiment, trainer.dataset)
 
     def run(self, interrupts: Interrupts) -> int:
@@ -165,6 +167,9 @@ class Loop:
         """Evaluates the test split; returns the value of `best_metric`, if any."""
         run, metric = self._trainer, self._trainer.config.best_metric
         self._scores = self._measure(run.state, run.step)
+        warnings, first = self._measure.warnings, self._measure.first
+        found = alarms.of_scores(warnings, first, run.config.num_samples)
+        self._alarms["scores"] = run.step, [*found]
         if writer is not None:
             writer.write(run.step, self._scores)
         if metric and TEST + metric not in self._scores:
@@ -194,18 +199,40 @@ class Loop:
             return
         try:
             if run.config.sample_every_steps:
-                grid = self._sampler.grid(run.state)
-                samples.save(run.workdir, run.step, grid)
+                columns = self._sampler.columns(run.state)
+                grid = images.sample_grid(columns)
+                samples.save(run.workdir, f"step_{run.step:08d}", grid)
                 writer.write_image(run.step, "samples", grid)
+                early = run.step < run.batches.steps_per_epoch  # It may still pass.
+                found = [] if early else [*alarms.of_samples(columns)]
+                self._alarms["samples"] = run.step, found
             writer.wait()  # The page is drawn from the file.
             report.write_training_page(
-                run.workdir, title=run.workdir.name, summary=summary(run)
+                run.workdir,
+                title=run.workdir.name,
+                summary=summary(run),
+                warnings=self._warnings(),
             )
         except OSError as error:
             raise UserError(
                 f"{run.workdir} cannot be written to ({error.strerror or error});"
                 " the checkpoints already there are still valid."
             ) from error
+
+    def _warnings(self):
+        """Sentences for the page, each with the path of its picture, which is saved."""
+        return [
+            (
+                f"At step {step:,}, {alarm.text}",
+                samples.save(
+                    self._trainer.workdir,
+                    f"warning_{kind}_{alarm.direction}",
+                    images.sample_grid(alarm.columns),
+                ),
+            )
+            for kind, (step, found) in self._alarms.items()
+            for alarm in found
+        ]
 
     def _finish(self, interrupts, resumed_at):
         run = self._trainer

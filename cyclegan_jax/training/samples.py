@@ -35,8 +35,8 @@ class Sampler:
             same = [photo for photo in photos if photo.shape == photos[0].shape]
             self._photos[domain] = jnp.asarray(images.to_float(np.stack(same)))
 
-    def grid(self, state: TrainState) -> np.ndarray:
-        """Returns a picture: a row per image, the `columns` with their titles.
+    def columns(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Returns the `columns` of a sample grid: title -> uint8 [N, H, W, C].
 
         Moving averages of the generators are used where the state has them. One device
         computes it: its bits do not depend on how many there are.
@@ -52,9 +52,7 @@ class Sampler:
         real_a, real_b = self._photos["a"], self._photos["b"]
         translated = columns(self._method, apply, real_a, real_b)
         # One at a time: `jax.device_get` would sort the titles.
-        return images.sample_grid(
-            {title: images.to_uint8(np.asarray(v)) for title, v in translated.items()}
-        )
+        return {x: images.to_uint8(np.asarray(v)) for x, v in translated.items()}
 
 
 def columns(
@@ -87,7 +85,7 @@ def columns(
         source, target = domains(direction)
         x, name = real[source], source.upper()
         fake = translate(direction, x)
-        titled |= {f"real {name}": x, f"{name} to {target.upper()}": fake}
+        titled |= dict(zip(titles(direction), (x, fake), strict=True))
         if cycles:
             titled[f"cycle {name}"] = translate(other(direction), fake)
         if cycles and real_a.shape[-1] == real_b.shape[-1]:
@@ -97,8 +95,15 @@ def columns(
     return titled
 
 
-def save(workdir: epath.PathLike, step: int, grid: np.ndarray) -> None:
-    """Writes a grid into a run's folder, as samples/step_<n>.png."""
+def titles(direction: str) -> tuple[str, str]:
+    """Returns the titles of a direction's inputs and translations in a grid."""
+    source, target = (domain.upper() for domain in domains(direction))
+    return f"real {source}", f"{source} to {target}"
+
+
+def save(workdir: epath.PathLike, name: str, grid: np.ndarray) -> str:
+    """Writes a picture into a run's folder; returns its path from there."""
     folder = storage.locate(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    files.save_png(folder / f"step_{step:08d}.png", grid)
+    files.save_png(folder / f"{name}.png", grid)
+    return f"samples/{name}.png"

@@ -17,7 +17,7 @@ from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.experiment import Experiment
-from cyclegan_jax.runs.integrity import checksums_of
+from cyclegan_jax.runs.integrity import all_finite, checksums_of
 from cyclegan_jax.runs.recovery import set_damaged_aside
 from cyclegan_jax.training.batches import open_batches
 from cyclegan_jax.training.init_from import load_initial, start_from
@@ -169,7 +169,7 @@ class Trainer:
 
         A job that is stopped in its first minutes may have few seconds to save.
         """
-        _all_finite(self.state.params)
+        all_finite(self.state.params)
         checksums_of(self.devices.whole(self.state, self.pools))
 
     def _create(self):
@@ -241,16 +241,10 @@ class Trainer:
             {name: float(value) for name, value in metrics.items()}
             for metrics in self.pending
         ]
-        if not _all_finite(self.state.params):
+        if not all_finite(self.state.params):
             raise UserError(
                 f"a parameter is not finite after step {self.step}; the newest"
                 f" checkpoint, if any, is from before. {_HELPS}"
             )
         whole = self.devices.whole(self.state, self.pools)
         self.checkpoints.save(self.step, whole, {"pending": pending}, score=score)
-
-
-@jax.jit
-def _all_finite(tree):
-    leaves = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
-    return jax.numpy.stack(leaves).all()

@@ -28,10 +28,15 @@ class FallbackTranslator:
         """Prepares a generator; see `Translator`."""
         self.translator = Translator(run, direction, size=size, tile_size=tile_size)
         self.in_tiles = 0
-        self._make = lambda side: Translator(
-            run, direction, size="tile", tile_size=side
-        )
+        self._run, self._direction = run, direction
         self._tiled: dict[int, Translator] = {}
+
+    def use(self, run: Run) -> None:
+        """Swaps in the networks of the run at another step; nothing is recompiled."""
+        if run is not self._run:
+            self._run = run
+            for translator in (self.translator, *self._tiled.values()):
+                translator.use(run.variables)
 
     def __call__(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         """Translates pictures; see `Translator`.
@@ -55,7 +60,9 @@ class FallbackTranslator:
                 continue
             try:
                 if side not in self._tiled:
-                    self._tiled[side] = self._make(side)
+                    self._tiled[side] = Translator(
+                        self._run, self._direction, size="tile", tile_size=side
+                    )
                 result = self._tiled[side](picture)
             except UserError as error:
                 raise TooLarge(f"out of memory, and {error}") from error

@@ -20,20 +20,27 @@ def discriminator_loss(
 ) -> jax.Array:
     """Returns the loss of a discriminator, with the penalty if that is its mode.
 
+    Monitors whether the discriminator overfits, if its module says so.
+
     Args:
       net: the networks.
       name: of the discriminator.
       real: [B, H, W, C] real images, or whatever the network takes.
       fake: the same number of generated ones.
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: its weight; only with `wgangp`.
+      gradient_penalty: its weight.
     """
     real_scores, fake_scores = net.each(name, real, fake)
     loss = losses.discriminator_adversarial(real_scores, fake_scores, gan_mode)
-    if losses.GAN_LOSSES[gan_mode].gradient_penalty and gradient_penalty:
+    if getattr(net.module(name), "monitored", False):
+        net.monitors[f"overfitting_{name}"] = losses.overfitting(real_scores, gan_mode)
+    penalty = losses.GAN_LOSSES[gan_mode].gradient_penalty
+    if penalty and gradient_penalty:
         mixing = jax.vmap(jax.random.uniform)(net.keys())
         score = functools.partial(net, name, keep_stats=False)
-        loss += gradient_penalty * losses.gradient_penalty(score, real, fake, mixing)
+        loss += gradient_penalty * losses.gradient_penalty(
+            score, real, fake, mixing, penalty
+        )
     return loss
 
 

@@ -34,7 +34,7 @@ class BiGAN:
       channels_a: channels of the images of A.
       channels_b: channels of the images of B.
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
     generator_ab: nn.Module
@@ -137,7 +137,9 @@ def build(config: Any, axis_name: str | None) -> BiGAN:
     return BiGAN(
         generator_ab=configured.generator_of(config, d.channels_b, axis_name),
         generator_ba=configured.generator_of(config, d.channels_a, axis_name),
-        discriminator=configured.discriminator_of(config, axis_name),
+        discriminator=configured.discriminator_of(
+            config, axis_name, (d.channels_a, d.channels_b)
+        ),
         channels_a=d.channels_a,
         channels_b=d.channels_b,
         gan_mode=config.loss.gan_mode,

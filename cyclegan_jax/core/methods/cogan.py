@@ -199,7 +199,9 @@ def build(config: Any, axis_name: str | None) -> CoGAN:
             channels_b=config.data.channels_b,
             **settings(config.generator),
         ),
-        discriminator=CoupledDiscriminator(**settings(config.discriminator)),
+        discriminator=CoupledDiscriminator(
+            **settings(config.discriminator), **configured.observation(config)
+        ),
         latent_size=config.cogan.latent_size,
         inversion_steps=config.cogan.inversion_steps,
         inversion_rate=config.cogan.inversion_rate,
@@ -224,6 +226,8 @@ def _check_networks(config):
             f" data.crop_size={size} (it is {d.crop_size}) and"
             " data.preprocess='resize_and_crop'."
         )
+    if config.discriminator.spectral_norm:
+        raise UserError("method cogan has no discriminator.spectral_norm.")
     if {config.generator.norm, config.discriminator.norm} - {"batch", "none"}:
         raise UserError("method cogan needs norm batch (as published) or none.")
     return size

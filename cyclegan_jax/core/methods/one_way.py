@@ -65,12 +65,15 @@ class OneWay(NamedTuple):
         return jnp.zeros(()), {"fake": fake, "noise": noise}, {}
 
 
-def common_settings(config: Any, axis_name: str | None) -> dict[str, Any]:
+def common_settings(
+    config: Any, axis_name: str | None, *, pairs: bool = False
+) -> dict[str, Any]:
     """Returns the attributes that these methods share, from a config.
 
     Args:
       config: of a run.
       axis_name: see `norms.BatchNorm`.
+      pairs: whether the discriminator sees an image together with its translation.
 
     Raises:
       UserError: a network's name or a setting is not known.
@@ -80,7 +83,9 @@ def common_settings(config: Any, axis_name: str | None) -> dict[str, Any]:
         channels.reverse()
     return {
         "generator": configured.generator_of(config, channels[1], axis_name),
-        "discriminator": configured.discriminator_of(config, axis_name),
+        "discriminator": configured.discriminator_of(
+            config, axis_name, tuple(channels) if pairs else ()
+        ),
         "direction": config.direction,
         "channels_in": channels[0],
         "channels_out": channels[1],

@@ -33,10 +33,13 @@ class Networks:
     """Calls networks by name inside a loss: `fake_b = net("g_ab", real_a)`.
 
     It lives for one evaluation of a loss. Running statistics are updated in the order
-    of the calls, as in the reference, and no two calls share dropout masks.
+    of the calls, as in the reference, and no two calls share dropout masks. What a
+    discriminator with an `augmentation` is given is augmented first, each batch of
+    images with fresh numbers.
 
     Attributes:
       norm_stats: network name -> running statistics after all calls so far.
+      monitors: named scalars that are logged but not minimised.
     """
 
     def __init__(
@@ -51,7 +54,12 @@ class Networks:
         self._modules = modules
         self._params = params
         self._keys = keys
+        self.monitors: dict[str, jax.Array] = {}
         self._calls = 0
+
+    def module(self, name: str) -> Any:
+        """Returns the module of that name."""
+        return self._modules[name]
 
     def keys(self) -> jax.Array:
         """Returns [B] fresh PRNG keys, one per slot of the batch."""
@@ -79,6 +87,16 @@ class Networks:
           **options: further keyword arguments of the network, such as which features
             to return; not arrays, but hashable values that the program depends on.
         """
+        inputs = self._augmented(name, inputs)
+        return self._apply(name, inputs, dropout_keys, keep_stats, options)
+
+    def _augmented(self, name, inputs):
+        augmentation = getattr(self._modules[name], "augmentation", None)
+        if augmentation is None:
+            return inputs
+        return jax.tree.map(lambda images: augmentation(images, self.keys()), inputs)
+
+    def _apply(self, name, inputs, dropout_keys, keep_stats, options):
         module = self._modules[name]
         if getattr(module, "dropout", False) and dropout_keys is None:
             dropout_keys = self.keys()
@@ -110,7 +128,8 @@ class Networks:
         module = self._modules[name]
         if not arrays or name in self.norm_stats or getattr(module, "dropout", False):
             return tuple(self(name, x) for x in inputs)
-        outputs = self(name, jnp.concatenate(inputs))
+        inputs = tuple(self._augmented(name, x) for x in inputs)
+        outputs = self._apply(name, jnp.concatenate(inputs), None, True, {})
         return tuple(jnp.split(outputs, len(inputs)))
 
 

@@ -39,7 +39,7 @@ class Pix2Pix:
       gan: weight of the adversarial term; 0 leaves the discriminator out.
       l1: weight of the distance to the true image (100 in the paper).
       gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
+      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
       test_dropout: whether translations have noise, as published.
       test_statistics: what batch norm uses in translations: `image`, the statistics of
         the one image, as published (there in batches of one); or the `running` ones.
@@ -169,7 +169,7 @@ def build(config: Any, axis_name: str | None) -> Pix2Pix:
     if not (config.loss.gan or config.loss.l1):
         raise UserError("loss.gan and loss.l1 are both 0: nothing to train.")
     return Pix2Pix(
-        **common_settings(config, axis_name),
+        **common_settings(config, axis_name, pairs=True),
         l1=config.loss.l1,
         test_dropout=config.test_dropout,
         test_statistics=config.test_statistics,

@@ -11,7 +11,7 @@ from cyclegan_jax.core.methods import (
 from cyclegan_jax.core.methods.interface import Recipe
 
 METHODS = {
-    "cyclegan": Recipe(cyclegan.build),
+    "cyclegan": Recipe(cyclegan.build, cyclegan.pretrained),
     "pix2pix": Recipe(pix2pix.build),
     "simgan": Recipe(content_gan.build_simgan),
     "feature_gan": Recipe(

@@ -7,6 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cyclegan_jax.core import losses
+from cyclegan_jax.core.augmentation import Augmentation
 from cyclegan_jax.core.networks import layers, norms
 from cyclegan_jax.core.networks.patchgan import (
     PatchDiscriminator,
@@ -103,9 +105,51 @@ def generator_of(config: Any, channels: int, axis_name: str | None) -> nn.Module
     return generator(**settings, **computation(config, axis_name))
 
 
-def discriminator_of(config: Any, axis_name: str | None) -> nn.Module:
-    """Builds the discriminator of a config; as `generator_of`."""
-    return discriminator(**config.discriminator, **computation(config, axis_name))
+def discriminator_of(
+    config: Any, axis_name: str | None, channels: tuple[int, ...] = ()
+) -> nn.Module:
+    """Builds the discriminator of a config; as `generator_of`.
+
+    Args:
+      config: of a run.
+      axis_name: see `norms.BatchNorm`.
+      channels: of each picture, if it sees several at once; see `Augmentation`.
+
+    Raises:
+      UserError: the name or a setting is not known.
+    """
+    own = ("augment", "monitor")
+    settings = {k: v for k, v in config.discriminator.items() if k not in own}
+    settings |= observation(config, channels)
+    return discriminator(**settings, **computation(config, axis_name))
+
+
+def observation(config: Any, channels: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Returns the attributes of `Discriminator`, from a config.
+
+    Args:
+      config: of a run.
+      channels: see `discriminator_of`.
+
+    Raises:
+      UserError: a policy is not known, or there is nothing to augment or to monitor.
+    """
+    d, loss = config.discriminator, config.loss
+    for name in ("augment", "monitor"):
+        if d[name] and not loss.gan:
+            raise UserError(
+                f"discriminator.{name} is {d[name]!r}, but loss.gan is 0: there is no"
+                " discriminator."
+            )
+    if d.monitor and losses.GAN_LOSSES[loss.gan_mode].undecided is None:
+        known = [k for k, v in losses.GAN_LOSSES.items() if v.undecided is not None]
+        raise UserError(
+            f"discriminator.monitor needs scores of which a sign says real or"
+            f" generated; loss.gan_mode={loss.gan_mode} has none:"
+            f" use {', '.join(known)}, or monitor=False."
+        )
+    augmentation = Augmentation.of(d.augment, channels)
+    return {"augmentation": augmentation, "monitored": d.monitor}
 
 
 def computation(config: Any, axis_name: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import layers, norms
+from cyclegan_jax.core.networks.discriminator import Discriminator
 
 _STRIDED = (5, 5, 5, 3, 3, 3)  # Kernels of the discriminator.
 _DROPOUT = (0.0, 0.1, 0.3, 0.3, 0.5, 0.0)  # Dropout rate after each of them.
@@ -91,7 +92,7 @@ class CoupledGenerator(nn.Module):
         return draw("a", self.channels_a), draw("b", self.channels_b)
 
 
-class CoupledDiscriminator(nn.Module):
+class CoupledDiscriminator(Discriminator):
     """Scores whole images of both domains.
 
     Attributes:

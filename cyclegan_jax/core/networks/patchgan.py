@@ -1,6 +1,7 @@
 """Discriminators of patches or pixels (Isola et al. 2017, section 3.2.2)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,9 +9,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import antialiasing, layers, norms
+from cyclegan_jax.core.networks.discriminator import (
+    Discriminator,
+    spectrally_normalised,
+)
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Discriminator):
     """Scores overlapping patches of an image.
 
     Attributes:
@@ -22,6 +27,7 @@ class PatchDiscriminator(nn.Module):
         the convolution with stride 1 before it: 32x32 scores for 256x256.
       antialias: a blur takes every second pixel, not the convolutions.
       norm: see `norms.NORMS`.
+      spectral_norm: whether all kernels are divided by their largest singular value.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the scores are float32.
@@ -34,6 +40,7 @@ class PatchDiscriminator(nn.Module):
     score_kernel: int = 4
     antialias: bool = False
     norm: str = "instance"
+    spectral_norm: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -52,18 +59,21 @@ class PatchDiscriminator(nn.Module):
 
         Args:
           images: [B, H, W, C] in [-1, 1].
-          train: see `norms.BatchNorm`; without batch norm it changes nothing.
+          train: see `norms.BatchNorm` and `spectrally_normalised`; without either it
+            changes nothing.
 
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
         """
-        conv = functools.partial(
+        conv: Callable[..., Any] = functools.partial(
             layers.Conv,
             padding=1,
             init_type=self.init_type,
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
+        if self.spectral_norm:
+            conv = spectrally_normalised(conv, update=train)
         bias = norms.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
@@ -98,7 +108,7 @@ class PatchDiscriminator(nn.Module):
         return x.astype(jnp.float32)
 
 
-class PixelDiscriminator(nn.Module):
+class PixelDiscriminator(Discriminator):
     """Scores every pixel by itself, with 1x1 convolutions.
 
     Attributes are those of `PatchDiscriminator`.
@@ -106,6 +116,7 @@ class PixelDiscriminator(nn.Module):
 
     width: int = 64
     norm: str = "instance"
+    spectral_norm: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -119,13 +130,15 @@ class PixelDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Maps [B, H, W, C] to scores [B, H, W, 1], as `PatchDiscriminator` does."""
-        conv = functools.partial(
+        conv: Callable[..., Any] = functools.partial(
             layers.Conv,
             kernel_size=1,
             init_type=self.init_type,
             init_gain=self.init_gain,
             dtype=self.dtype,
         )
+        if self.spectral_norm:
+            conv = spectrally_normalised(conv, update=train)
         bias = norms.norm_wants_bias(self.norm)
         x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
         x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)

