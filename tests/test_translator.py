@@ -82,18 +82,24 @@ def test_resize_as_published(run):
 
 
 @pytest.mark.parametrize(
-    ("norm", "blocks"), [("instance", 2), ("instance_affine", 1), ("batch", 1)]
+    ("norm", "blocks", "options"),
+    [
+        ("instance", 2, {}),
+        ("instance_affine", 1, {}),
+        ("batch", 1, {}),
+        ("instance", 1, {"antialias": True, "antialias_up": True}),
+    ],
 )
-def test_tiles_equal_the_whole(norm, blocks):
+def test_tiles_equal_the_whole(norm, blocks, options):
     """Exactly, but for rounding; and so there can be no seam."""
     module = networks.generator(
-        f"resnet_{blocks}blocks", width=4, norm=norm, init_gain=0.2
+        f"resnet_{blocks}blocks", width=4, norm=norm, init_gain=0.2, **options
     )
     photo = picture(204, 280)
     whole = images.to_float(photo)[None]
     variables = module.init(jax.random.key(0), whole[:, :64, :64])
     expected = np.asarray(module.apply(variables, whole)[0])
-    size = 2 * tiling.halo(blocks) + 64
+    size = 2 * tiling.halo(module) + 64
     actual = tiling.TiledGenerator(module, size)(variables, photo)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=5e-5)
     # Each tile by itself, as usual, is far off for instance norm.
@@ -111,16 +117,25 @@ def test_tiles_cover_every_pixel_once():
         assert np.all(seen == 1)
 
 
-def test_halo_is_how_far_the_network_sees():
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("antialias_up", [False, True])
+def test_halo_is_how_far_the_network_sees(antialias, antialias_up):
     """By gradient: one output pixel depends on nothing beyond, and on nearly all."""
-    blocks, side = 1, 96
-    module = networks.generator("resnet_1blocks", width=8, norm="none", init_gain=0.1)
+    options = {"antialias": antialias, "antialias_up": antialias_up}
+    module = networks.generator(
+        "resnet_1blocks", width=8, norm="none", init_gain=0.1, **options
+    )
+    side = 96
     x = np.random.default_rng(0).normal(size=(1, side, side, 3)).astype(np.float32)
     variables = module.init(jax.random.key(1), x)
-    grad = jax.grad(lambda x: module.apply(variables, x)[0, 48, 48].sum())(x)
-    touched = np.flatnonzero(np.abs(np.asarray(grad)).sum(axis=(0, 2, 3)))
-    reach = max(48 - touched[0], touched[-1] - 48)
-    assert tiling.halo(blocks) - 8 <= reach <= tiling.halo(blocks)
+
+    def pixels(x):  # Tiles begin and end with four of them.
+        return module.apply(variables, x)[0, 48:52, 48].sum()
+
+    touched = np.abs(np.asarray(jax.grad(pixels)(x))).sum(axis=(0, 2, 3))
+    touched = np.flatnonzero(touched)
+    reach = max(48 - touched[0], touched[-1] - 51)
+    assert tiling.halo(module) - 8 <= reach <= tiling.halo(module)
 
 
 def test_tiles_of_a_network_that_recomputes_its_blocks():

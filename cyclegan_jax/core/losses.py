@@ -229,19 +229,20 @@ def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Ar
 
     Args:
       queries: [B, P, C] unit vectors of P patches of each image.
-      keys: of the same places in the images that they belong to; without gradient.
+      keys: of the same places in their inputs; without gradient.
       temperature: by which the cosines of their angles are divided.
 
     Returns:
-      [] the mean cross entropy of the softmax over the keys of a query's own image,
-      where the right one is that of its own place.
+      [] the mean cross entropy of each query's own place in the softmax over its image.
 
     Raises:
       ValueError: the shapes differ.
     """
     _check_same_shape(queries, keys)
     cosines = jnp.einsum("bqc,bkc->bqk", queries, jax.lax.stop_gradient(keys))
-    right = jnp.trace(jax.nn.log_softmax(cosines / temperature), axis1=1, axis2=2)
+    right = jnp.trace(
+        jax.nn.log_softmax(cosines * (1.0 / temperature)), axis1=1, axis2=2
+    )
     return -jnp.mean(right) / queries.shape[1]
 
 

@@ -67,7 +67,8 @@ TABLES = (
     (4, "ablations, labels to photo, FCN scores", "BtoA", ABLATION),
     (5, "ablations, photo to labels", "AtoB", ABLATION),
 )
-# Seconds of a row's training and evaluation on two CPU cores with --setting=quick.
+# Seconds of a row's training and evaluation on two CPU cores with --setting=quick; of
+# CUT and FastCUT, those of CycleGAN by the ratio of their steps.
 SECONDS = {
     "cyclegan": 105,
     "cogan": 410,

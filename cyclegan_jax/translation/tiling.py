@@ -35,13 +35,17 @@ class _Tile(NamedTuple):
     core: tuple[int, int, int, int]
 
 
-def halo(blocks: int) -> int:
-    """Radius of a ResNet generator's receptive field, rounded up to a multiple of 4.
+def halo(module: ResNetGenerator) -> int:
+    """Radius of a generator's receptive field, rounded up to a multiple of 4.
 
     In pixels: 3 of the first convolution, 1 and 2 of the ones that halve, 2 * 4 of
-    each block, up to 4 + 2 of the ones that double, and 3 of the last.
+    each block, up to 4 + 2 of the ones that double, and 3 of the last. Blurs add 1 and
+    2 on the way down; interpolation and a convolution take 4 + 2 and 2 + 1 on the way
+    up.
     """
-    return -(-(3 + 1 + 2 + 8 * blocks + 6 + 3) // 4) * 4
+    down = 6 if module.antialias else 3
+    up = 9 if module.antialias_up else 6
+    return -(-(3 + down + 8 * module.blocks + up + 3) // 4) * 4
 
 
 def tiles(height: int, width: int, size: int, margin: int) -> Iterator[_Tile]:
@@ -94,7 +98,7 @@ class TiledGenerator:
             )
         # `remat` is for gradients only, and would hide the norms' statistics.
         self._module, self._size = module.clone(remat=False), tile_size
-        self._margin = halo(module.blocks)
+        self._margin = halo(module)
         if tile_size % 4 or tile_size < 2 * self._margin + 64:
             least = 2 * self._margin + 64
             raise UserError(

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import layers
@@ -53,10 +52,20 @@ class PatchProjection(nn.Module):
                 )
                 x = dense(x)
             x = x.astype(jnp.float32)
-            # Its gradient at 0 is 0, not NaN as that of a norm.
-            length = optax.safe_norm(x, 0.0, axis=-1, keepdims=True)
-            vectors.append(x / (length + 1e-7))
+            vectors.append(x * _reciprocal_length(x))
         return tuple(vectors)
+
+
+def _reciprocal_length(x):
+    """1 / (|x| + 1e-7) of [..., C]: [..., 1]; of zeros 0, whose gradient is 0, not NaN.
+
+    Multiplied by, not divided by: XLA rewrites divisions by broadcast values, in other
+    ways for one device than for several.
+    """
+    squares = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
+    is_zero = squares == 0.0
+    length = jnp.sqrt(jnp.where(is_zero, 1.0, squares))
+    return jnp.where(is_zero, 0.0, 1.0 / (length + 1e-7))
 
 
 def draw(
