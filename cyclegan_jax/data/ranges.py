@@ -1,6 +1,6 @@
 """What the images of a domain are, as their settings declare it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,15 +38,19 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
         raise wrong(
             "channels",
             f"pictures can have 1, 3 or 4 channels, not {channels}: if these are"
-            f" measured values, declare config.data.range_{domain}=(0, 255)",
+            f" measured values, declare config.data.range_{domain}='0, 255'",
         )
     if dtype in FLOATS and not limits:
         raise wrong("range", f"for {dtype} give the lowest and the highest value")
     info = np.finfo(dtype) if dtype in FLOATS else np.iinfo(dtype)
     try:
-        low, high = map(float, limits or (info.min, info.max))
+        shown = tuple(map(int, _numbers(shown)))
     except (TypeError, ValueError):
-        raise wrong("range", "give two numbers, such as (0, 65535)") from None
+        raise wrong("shown", "give whole numbers, such as 3, 2, 1") from None
+    try:
+        low, high = map(float, _numbers(limits) or (info.min, info.max))
+    except (TypeError, ValueError):
+        raise wrong("range", "give two numbers, such as 0, 65535") from None
     if not info.min <= low < high <= info.max:
         raise wrong(
             "range",
@@ -54,15 +58,20 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
         )
     if dtype not in FLOATS and not (low.is_integer() and high.is_integer()):
         raise wrong("range", f"{dtype} needs whole numbers")
-    if any(type(c) is not int or not 0 <= c < channels for c in shown) or (
-        len(shown) not in (0, 1, 3)
-    ):
+    if any(not 0 <= c < channels for c in shown) or (len(shown) not in (0, 1, 3)):
         raise wrong(
             "shown", f"give one or three channels of 0 to {channels - 1}, or none"
         )
     if shown and picture:
         raise wrong(
-            "shown", f"pictures are shown in colour (give range_{domain}=(0, 255) too)"
+            "shown", f"pictures are shown in colour (give range_{domain}='0, 255' too)"
         )
     shown = shown or ((0, 1, 2) if channels >= 3 else (0,))
     return Pixels(dtype, low, high, channels, not picture, shown)
+
+
+def _numbers(given: str | Sequence[float]) -> list[Any]:
+    """The parts of a text such as "0, 65535", with or without brackets; or numbers."""
+    if not isinstance(given, str):
+        return list(given)
+    return [part for part in given.strip(" ()[]").split(",") if part.strip()]

@@ -67,10 +67,10 @@ class DataSettings:
     channels_b: int = 3
     dtype_a: str = "uint8"
     dtype_b: str = "uint8"
-    range_a: tuple[float, ...] = ()
-    range_b: tuple[float, ...] = ()
-    shown_a: tuple[int, ...] = ()
-    shown_b: tuple[int, ...] = ()
+    range_a: str | tuple[float, ...] = ""
+    range_b: str | tuple[float, ...] = ""
+    shown_a: str | tuple[int, ...] = ""
+    shown_b: str | tuple[int, ...] = ""
     as_stored: bool = False
     paired: bool = False
     paired_test: bool = False

@@ -33,12 +33,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
       config: nested, such as {"data": {"path": ""}}.
     """
     absent = {name: setting.default for name, setting in SETTINGS.items()}
-    # JSON has lists where settings are tuples.
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in flatten(config).items()
-    }
-    return nest(absent | given)
+    return nest(absent | flatten(config))
 
 
 def free(config: Mapping[str, Any]) -> dict[str, Any]:

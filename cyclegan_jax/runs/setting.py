@@ -47,7 +47,7 @@ class Setting:
         kind = type(self.default)
         if kind is float and type(value) is int:
             value = float(value)
-        if type(value) is not kind or not _is_finite(value):
+        if type(value) is not kind or (kind is float and not math.isfinite(value)):
             raise UserError(f"{name} is {value!r}; it must be {_KINDS[kind]}.")
         choices = self.choices() if callable(self.choices) else self.choices
         if choices is not None and value not in choices:
@@ -58,17 +58,9 @@ class Setting:
             raise UserError(f"{name} is {value}; it must be {self.least}{limit}.")
 
 
-def _is_finite(value: Any) -> bool:
-    """Whether a number is finite, or all are that a tuple must consist of."""
-    if isinstance(value, tuple):
-        return all(type(x) in (int, float) and math.isfinite(x) for x in value)
-    return not isinstance(value, float) or math.isfinite(value)
-
-
 _KINDS = {
     str: "a text",
     bool: "True or False",
     int: "a whole number",
     float: "a finite number",
-    tuple: "a tuple of finite numbers",
 }

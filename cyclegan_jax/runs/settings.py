@@ -126,10 +126,10 @@ SETTINGS = {
         "uint8", "Or uint16, int16, float16, float32, float64: docs/data.md.", _dtypes
     ),
     "data.dtype_b": Setting("uint8", "The same for B.", _dtypes),
-    "data.range_a": Setting((), "Values that become -1 and 1, such as (0, 65535)."),
-    "data.range_b": Setting((), "The same for B."),
-    "data.shown_a": _free((), "Channels that are shown, such as (3, 2, 1)."),
-    "data.shown_b": _free((), "The same for B."),
+    "data.range_a": Setting("", 'Values that become -1 and 1, such as "0, 65535".'),
+    "data.range_b": Setting("", "The same for B."),
+    "data.shown_a": _free("", 'Channels that are shown, such as "3, 2, 1".'),
+    "data.shown_b": _free("", "The same for B."),
     "data.preprocess": Setting(
         "resize_and_crop",
         "Or crop, scale_width, scale_width_and_crop, none: see docs/data.md.",
