@@ -1,7 +1,7 @@
 """Loss terms as pure functions of arrays.
 
-Scores are a discriminator's output, [B, H', W', 1] without a sigmoid; images are
-[B, H, W, C] in [-1, 1]. Every loss is a mean over all values, hence a scalar [].
+Scores are a discriminator's output without a sigmoid, [B, H', W', 1]; images are
+[B, H, W, C] in [-1, 1]. Every loss is a mean over all values, [].
 """
 
 from collections.abc import Callable
@@ -109,8 +109,7 @@ def discriminator_adversarial(
     """What a discriminator minimises to tell real images from generated ones.
 
     Half the sum of the two terms: this slows the discriminator down relative to the
-    generator (Zhu et al. 2017, appendix 7.1). A mode's gradient penalty is added to it,
-    see `gradient_penalty`.
+    generator (Zhu et al. 2017, appendix 7.1). A mode's penalty is added to it.
 
     Args:
       real_scores: [...] scores of real images.
