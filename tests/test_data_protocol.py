@@ -10,15 +10,18 @@ from PIL import Image
 
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import CachedSource
+from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.side_by_side import HalfSource
 from cyclegan_jax.data.sources import (
     EncodedSource,
     ImageSource,
     MappedSource,
+    PagesSource,
     SubsetSource,
     folder_source,
 )
 from cyclegan_jax.data.streets import StreetsSource
+from cyclegan_jax.images import Pixels
 
 
 def folder(path):
@@ -27,7 +30,15 @@ def folder(path):
     return folder_source(path)
 
 
+def pages(path):
+    stack = np.arange(2 * 4 * 8 * 3, dtype=np.uint8).reshape(2, 4, 8, 3)
+    np.save(path / "stack.npy", stack)
+    decoder = Decoder(pixels=Pixels(measured=True))
+    return folder_source(path, decoder=decoder)
+
+
 MADE = {
+    PagesSource: pages,
     EncodedSource: folder,
     SubsetSource: lambda path: SubsetSource(folder(path), (2, 0)),
     MappedSource: lambda path: MappedSource(folder(path), np.flip),

@@ -81,6 +81,8 @@ def test_names_of_every_kind(monkeypatch, tmp_path):
 
 # Which of a user's paths may be made into one without `files.as_path`: none.
 _OWN_PATHS = {
+    "app/service.py": "an upload, where the server has put it",
+    "export/runtime_web.py": "what npm has written",
     "data/cycle_gan_tfds.py": "below what as_path returned",
     "files.py": "as_path itself, and what it returned",
     "data/decode.py": "names of sources, as listed",

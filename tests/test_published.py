@@ -12,6 +12,7 @@ from cyclegan_jax.core import losses
 from cyclegan_jax.core.networks import efficientnet_lite, vit
 from cyclegan_jax.core.networks.published import PUBLISHED, Package
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.images import PICTURES
 from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.metrics.structure import METRICS, Structure
 from cyclegan_jax.torch_files import published
@@ -105,6 +106,7 @@ class Colours:
 
 class Task:
     direction = "AtoB"
+    pixels = PICTURES
 
     def __init__(self, **networks):
         self.networks = networks

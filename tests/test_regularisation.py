@@ -115,7 +115,7 @@ def test_every_slot_moves_them_alike():
     method = normalised()
     state, _ = start(method)
     batch = make_batch()
-    real = slots.real_images(batch)
+    real = steps.real_images(batch)
     arrays = real | {"fake_a": real["real_b"], "fake_b": real["real_a"]}
     keys = jax.vmap(jax.random.key)(np.arange(4))
     phase = jax.jit(functools.partial(slots.phase, method=method, number=1))
