@@ -1,6 +1,7 @@
 """Initialises a run with another run's networks."""
 
 import functools
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -36,7 +37,9 @@ def load_initial(experiment: Experiment) -> Run | None:
     return run
 
 
-def start_from(run: Run, state: TrainState) -> TrainState:
+def start_from(
+    run: Run, state: TrainState, *, keep: Collection[str] = ()
+) -> TrainState:
     """Copies the networks of another run into a fresh training state.
 
     Networks that the other run lacks are unchanged; their names are printed.
@@ -44,9 +47,10 @@ def start_from(run: Run, state: TrainState) -> TrainState:
     Args:
       run: the other run, from `load_initial`.
       state: the fresh state.
+      keep: networks that are not trained, whose parameters this run's settings name.
     """
     params, stats = dict(state.params), dict(state.norm_stats)
-    for name in params:
+    for name in sorted(set(params) - set(keep)):
         if name not in run.variables:
             print(f"init_from: {run.workdir} has no {name}; it starts from scratch.")
             continue
