@@ -30,7 +30,9 @@ from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.training import loop
-from cyclegan_jax.translation import files, measured
+from cyclegan_jax.translation import batch, files, measured
+from cyclegan_jax.translation.photos import Photo
+from cyclegan_jax.translation.saving import Style
 from cyclegan_jax.translation.translator import Translator
 from tests.test_docs_commands import commands
 
@@ -190,6 +192,9 @@ def test_nan_is_refused_and_objects_are_not_unpickled():
         ({"limits": (0, 70000)}, "range_a"),
         ({"limits": (0, 1, 2)}, "range_a"),
         ({"limits": (0.5, 9)}, "range_a"),
+        ({"dtype": "float32", "limits": (-3e38, 3e38)}, "range_a"),
+        ({"dtype": "float64", "limits": (0, 1e39)}, "range_a"),
+        ({"dtype": "float64", "limits": (1e6, 1e6 + 1)}, "range_a"),
         ({"channels": 33}, "channels_a"),
         ({"dtype": "uint8", "channels": 2}, "channels_a"),
         ({"shown": (0, 3, 1)}, "shown_a"),
@@ -457,3 +462,25 @@ def test_8_bit_arrays_are_pictures_too(tmp_path):
         data = measured.write(colour, suffix)
         np.testing.assert_array_equal(decode_image(data), colour)
         assert decode_image(data, channels=1).shape == (5, 6, 1)
+
+
+def test_what_is_left_out_is_told_as_a_sentence(tmp_path, capsys):
+    good = np.zeros((8, 8), np.uint16)
+    for split in ("trainA", "trainB"):
+        (tmp_path / split).mkdir()
+        for name, values in (("good", good), ("bad", good.astype(np.float64))):
+            np.save(tmp_path / split / f"{name}.npy", values)
+    kinds = {"dtype_a": "uint16", "dtype_b": "uint16", "channels_a": 1, "channels_b": 1}
+    settings = DataSettings("folder", tmp_path, on_corrupt="skip", **kinds)
+    assert open_dataset(settings, quiet=True).train_a.names == ("trainA/good.npy",)
+    assert "its values are float64, not uint16\n" in capsys.readouterr().err
+
+
+def test_measured_values_made_of_transparent_pictures_stay_as_declared():
+    photo = Photo(np.zeros((6, 8, 3), np.uint8), np.full((6, 8), 99, np.uint8))
+    values = np.zeros((6, 8, 1), np.uint16)
+    for suffix in ("png", "tif", "npy"):
+        style = Style(suffix, pixels=kind_of(channels=1))
+        assert batch.with_alpha(values, photo, style) is values
+    picture = np.zeros((6, 8, 1), np.uint8)
+    assert batch.with_alpha(picture, photo, Style()).shape == (6, 8, 4)

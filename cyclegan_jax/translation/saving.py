@@ -83,7 +83,7 @@ class Style:
         is_numpy = self.suffix in formats.ARRAY_SUFFIXES
         self._as_array = pixels.measured or is_numpy
         self.animates = self._format in _MOVING and not pixels.measured
-        self.transparent = self._format not in _WITHOUT_ALPHA
+        self.transparent = self._format not in _WITHOUT_ALPHA and not pixels.measured
         self.stacks = pixels.measured and self._format != "PNG"
 
     def encode(self, pixels: np.ndarray, exif: bytes = b"") -> bytes:
