@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.server
 import io
+import tarfile
 import threading
 
 import numpy as np
@@ -223,6 +224,13 @@ def test_the_package_of_the_runtime(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="x is not the npm package onnxruntime-web@"):
         runtime_web.load(str(tmp_path / "x"))
     (tmp_path / "package.tgz").write_bytes(b"no tar")
+    with pytest.raises(UserError, match=r"package\.tgz is not the npm package"):
+        runtime_web.load(str(tmp_path / "package.tgz"))
+    with tarfile.open(tmp_path / "package.tgz", "w:gz") as package:
+        for name in runtime_web.FILES:  # Folders.
+            entry = tarfile.TarInfo(f"package/dist/{name}")
+            entry.type = tarfile.DIRTYPE
+            package.addfile(entry)
     with pytest.raises(UserError, match=r"package\.tgz is not the npm package"):
         runtime_web.load(str(tmp_path / "package.tgz"))
     for name in runtime_web.FILES:

