@@ -464,6 +464,16 @@ def test_8_bit_arrays_are_pictures_too(tmp_path):
         assert decode_image(data, channels=1).shape == (5, 6, 1)
 
 
+def test_an_encrypted_file_is_refused_in_a_sentence():
+    data = bytearray(npz(x=np.zeros((4, 4), np.uint8)))
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1
+    with pytest.raises(UserError, match=r"image x cannot be decoded .*encrypted"):
+        decode_image(bytes(data), name="x")
+    with pytest.raises(UserError, match=r"image x cannot be decoded .*encrypted"):
+        Decoder(pixels=kind_of())(bytes(data), "x")
+
+
 def test_what_is_left_out_is_told_as_a_sentence(tmp_path, capsys):
     good = np.zeros((8, 8), np.uint16)
     for split in ("trainA", "trainB"):

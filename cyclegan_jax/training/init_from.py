@@ -78,7 +78,8 @@ def _check_fits(run: Run, params: dict[str, Any]) -> None:
                 raise UserError(
                     f"init_from: {name}/{path} is {theirs.get(path, 'missing')} in"
                     f" {run.workdir} and {ours.get(path, 'missing')} here; use the"
-                    " generator.*, discriminator.* and channels of its config.json."
+                    " generator.*, discriminator.*, cut.* and channels of its"
+                    " config.json."
                 )
 
 
