@@ -105,8 +105,9 @@ class Pixels:
           stored: see there.
         """
         allowed = (self.dtype,) if stored else (self.dtype, self.memory_dtype)
-        if values.dtype.newbyteorder("=") not in allowed:
-            return f"its values are {values.dtype}, not {self.dtype}"
+        kind = values.dtype.newbyteorder("=")
+        if kind not in allowed:
+            return f"its values are {kind}, not {self.dtype}"
         if values.shape[-1] != self.channels:
             count = values.shape[-1]
             return f"it has {count} channel{'s' * (count != 1)}, not {self.channels}"

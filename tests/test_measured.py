@@ -146,6 +146,7 @@ RAMP = np.linspace(0, 4000, 60).astype(np.uint16).reshape(4, 5, 3)
     [
         (measured.write(RAMP.astype(np.uint8), ".npy"), "uint8, not uint16"),
         (measured.write(RAMP.astype(np.float32), ".tif"), "float32, not uint16"),
+        (measured.write(RAMP.astype(">i4"), ".npy"), "are int32, not uint16"),
         (measured.write(RAMP[..., :2], ".png"), "2 channels, not 3"),
         (measured.write(RAMP + np.uint16(9), ".png"), "9 to 4009, .*range 0 to 4000"),
         (measured.write(np.moveaxis(RAMP, -1, 0), ".npy"), "channels come last"),
