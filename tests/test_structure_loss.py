@@ -122,13 +122,14 @@ def test_networks_that_are_not_trained_do_not_come_from_another_run(capsys):
     other = jax.tree.map(lambda x: x + 1.0, state.params)
     variables = {name: {"params": other[name]} for name in other}
     run = types.SimpleNamespace(workdir="runs/other", variables=variables)
-    started = init_from.start_from(run, state, keep=["vit"])
+    given = {"vit": state.params["vit"]}
+    started = init_from.start_from(run, state, given)
     jax.tree.map(np.testing.assert_array_equal, started.params["g_ab"], other["g_ab"])
     jax.tree.map(
         np.testing.assert_array_equal, started.params["vit"], state.params["vit"]
     )
     del variables["vit"]
-    init_from.start_from(run, state, keep=["vit"])
+    init_from.start_from(run, state, given)
     assert "vit" not in capsys.readouterr().out
 
 

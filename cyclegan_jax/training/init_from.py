@@ -1,7 +1,7 @@
 """Initialises a run with another run's networks."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -38,7 +38,7 @@ def load_initial(experiment: Experiment) -> Run | None:
 
 
 def start_from(
-    run: Run, state: TrainState, *, keep: Collection[str] = ()
+    run: Run, state: TrainState, given: Mapping[str, Any] | None = None
 ) -> TrainState:
     """Copies the networks of another run into a fresh training state.
 
@@ -47,17 +47,18 @@ def start_from(
     Args:
       run: the other run, from `load_initial`.
       state: the fresh state.
-      keep: networks that are not trained, whose parameters this run's settings name.
+      given: what the state was created with, see `create_state`; parameters in it stay.
     """
     params, stats = dict(state.params), dict(state.norm_stats)
-    for name in sorted(set(params) - set(keep)):
+    stay = {name for name, value in (given or {}).items() if not isinstance(value, str)}
+    for name in sorted(set(params) - stay):
         if name not in run.variables:
             print(f"init_from: {run.workdir} has no {name}; it starts from scratch.")
             continue
         params[name] = run.variables[name]["params"]
         if name in stats:
-            given = run.variables[name].get("batch_stats", {})
-            stats[name] = _replaced(stats[name], given)
+            theirs = run.variables[name].get("batch_stats", {})
+            stats[name] = _replaced(stats[name], theirs)
     average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
     return state.replace(params=params, norm_stats=stats, ema_params=average)
 

@@ -148,7 +148,7 @@ class Trainer:
             )
         state, pools = self._create()
         if self._initial and not saved:
-            state = start_from(self._initial, state, keep=self._given)
+            state = start_from(self._initial, state, self._given)
         self.state, self.pools = self.devices.place(state, pools)
         if newest >= 0:
             self.step = newest
