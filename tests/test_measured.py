@@ -495,3 +495,9 @@ def test_measured_values_made_of_transparent_pictures_stay_as_declared():
         assert batch.with_alpha(values, photo, style) is values
     picture = np.zeros((6, 8, 1), np.uint8)
     assert batch.with_alpha(picture, photo, Style()).shape == (6, 8, 4)
+
+
+def test_what_has_one_channel_says_so():
+    assert kind_of(channels=1).counted == "1 channel"
+    with pytest.raises(UserError, match="65535 with 1 channel: choose one of png, tif"):
+        Style("jpg", pixels=kind_of(channels=1))

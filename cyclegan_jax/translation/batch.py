@@ -128,7 +128,7 @@ class Batch:
             if pixels.measured:
                 raise Unsuitable(
                     f"{what} has pictures of 8 bits, and this run is of"
-                    f" {pixels.describe()} with {pixels.channels} channels"
+                    f" {pixels.describe()} with {pixels.counted}"
                 )
 
     def _translate_stack(self, job, pages):

@@ -77,7 +77,7 @@ class Style:
         if pixels.measured and not measured.can_write(pixels, self.suffix):
             raise UserError(
                 f"{self.suffix[1:]} files cannot hold {pixels.describe()} with"
-                f" {pixels.channels} channels: choose one of"
+                f" {pixels.counted}: choose one of"
                 f" {', '.join(measured.suffixes(pixels))} with --format."
             )
         is_numpy = self.suffix in formats.ARRAY_SUFFIXES
