@@ -105,11 +105,11 @@ class Pixels:
           stored: see there.
         """
         allowed = (self.dtype,) if stored else (self.dtype, self.memory_dtype)
-        if values.dtype.newbyteorder("=") not in allowed:
-            return f"its values are {values.dtype}, not {self.dtype}"
+        kind = values.dtype.newbyteorder("=")
+        if kind not in allowed:
+            return f"its values are {kind}, not {self.dtype}"
         if values.shape[-1] != self.channels:
-            count = values.shape[-1]
-            return f"it has {count} channel{'s' * (count != 1)}, not {self.channels}"
+            return f"it has {_counted(values.shape[-1])}, not {self.channels}"
         if not values.size:
             return f"it is empty ({list(values.shape)})"
         low, high = values.min(), values.max()
@@ -122,9 +122,18 @@ class Pixels:
             )
         return ""
 
+    @property
+    def counted(self) -> str:
+        """The number of channels, such as "1 channel"."""
+        return _counted(self.channels)
+
     def describe(self) -> str:
         """Describes the values in a few words, such as "uint16 from 0 to 65535"."""
         return f"{self.dtype} from {self.low:.9g} to {self.high:.9g}"
+
+
+def _counted(channels):
+    return f"{channels} channel{'s' * (channels != 1)}"
 
 
 PICTURE = Pixels()

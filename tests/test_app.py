@@ -99,8 +99,13 @@ def test_mistakes_are_one_sentence_each(runs, photo, tmp_path, monkeypatch):
         ({"longest_side": -1}, "longest_side is -1"),
         ({"tile_size": None}, "tile_size is None"),
     ):
-        with pytest.raises(UserError, match=sentence):
+        with pytest.raises(UserError, match=sentence) as caught:
             served.translate(**{"path": photo, "name": "run"} | options)
+        assert str(tmp_path) not in str(caught.value)
+        assert str(runs[1]) not in str(caught.value)
+    served.directions["run"] = ["AtoB"]
+    with pytest.raises(UserError, match=r"^run has no generator BtoA\."):
+        served.translate(photo, "run", "BtoA")
     monkeypatch.setattr(service, "MAX_PIXELS", 900)
     with pytest.raises(UserError, match=r"my horse\.png has 40x24 pixels"):
         served.translate(photo, "run")

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.server
 import io
+import tarfile
 import threading
 
 import numpy as np
@@ -225,11 +226,24 @@ def test_the_package_of_the_runtime(tmp_path, monkeypatch):
     (tmp_path / "package.tgz").write_bytes(b"no tar")
     with pytest.raises(UserError, match=r"package\.tgz is not the npm package"):
         runtime_web.load(str(tmp_path / "package.tgz"))
+    with tarfile.open(tmp_path / "package.tgz", "w:gz") as package:
+        for name in runtime_web.FILES:  # Folders.
+            entry = tarfile.TarInfo(f"package/dist/{name}")
+            entry.type = tarfile.DIRTYPE
+            package.addfile(entry)
+    with pytest.raises(UserError, match=r"package\.tgz is not the npm package"):
+        runtime_web.load(str(tmp_path / "package.tgz"))
     for name in runtime_web.FILES:
         (tmp_path / name).write_bytes(b"another version")
     with pytest.raises(UserError, match="is not that of onnxruntime-web@"):
         runtime_web.load(str(tmp_path))
     assert not (tmp_path / "cyclegan_jax").exists()
+    cache = tmp_path / "cyclegan_jax" / f"onnxruntime-web-{runtime_web.VERSION}"
+    cache.mkdir(parents=True)
+    for name in runtime_web.FILES:
+        (cache / name).write_bytes(b"damaged")
+    with pytest.raises(UserError, match="there is no npm here"):
+        runtime_web.load()
 
 
 def test_npm_without_a_network(tmp_path, monkeypatch):

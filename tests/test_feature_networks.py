@@ -148,7 +148,7 @@ def test_mistakes(tmp_path, dataset):
         load({"fcn": "x"})
     (note,) = load({"fcn": "auto"}).notes
     assert "python -m cyclegan_jax.train_fcn" in note
-    assert load({"fcn": "none"}).by_name == {}
+    assert load({"fcn": "none", "lpips": "none"}).by_name == {}
 
 
 def test_what_is_missing_can_be_installed(tmp_path, monkeypatch):

@@ -106,6 +106,14 @@ def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number
     assert_same_run(finished, workdir)
 
 
+def test_losses_that_come_or_go_on_resuming():
+    """Such as those of discriminator.monitor, within a logging interval."""
+    trainer = object.__new__(loop.Trainer)
+    trainer.step, trainer.pending = 3, [{"a": 1.0, "b": 5.0}, {"a": 3.0}, {"c": 2.0}]
+    assert trainer.take_losses() == {"a": 2.0, "b": 5.0, "c": 2.0}
+    assert trainer.pending == []
+
+
 def test_crashed_run_goes_on_exactly(finished, tmp_path, monkeypatch):
     """Dead without a word in step 6: back to checkpoint 4, no line lost or doubled."""
     add = loop.Trainer.record

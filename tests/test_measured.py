@@ -30,7 +30,9 @@ from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.training import loop
-from cyclegan_jax.translation import files, measured
+from cyclegan_jax.translation import batch, files, measured
+from cyclegan_jax.translation.photos import Photo
+from cyclegan_jax.translation.saving import Style
 from cyclegan_jax.translation.translator import Translator
 from tests.test_docs_commands import commands
 
@@ -144,6 +146,7 @@ RAMP = np.linspace(0, 4000, 60).astype(np.uint16).reshape(4, 5, 3)
     [
         (measured.write(RAMP.astype(np.uint8), ".npy"), "uint8, not uint16"),
         (measured.write(RAMP.astype(np.float32), ".tif"), "float32, not uint16"),
+        (measured.write(RAMP.astype(">i4"), ".npy"), "are int32, not uint16"),
         (measured.write(RAMP[..., :2], ".png"), "2 channels, not 3"),
         (measured.write(RAMP + np.uint16(9), ".png"), "9 to 4009, .*range 0 to 4000"),
         (measured.write(np.moveaxis(RAMP, -1, 0), ".npy"), "channels come last"),
@@ -190,6 +193,9 @@ def test_nan_is_refused_and_objects_are_not_unpickled():
         ({"limits": (0, 70000)}, "range_a"),
         ({"limits": (0, 1, 2)}, "range_a"),
         ({"limits": (0.5, 9)}, "range_a"),
+        ({"dtype": "float32", "limits": (-3e38, 3e38)}, "range_a"),
+        ({"dtype": "float64", "limits": (0, 1e39)}, "range_a"),
+        ({"dtype": "float64", "limits": (1e6, 1e6 + 1)}, "range_a"),
         ({"channels": 33}, "channels_a"),
         ({"dtype": "uint8", "channels": 2}, "channels_a"),
         ({"shown": (0, 3, 1)}, "shown_a"),
@@ -457,3 +463,41 @@ def test_8_bit_arrays_are_pictures_too(tmp_path):
         data = measured.write(colour, suffix)
         np.testing.assert_array_equal(decode_image(data), colour)
         assert decode_image(data, channels=1).shape == (5, 6, 1)
+
+
+def test_an_encrypted_file_is_refused_in_a_sentence():
+    data = bytearray(npz(x=np.zeros((4, 4), np.uint8)))
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1
+    with pytest.raises(UserError, match=r"image x cannot be decoded .*encrypted"):
+        decode_image(bytes(data), name="x")
+    with pytest.raises(UserError, match=r"image x cannot be decoded .*encrypted"):
+        Decoder(pixels=kind_of())(bytes(data), "x")
+
+
+def test_what_is_left_out_is_told_as_a_sentence(tmp_path, capsys):
+    good = np.zeros((8, 8), np.uint16)
+    for split in ("trainA", "trainB"):
+        (tmp_path / split).mkdir()
+        for name, values in (("good", good), ("bad", good.astype(np.float64))):
+            np.save(tmp_path / split / f"{name}.npy", values)
+    kinds = {"dtype_a": "uint16", "dtype_b": "uint16", "channels_a": 1, "channels_b": 1}
+    settings = DataSettings("folder", tmp_path, on_corrupt="skip", **kinds)
+    assert open_dataset(settings, quiet=True).train_a.names == ("trainA/good.npy",)
+    assert "its values are float64, not uint16\n" in capsys.readouterr().err
+
+
+def test_measured_values_made_of_transparent_pictures_stay_as_declared():
+    photo = Photo(np.zeros((6, 8, 3), np.uint8), np.full((6, 8), 99, np.uint8))
+    values = np.zeros((6, 8, 1), np.uint16)
+    for suffix in ("png", "tif", "npy"):
+        style = Style(suffix, pixels=kind_of(channels=1))
+        assert batch.with_alpha(values, photo, style) is values
+    picture = np.zeros((6, 8, 1), np.uint8)
+    assert batch.with_alpha(picture, photo, Style()).shape == (6, 8, 4)
+
+
+def test_what_has_one_channel_says_so():
+    assert kind_of(channels=1).counted == "1 channel"
+    with pytest.raises(UserError, match="65535 with 1 channel: choose one of png, tif"):
+        Style("jpg", pixels=kind_of(channels=1))

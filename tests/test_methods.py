@@ -356,9 +356,6 @@ def test_cogan_translates_what_it_drew_itself():
 
 # Errors.
 
-BLURS = ("generator.antialias", "generator.antialias_up")
-UNET = dict.fromkeys(BLURS, False) | {"generator.name": "unet_32"}
-
 
 @pytest.mark.parametrize(
     ("method", "changes", "message"),
@@ -384,12 +381,14 @@ UNET = dict.fromkeys(BLURS, False) | {"generator.name": "unet_32"}
         ("cogan", {"data.preprocess": "crop"}, "data.preprocess='resize_and_crop'"),
         ("cogan", {"loss.gan_mode": "wgangp"}, "no gradient penalty"),
         ("cogan", {"generator.norm": "instance"}, "norm batch"),
+        ("cogan", {"discriminator.antialias": True}, "no discriminator.antialias"),
+        ("cogan", {"generator.antialias_up": True}, "no generator.antialias_up"),
         ("cyclegan", {"generator.name": "coupled_32"}, "resnet_<n>blocks"),
         ("bigan", {"loss.gan": 0.0}, "loss.gan > 0"),
         ("gan", {}, "cyclegan, pix2pix, simgan, feature_gan, bigan, cogan, cut"),
         ("cut", {"data.channels_a": 1}, "to be the same"),
         ("cut", {"loss.gan": 0.0}, "loss.gan > 0"),
-        ("cut", UNET, "generator.name is unet_32.*resnet"),
+        ("cut", {"generator.name": "unet_32"}, "generator.name is unet_32.*resnet"),
         ("cut", {"cut.layers": "0,4,8,13"}, "cut.layers.*12 is the last layer"),
         ("cut", {"generator.antialias": False}, "cut.layers.*10 is the last layer"),
         ("cut", {"cut.layers": "4,0"}, "cut.layers is '4,0'; it must be rising"),

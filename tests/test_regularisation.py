@@ -16,6 +16,7 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights import numbering
+from cyclegan_jax.torch_weights import runs as torch_runs
 from cyclegan_jax.training import init_from
 from tests.test_steps import assert_close, make_batch, make_method, run, start
 
@@ -148,6 +149,22 @@ def test_no_pth_file_with_spectral_norm():
     module = networks.PatchDiscriminator(spectral_norm=True)
     with pytest.raises(UserError, match="spectral_norm=False"):
         torch_names.to_torch(module, {"params": {}})
+
+
+def test_generators_are_exported_without_such_discriminators(tmp_path, capsys):
+    state, _ = start(normalised())
+    variables = {name: {"params": state.params[name]} for name in ("g_ab", "d_b")}
+    run = types.SimpleNamespace(
+        workdir="runs/x",
+        config=types.SimpleNamespace(method="cyclegan"),
+        variables=variables,
+        method=normalised(),
+    )
+    written = torch_runs.export_weights(run, tmp_path)
+    assert [path.name for path in written] == ["latest_net_G_A.pth"]
+    told = capsys.readouterr().err
+    assert told.startswith("left out d_b: ")
+    assert "with spectral_norm=True, only with spectral_norm=False." in told
 
 
 def test_zero_centred_penalty_is_pytorchs():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,11 @@ from cyclegan_jax.core.networks import vit
 from cyclegan_jax.core.steps import train_step
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
+from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.pages import report
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.experiment import Experiment
-from cyclegan_jax.training import alarms, loop, samples
+from cyclegan_jax.training import alarms, init_from, loop, samples
 from tests.oracle import features as oracle
 from tests.test_steps import make_batch, make_method, start
 
@@ -115,6 +117,22 @@ def test_runs_go_on_without_the_package(tmp_path, monkeypatch):
     )
 
 
+def test_networks_that_are_not_trained_do_not_come_from_another_run(capsys):
+    state, _ = start(with_structure(1.0))
+    other = jax.tree.map(lambda x: x + 1.0, state.params)
+    variables = {name: {"params": other[name]} for name in other}
+    run = types.SimpleNamespace(workdir="runs/other", variables=variables)
+    given = {"vit": state.params["vit"]}
+    started = init_from.start_from(run, state, given)
+    jax.tree.map(np.testing.assert_array_equal, started.params["g_ab"], other["g_ab"])
+    jax.tree.map(
+        np.testing.assert_array_equal, started.params["vit"], state.params["vit"]
+    )
+    del variables["vit"]
+    init_from.start_from(run, state, given)
+    assert "vit" not in capsys.readouterr().out
+
+
 def test_mistakes():
     config = smoke(**{"loss.structure": 1.0, "data.channels_b": 4})
     with pytest.raises(UserError, match=r"loss\.structure is 1\.0, but"):
@@ -139,6 +157,15 @@ def test_alarms_of_samples():
     assert list(alarm.columns) == ["real A", "A to B"]
     one_way = {name: x for name, x in pairs().items() if "real A" not in name}
     assert list(alarms.of_samples(one_way)) == []
+
+
+def test_alarms_of_scores_where_one_split_has_no_test_images():
+    real = pairs()["real A"]
+    first = {"BtoA": Batch(["x", "y", "z"], real, real)}
+    warnings = {"AtoB": [], "BtoA": ["BtoA: the structure is lost."]}
+    (alarm,) = alarms.of_scores(warnings, first, 2)
+    assert alarm.direction == "BtoA"
+    assert [len(x) for x in alarm.columns.values()] == [2, 2]
 
 
 def test_the_page_warns_with_a_picture(tmp_path, monkeypatch):

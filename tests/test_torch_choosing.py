@@ -289,6 +289,7 @@ def test_the_run_has_both_and_says_so(tmp_path, capsys):
     [
         ({"epoch": 3}, "holds no tensors"),
         ({"x": {"w": torch.ones(2)}}, "no convolution"),
+        ({"mlp_0.0.weight": torch.ones(2, 3)}, "heads of CUT's loss.*leave it out"),
         ({"a": torch.ones(2, 2, 2, 2).to_sparse()}, "holds no tensors"),
         ({"net": {"a.weight": torch.ones(4, 3, 9, 9)}}, "is expected|missing after"),
     ],

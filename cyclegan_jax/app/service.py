@@ -13,6 +13,7 @@ from etils import epath
 
 from cyclegan_jax import files
 from cyclegan_jax.data.preprocess import resize
+from cyclegan_jax.directions import DIRECTIONS
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.choosing import list_steps
 from cyclegan_jax.runs.run import Run
@@ -80,7 +81,11 @@ class Service:
         """
         if name not in self.runs:
             raise UserError(f"there is no run {name!r}, only {', '.join(self.runs)}.")
-        step = step or self.steps[name][-1]
+        steps = self.steps[name]
+        step = step or steps[-1]
+        if step not in steps:  # Said here without the server's folders.
+            known = ", ".join(map(str, steps))
+            raise UserError(f"{name} has no checkpoint of step {step}, but of {known}.")
         load = lambda: Run.load(self.runs[name], step, average=self._average)  # noqa: E731
         run = _kept(self._loaded, (name, step), load)
         run.check_pictures("the app")
@@ -121,6 +126,9 @@ class Service:
         _check_size(path)
         with self._lock:  # One at a time has all devices.
             run = self.run(name, step)
+            known = self.directions[name]
+            if direction in DIRECTIONS and direction not in known:
+                raise UserError(f"{name} has no generator {direction}.")
             kind = (name, direction, size, tile_size if size == "tile" else 0)
             make = lambda: FallbackTranslator(  # noqa: E731
                 run, direction, size=size, tile_size=tile_size

@@ -121,6 +121,6 @@ def _readable(source: ImageSource, split: str, quiet: bool) -> list[int]:
             if error is None:
                 kept.append(index)
             else:
-                what = str(error).partition("): ")[0]  # Without the advice.
-                Progress.write(f"left out: {what})", file=sys.stderr)
+                what, bracket, _ = str(error).partition("): ")  # Without the advice.
+                Progress.write(f"left out: {what}{bracket[:1]}", file=sys.stderr)
     return kept

@@ -151,7 +151,7 @@ def decode_image(
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
             )
-    except (*BROKEN, zipfile.BadZipFile) as error:
+    except (*BROKEN, RuntimeError, zipfile.BadZipFile) as error:
         raise _unreadable(name, error, data) from error
 
 

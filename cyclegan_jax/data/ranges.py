@@ -56,6 +56,8 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
             "range",
             f"give a lower and a higher value of {dtype}, {info.min} to {info.max}",
         )
+    if problem := _problem_in_float32(dtype, low, high):
+        raise wrong("range", problem)
     if dtype not in FLOATS and not (low.is_integer() and high.is_integer()):
         raise wrong("range", f"{dtype} needs whole numbers")
     if any(not 0 <= c < channels for c in shown) or (len(shown) not in (0, 1, 3)):
@@ -68,6 +70,21 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
         )
     shown = shown or ((0, 1, 2) if channels >= 3 else (0,))
     return Pixels(dtype, low, high, channels, not picture, shown)
+
+
+def _problem_in_float32(dtype: str, low: float, high: float) -> str:
+    """Why values of a range lose too much in float32, in which they are kept."""
+    if dtype not in FLOATS:
+        return ""
+    if max(abs(low), abs(high), high - low) > float(np.finfo(np.float32).max):
+        return "values are kept in float32, for which they are too large: scale them"
+    finest = np.spacing(np.float32(max(abs(low), abs(high))))
+    if dtype == "float64" and finest > (high - low) * 2.0**-16:
+        return (
+            "values are kept in float32, which has fewer than 65536 steps there:"
+            " subtract from all of them what they have in common"
+        )
+    return ""
 
 
 def _numbers(given: str | Sequence[float]) -> list[Any]:

@@ -179,7 +179,7 @@ def measured_values(
             continue
         name, shown = domain.upper(), ", ".join(map(str, pixels.shown))
         yield (
-            f"Images of {name} are {pixels.describe()}, with {pixels.channels} channels"
+            f"Images of {name} are {pixels.describe()}, with {pixels.counted}"
             " numbered from 0: differences are taken with that range as 0 to 1, over"
             f" all channels; pictures here, diversity and luminance are of channel"
             f"{'s' * (len(pixels.shown) > 1)} {shown}, with 8 bits."

@@ -34,7 +34,8 @@ def _load_lpips(request):
             return lpips.LPIPS.installed(), ""
         except UserError as error:
             return None, f"LPIPS is missing: {error}"
-    files = [file for file in request.setting.split(",") if file]
+    setting = request.setting if request.setting != "none" else ""
+    files = [file for file in setting.split(",") if file]
     return (lpips.LPIPS.load(files) if files else None), ""
 
 

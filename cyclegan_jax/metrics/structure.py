@@ -91,5 +91,5 @@ class Structure(Measure):
                 f"{self._task.direction}: translations are about as far from their own"
                 f" inputs as from others (structure distance {values[distance]:.4f},"
                 f" {values[chance]:.4f} by chance): the structure of the inputs is"
-                " lost. loss.structure can keep it."
+                " lost. With method cyclegan, loss.structure can keep it."
             )

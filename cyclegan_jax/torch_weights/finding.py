@@ -18,6 +18,7 @@ _PLUMBING = ("_modules", "_parameters", "_buffers")
 _AVERAGE = re.compile(
     r"(?:^|[._])(?:ema|swa|avg|averaged?|shadow)(?=[._]|$)|(?<=[gdab_])ema(?=[._]|$)"
 )
+_HEAD = re.compile(r"(?:^|\.)mlp_\d+\.\d+\.(?:weight|bias)$")
 _OPTIMIZERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg")
 # What `torch_files` reads of tensors that are not stored as plain numbers.
 _UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested", "an array")
@@ -96,6 +97,11 @@ def look(
     )
     inside = {name.removeprefix(f"{top}."): value for name, value in tensors.items()}
     search.descend(top, inside)
+    if all(_HEAD.search(name) for name in tensors):
+        raise UserError(
+            f"{source} holds the heads of CUT's loss, which are not imported: leave it"
+            " out."
+        )
     if not search.parts and top not in search.errors:
         raise UserError(
             f"{source} is not one of our networks: it has no convolution (a tensor of"

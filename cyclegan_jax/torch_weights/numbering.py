@@ -45,10 +45,12 @@ def layer_names(module: nn.Module) -> dict[str, Path]:
     Raises:
       UserError: PyTorch's code has no such network.
     """
-    if not all(getattr(module, k, v) == v for k, v in _PUBLISHED.items()):
+    others = [k for k, v in _PUBLISHED.items() if getattr(module, k, v) != v]
+    if others:
         raise UserError(
-            "the authors' PyTorch code has no network with other settings than"
-            f" {', '.join(f'{k}={v}' for k, v in _PUBLISHED.items())}."
+            "the authors' PyTorch code has no network with"
+            f" {' and '.join(f'{k}={getattr(module, k)}' for k in others)}, only with"
+            f" {' and '.join(f'{k}={_PUBLISHED[k]}' for k in others)}."
         )
     return layers(module)
 

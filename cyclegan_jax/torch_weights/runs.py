@@ -1,5 +1,6 @@
 """Converts PyTorch weight files to run folders, and back."""
 
+import sys
 from collections.abc import Mapping
 
 import jax
@@ -157,6 +158,8 @@ def _differences(one, two):
 def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
     """Writes a run's networks as `latest_net_G_A.pth` and so on, or `_G.pth` of CUT.
 
+    Discriminators that PyTorch's code does not have are left out, which is printed.
+
     Args:
       run: whose networks.
       output: a folder; made if needed.
@@ -182,7 +185,13 @@ def export_weights(run: Run, output: epath.PathLike) -> list[epath.Path]:
         if ours not in run.variables:
             continue
         variables = jax.tree.map(np.asarray, run.variables[ours])
-        tensors = torch_names.to_torch(run.method.modules[ours], variables)
+        try:
+            tensors = torch_names.to_torch(run.method.modules[ours], variables)
+        except UserError as error:
+            if not ours.startswith("d"):
+                raise
+            print(f"left out {ours}: {error}", file=sys.stderr)
+            continue
         path = output / f"latest_net_{theirs}.pth"
         torch_files.write(path, tensors)
         written.append(path)

@@ -51,10 +51,9 @@ def of_scores(
       first: direction -> images that were evaluated.
       count: of images in the picture, at most.
     """
-    for direction, texts in warnings.items():
-        batch = first[direction]
+    for direction, batch in first.items():  # A split may have no test images.
         both = (batch.real[:count], batch.fake[:count])
-        for text in texts:
+        for text in warnings.get(direction, ()):
             yield Alarm(
                 direction, text, dict(zip(titles(direction), both, strict=True))
             )

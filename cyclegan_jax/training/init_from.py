@@ -1,6 +1,7 @@
 """Initialises a run with another run's networks."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -36,7 +37,9 @@ def load_initial(experiment: Experiment) -> Run | None:
     return run
 
 
-def start_from(run: Run, state: TrainState) -> TrainState:
+def start_from(
+    run: Run, state: TrainState, given: Mapping[str, Any] | None = None
+) -> TrainState:
     """Copies the networks of another run into a fresh training state.
 
     Networks that the other run lacks are unchanged; their names are printed.
@@ -44,16 +47,18 @@ def start_from(run: Run, state: TrainState) -> TrainState:
     Args:
       run: the other run, from `load_initial`.
       state: the fresh state.
+      given: what the state was created with, see `create_state`; parameters in it stay.
     """
     params, stats = dict(state.params), dict(state.norm_stats)
-    for name in params:
+    stay = {name for name, value in (given or {}).items() if not isinstance(value, str)}
+    for name in sorted(set(params) - stay):
         if name not in run.variables:
             print(f"init_from: {run.workdir} has no {name}; it starts from scratch.")
             continue
         params[name] = run.variables[name]["params"]
         if name in stats:
-            given = run.variables[name].get("batch_stats", {})
-            stats[name] = _replaced(stats[name], given)
+            theirs = run.variables[name].get("batch_stats", {})
+            stats[name] = _replaced(stats[name], theirs)
     average = {name: jax.tree.map(jnp.copy, params[name]) for name in state.ema_params}
     return state.replace(params=params, norm_stats=stats, ema_params=average)
 
@@ -74,7 +79,8 @@ def _check_fits(run: Run, params: dict[str, Any]) -> None:
                 raise UserError(
                     f"init_from: {name}/{path} is {theirs.get(path, 'missing')} in"
                     f" {run.workdir} and {ours.get(path, 'missing')} here; use the"
-                    " generator.*, discriminator.* and channels of its config.json."
+                    " generator.*, discriminator.*, cut.* and channels of its"
+                    " config.json."
                 )
 
 

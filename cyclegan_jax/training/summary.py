@@ -144,7 +144,7 @@ def _losses(config, built):
 def _values(pixels):
     """What measured values there are, for the summary; "" for pictures alone."""
     return "; ".join(
-        f"{domain.upper()} {kind.describe()}, {kind.channels} channels, of which"
+        f"{domain.upper()} {kind.describe()}, {kind.counted}, of which"
         f" {', '.join(map(str, kind.shown))} shown"
         for domain, kind in (("a", pixels.a), ("b", pixels.b))
         if kind.measured

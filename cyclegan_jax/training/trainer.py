@@ -148,7 +148,7 @@ class Trainer:
             )
         state, pools = self._create()
         if self._initial and not saved:
-            state = start_from(self._initial, state)
+            state = start_from(self._initial, state, self._given)
         self.state, self.pools = self.devices.place(state, pools)
         if newest >= 0:
             self.step = newest
@@ -201,13 +201,13 @@ class Trainer:
           UserError: a loss is not finite.
         """
         self.check_finite()
-        means = {
-            # Python floats, as in a checkpoint's JSON: the mean has the same bits.
-            name: float(np.mean([float(metrics[name]) for metrics in self.pending]))
-            for name in sorted(self.pending[0])
-        }
+        values: dict[str, list[float]] = {}  # A resumed run may have other losses.
+        for metrics in self.pending:
+            for name, value in metrics.items():
+                # Python floats, as in a checkpoint's JSON: means have the same bits.
+                values.setdefault(name, []).append(float(value))
         self.pending = []
-        return means
+        return {name: float(np.mean(values[name])) for name in sorted(values)}
 
     def check_finite(self) -> None:
         """Fetches the losses since the last log and checks that they are finite.

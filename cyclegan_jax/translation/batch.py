@@ -128,7 +128,7 @@ class Batch:
             if pixels.measured:
                 raise Unsuitable(
                     f"{what} has pictures of 8 bits, and this run is of"
-                    f" {pixels.describe()} with {pixels.channels} channels"
+                    f" {pixels.describe()} with {pixels.counted}"
                 )
 
     def _translate_stack(self, job, pages):
@@ -178,10 +178,13 @@ class Batch:
             (job.cycled, cycled, self._back_style),
         ):
             if path is not None:
-                pixels = self._with_alpha(pixels, photo)
+                pixels = with_alpha(pixels, photo, style)
                 write(path, style.encode(pixels, photo.exif))
         if photo.alpha is not None and not self._style.transparent:
-            notes[f"lost transparency: {self._style.suffix[1:]} has none"] += 1
+            lacking = f"{self._style.suffix[1:]} has none"
+            if self._kinds[1].measured:
+                lacking = "measured values have none"
+            notes[f"lost transparency: {lacking}"] += 1
         if photo.deep:
             notes[f"of more than 8 bits a channel, read as 8; {DECLARE}"] += 1
         if self._sheets:
@@ -201,9 +204,9 @@ class Batch:
         while some := list(itertools.islice(photos, self._at_once)):
             pairs = self._there_and_back([photo.pixels for photo in some])
             for photo, (result, back) in zip(some, pairs, strict=True):
-                frames.append(self._with_alpha(result, photo))
+                frames.append(with_alpha(result, photo, self._style))
                 if back is not None:
-                    cycled.append(self._with_alpha(back, photo))
+                    cycled.append(with_alpha(back, photo, self._back_style))
         for path, pictures in ((job.target, frames), (job.cycled, cycled)):
             if path is not None:
                 data = self._style.encode_animation(
@@ -212,9 +215,10 @@ class Batch:
                 write(path, data)
         self.outcomes.done += 1
 
-    def _with_alpha(self, pixels, photo):
-        """Adds the transparency of the input."""
-        if photo.alpha is None or pixels.shape[-1] == 4 or not self._style.transparent:
-            return pixels
-        alpha = resize(photo.alpha[..., None], *pixels.shape[:2])
-        return np.concatenate([images.as_rgb(pixels), alpha], axis=-1)
+
+def with_alpha(pixels: np.ndarray, photo: Photo, style: Style) -> np.ndarray:
+    """Adds the transparency of the input, where it can be written."""
+    if photo.alpha is None or pixels.shape[-1] == 4 or not style.transparent:
+        return pixels
+    alpha = resize(photo.alpha[..., None], *pixels.shape[:2])
+    return np.concatenate([images.as_rgb(pixels), alpha], axis=-1)

@@ -77,13 +77,13 @@ class Style:
         if pixels.measured and not measured.can_write(pixels, self.suffix):
             raise UserError(
                 f"{self.suffix[1:]} files cannot hold {pixels.describe()} with"
-                f" {pixels.channels} channels: choose one of"
+                f" {pixels.counted}: choose one of"
                 f" {', '.join(measured.suffixes(pixels))} with --format."
             )
         is_numpy = self.suffix in formats.ARRAY_SUFFIXES
         self._as_array = pixels.measured or is_numpy
         self.animates = self._format in _MOVING and not pixels.measured
-        self.transparent = self._format not in _WITHOUT_ALPHA
+        self.transparent = self._format not in _WITHOUT_ALPHA and not pixels.measured
         self.stacks = pixels.measured and self._format != "PNG"
 
     def encode(self, pixels: np.ndarray, exif: bytes = b"") -> bytes:

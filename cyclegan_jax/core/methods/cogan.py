@@ -23,6 +23,14 @@ from cyclegan_jax.core.networks import configured
 from cyclegan_jax.core.networks.coupled import CoupledDiscriminator, CoupledGenerator
 from cyclegan_jax.errors import UserError
 
+# Settings of other networks that would be ignored.
+_ABSENT = (
+    "discriminator.spectral_norm",
+    "discriminator.antialias",
+    "generator.antialias",
+    "generator.antialias_up",
+)
+
 
 def draw_latent(keys: jax.Array, size: int) -> jax.Array:
     """Draws [B, size] numbers in [-1, 1) with [B] keys."""
@@ -226,8 +234,10 @@ def _check_networks(config):
             f" data.crop_size={size} (it is {d.crop_size}) and"
             " data.preprocess='resize_and_crop'."
         )
-    if config.discriminator.spectral_norm:
-        raise UserError("method cogan has no discriminator.spectral_norm.")
+    for name in _ABSENT:
+        group, _, setting = name.partition(".")
+        if config[group][setting]:
+            raise UserError(f"method cogan has no {name}.")
     if {config.generator.norm, config.discriminator.norm} - {"batch", "none"}:
         raise UserError("method cogan needs norm batch (as published) or none.")
     return size

@@ -195,6 +195,11 @@ def _flip(x, flipped):
 def build(config: Any, axis_name: str | None) -> CUT:
     """Builds the method of a config; see `interface.Recipe`."""
     check_gan(config)
+    if not config.generator.name.startswith("resnet_"):
+        raise UserError(
+            f"generator.name is {config.generator.name}, but method cut takes features"
+            " from a ResNet: use resnet_9blocks or another number of blocks."
+        )
     a, b = config.data.channels_a, config.data.channels_b
     if a != b:
         raise UserError(
@@ -223,11 +228,6 @@ def build(config: Any, axis_name: str | None) -> CUT:
 
 def _layers(config, generator):
     """Reads cut.layers, such as 0,4,8,12,16."""
-    if not hasattr(generator, "encoder_layers"):
-        raise UserError(
-            f"generator.name is {config.generator.name}, but method cut takes features"
-            " from a ResNet: use resnet_9blocks or another number of blocks."
-        )
     text, count = config.cut.layers, generator.encoder_layers
     numbers = tuple(int(part) for part in re.findall(r"\d{1,4}", text))
     if not numbers or text != ",".join(map(str, sorted(set(numbers)))):
