@@ -122,12 +122,12 @@ SETTINGS = {
         most=32,
     ),
     "data.channels_b": _fixed(3, "The same for B.", least=1, most=32),
-    "data.dtype_a": Setting(
+    "data.dtype_a": _fixed(
         "uint8", "Or uint16, int16, float16, float32, float64: docs/data.md.", _dtypes
     ),
-    "data.dtype_b": Setting("uint8", "The same for B.", _dtypes),
-    "data.range_a": Setting("", 'Values that become -1 and 1, such as "0, 65535".'),
-    "data.range_b": Setting("", "The same for B."),
+    "data.dtype_b": _fixed("uint8", "The same for B.", _dtypes),
+    "data.range_a": _fixed("", 'Values that become -1 and 1, such as "0, 65535".'),
+    "data.range_b": _fixed("", "The same for B."),
     "data.shown_a": _free("", 'Channels that are shown, such as "3, 2, 1".'),
     "data.shown_b": _free("", "The same for B."),
     "data.preprocess": Setting(
