@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
-from cyclegan_jax.core.methods.interface import (
-    Pretrained,
-    Translation,
-    pretrained_of,
+from cyclegan_jax.core.methods.adversarial import check_gan
+from cyclegan_jax.core.methods.interface import Pretrained, pretrained_of
+from cyclegan_jax.core.methods.one_way import (
+    OneWayMethod,
+    check_same_channels,
+    common_settings,
 )
-from cyclegan_jax.core.methods.one_way import OneWay, common_settings
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.core.networks import vgg
 from cyclegan_jax.core.networks.published import PUBLISHED, VGG16
@@ -31,7 +31,7 @@ LUA_GRADIENT = 1.0 / 127.5**2
 
 
 @dataclasses.dataclass(frozen=True)
-class ContentGAN:
+class ContentGAN(OneWayMethod):
     """The method's networks, losses, and the order of its updates; a `Method`.
 
     Notation as in `CycleGAN`, phi the features or the pixels themselves: the
@@ -39,51 +39,24 @@ class ContentGAN:
     first, the generator gan * E[ l(d(g(a)), 1) ] + content * |phi(g(a)) - phi(a)|.
 
     Attributes:
-      generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
-      discriminator: scores [B, H, W, channels_out].
       features: maps images to features (`networks.published`) and is not trained; None
         to compare pixels, which needs as many channels in as out.
       features_name: what the features' network is called.
-      direction: AtoB or BtoA.
-      channels_in: channels of the images that are translated.
-      channels_out: channels of their translations.
-      gan: weight of the adversarial term.
       content: weight of the mean absolute difference to the input.
-      gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
       feature_gradient: factor on the gradient through the features; 1 is the true one,
         `LUA_GRADIENT` that of the released code.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
     features: nn.Module | None = None
     features_name: str = "vgg"
-    direction: str = "AtoB"
-    channels_in: int = 3
-    channels_out: int = 3
-    gan: float = 1.0
     content: float = 10.0
-    gan_mode: str = "lsgan"
-    gradient_penalty: float = 10.0
     feature_gradient: float = 1.0
-
-    paired = False
-
-    @property
-    def names(self) -> OneWay:
-        """What the networks and images are called in this direction."""
-        return OneWay.of(self.direction)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name; that of the features keeps its parameters."""
-        modules = {
-            self.names.generator: self.generator,
-            self.names.discriminator: self.discriminator,
-        }
         extra = {self.features_name: self.features} if self.features else {}
-        return modules | extra
+        return super().modules | extra
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
@@ -109,20 +82,6 @@ class ContentGAN:
             Phase((self.names.generator,), self.generator_loss),
         )
 
-    def discriminator_loss(
-        self, net: Networks, images: Arrays
-    ) -> tuple[jax.Array, Arrays, Arrays]:
-        """The discriminator's loss on real images and on translations of the pool."""
-        loss = discriminator_loss(
-            net,
-            self.names.discriminator,
-            images[self.names.real_target],
-            images["fake"],
-            self.gan_mode,
-            self.gradient_penalty,
-        )
-        return loss, {}, {self.names.discriminator: loss}
-
     def generator_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
@@ -143,22 +102,11 @@ class ContentGAN:
         fake = still + self.feature_gradient * (fake - still)
         return losses.l1(*(net(self.features_name, x) for x in (fake, given)))
 
-    @property
-    def translations(self) -> dict[str, Translation]:
-        """One direction."""
-        by = Translation.by(self.names.generator, self.generator)
-        return {self.direction: by}
-
 
 def build_simgan(config: Any, axis_name: str | None) -> ContentGAN:
     """Builds the method of a config, with pixels; see `interface.Recipe`."""
     check_gan(config)
-    a, b = config.data.channels_a, config.data.channels_b
-    if a != b:
-        raise UserError(
-            "method simgan compares the pixels of input and output, which needs"
-            f" data.channels_a ({a}) and data.channels_b ({b}) to be the same."
-        )
+    check_same_channels(config, "the pixels")
     return ContentGAN(**common_settings(config, axis_name), content=config.loss.content)
 
 

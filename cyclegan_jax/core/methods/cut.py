@@ -15,9 +15,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import check_gan, discriminator_loss
-from cyclegan_jax.core.methods.interface import Translation
-from cyclegan_jax.core.methods.one_way import OneWay, common_settings
+from cyclegan_jax.core.methods.adversarial import check_gan
+from cyclegan_jax.core.methods.one_way import (
+    OneWayMethod,
+    check_same_channels,
+    common_settings,
+)
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.core.networks import projection
 from cyclegan_jax.errors import UserError
@@ -29,7 +32,7 @@ def draw_flips(keys: jax.Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class CUT:
+class CUT(OneWayMethod):
     """The method's networks, losses, and the order of its updates; a `Method`.
 
     Notation as in `CycleGAN`; e_l(x) are the features of the generator's layer l at
@@ -41,54 +44,27 @@ class CUT:
     gan * E[ l(d(g(a)), 1) ] + nce * c(a, g(a)) + nce_identity * c(b, g(b)).
 
     Attributes:
-      generator: maps [B, H, W, C] to the same shape; a `ResNetGenerator`.
-      discriminator: scores [B, H, W, C].
       projection: maps features of patches to unit vectors (`PatchProjection`).
-      direction: AtoB or BtoA.
-      channels_in: channels of the images that are translated.
-      channels_out: channels of their translations, as many.
-      gan: weight of the adversarial term.
       nce: weight of the contrast between input and translation.
       nce_identity: weight of that of images of the target domain; 0 in FastCUT.
       layers: numbers of the layers with features, see `ResNetGenerator.__call__`.
       patches: places in each layer and image.
       temperature: t.
       flip_equivariance: flip the generator's input at random, and its features back.
-      gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty; only with `wgangp`.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
     projection: nn.Module
-    direction: str = "AtoB"
-    channels_in: int = 3
-    channels_out: int = 3
-    gan: float = 1.0
     nce: float = 0.5
     nce_identity: float = 0.5
     layers: tuple[int, ...] = (0, 4, 8, 12, 16)
     patches: int = 256
     temperature: float = 0.07
     flip_equivariance: bool = False
-    gan_mode: str = "lsgan"
-    gradient_penalty: float = 10.0
-
-    paired = False
-
-    @property
-    def names(self) -> OneWay:
-        """What the networks and images are called in this direction."""
-        return OneWay.of(self.direction)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name; f_ab projects."""
-        return {
-            self.names.generator: self.generator,
-            self.names.discriminator: self.discriminator,
-            self.names.projection: self.projection,
-        }
+        return super().modules | {self.names.projection: self.projection}
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, Any]:
         """Returns an input of each network."""
@@ -131,20 +107,6 @@ class CUT:
         loss, outputs, terms = self.names.generate(net, given)
         return loss, outputs | {"flipped": flipped}, terms
 
-    def discriminator_loss(
-        self, net: Networks, images: Arrays
-    ) -> tuple[jax.Array, Arrays, Arrays]:
-        """The discriminator's loss on real images and on translations."""
-        loss = discriminator_loss(
-            net,
-            self.names.discriminator,
-            images[self.names.real_target],
-            images["fake"],
-            self.gan_mode,
-            self.gradient_penalty,
-        )
-        return loss, {}, {self.names.discriminator: loss}
-
     def generator_loss(
         self, net: Networks, images: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays]:
@@ -178,12 +140,6 @@ class CUT:
         contrast = functools.partial(losses.patch_nce, temperature=self.temperature)
         return sum(map(contrast, queries, keys)) / len(self.layers)
 
-    @property
-    def translations(self) -> dict[str, Translation]:
-        """One direction."""
-        by = Translation.by(self.names.generator, self.generator)
-        return {self.direction: by}
-
 
 def _flip(x, flipped):
     """Mirrors some of [B, H, W, C] left to right."""
@@ -200,12 +156,7 @@ def build(config: Any, axis_name: str | None) -> CUT:
             f"generator.name is {config.generator.name}, but method cut takes features"
             " from a ResNet: use resnet_9blocks or another number of blocks."
         )
-    a, b = config.data.channels_a, config.data.channels_b
-    if a != b:
-        raise UserError(
-            "method cut compares features of input and output, which needs"
-            f" data.channels_a ({a}) and data.channels_b ({b}) to be the same."
-        )
+    check_same_channels(config, "features")
     common = common_settings(config, axis_name)
     layers = _layers(config, common["generator"])
     return CUT(

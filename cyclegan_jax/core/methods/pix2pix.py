@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses
-from cyclegan_jax.core.methods.adversarial import discriminator_loss
 from cyclegan_jax.core.methods.interface import Translation
-from cyclegan_jax.core.methods.one_way import OneWay, common_settings
+from cyclegan_jax.core.methods.one_way import OneWayMethod, common_settings
 from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.errors import UserError
 
@@ -23,54 +22,36 @@ STATISTICS = ("image", "running")
 
 
 @dataclasses.dataclass(frozen=True)
-class Pix2Pix:
+class Pix2Pix(OneWayMethod):
     """The method's networks, losses, and the order of its updates; a `Method`.
 
     Pairs (a, b), notation as in `CycleGAN`: the discriminator minimises
     1/2 E[ l(d(a, b), 1) + l(d(a, g(a)), 0) ] and is updated first, the generator
     gan * E[ l(d(a, g(a)), 1) ] + l1 * |g(a) - b|.
 
+    Without the weight `gan` there is no discriminator.
+
     Attributes:
-      generator: maps [B, H, W, channels_in] to [B, H, W, channels_out].
-      discriminator: scores [B, H, W, channels_in + channels_out].
-      direction: AtoB or BtoA.
-      channels_in: channels of the images that are translated.
-      channels_out: channels of their translations.
-      gan: weight of the adversarial term; 0 leaves the discriminator out.
       l1: weight of the distance to the true image (100 in the paper).
-      gan_mode: see `losses.GAN_LOSSES`.
-      gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
       test_dropout: whether translations have noise, as published.
       test_statistics: what batch norm uses in translations: `image`, the statistics of
         the one image, as published (there in batches of one); or the `running` ones.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
-    direction: str = "AtoB"
-    channels_in: int = 3
-    channels_out: int = 3
-    gan: float = 1.0
-    l1: float = 100.0
+    _: dataclasses.KW_ONLY
     gan_mode: str = "vanilla"
-    gradient_penalty: float = 10.0
+    l1: float = 100.0
     test_dropout: bool = True
     test_statistics: str = "image"
 
     paired = True
 
     @property
-    def names(self) -> OneWay:
-        """What the networks and images are called in this direction."""
-        return OneWay.of(self.direction)
-
-    @property
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name."""
-        modules = {self.names.generator: self.generator}
-        return modules | (
-            {self.names.discriminator: self.discriminator} if self.gan else {}
-        )
+        """The networks by name; no discriminator without an adversarial loss."""
+        if self.gan:
+            return super().modules
+        return {self.names.generator: self.generator}
 
     def blanks(self, image_size: tuple[int, int]) -> dict[str, jax.Array]:
         """Returns an input of each network."""
@@ -95,20 +76,9 @@ class Pix2Pix:
             generator,
         )
 
-    def discriminator_loss(
-        self, net: Networks, images: Arrays
-    ) -> tuple[jax.Array, Arrays, Arrays]:
-        """The discriminator's loss on true pairs and on translations."""
-        given = images[self.names.real_source]
-        loss = discriminator_loss(
-            net,
-            self.names.discriminator,
-            _pair(given, images[self.names.real_target]),
-            _pair(given, images["fake"]),
-            self.gan_mode,
-            self.gradient_penalty,
-        )
-        return loss, {}, {self.names.discriminator: loss}
+    def seen(self, given: jax.Array, image: jax.Array) -> jax.Array:
+        """Pairs: [B, H, W, channels_in + channels_out]."""
+        return jnp.concatenate([given, image], axis=-1)
 
     def generator_loss(
         self, net: Networks, images: Arrays
@@ -118,7 +88,7 @@ class Pix2Pix:
         fake = net(name, given, dropout_keys=images.get("noise"))
         terms = {}
         if self.gan:
-            scores = net(self.names.discriminator, _pair(given, fake))
+            scores = net(self.names.discriminator, self.seen(given, fake))
             terms[name] = self.gan * losses.generator_adversarial(scores, self.gan_mode)
         if self.l1:
             terms["l1"] = self.l1 * losses.l1(fake, images[self.names.real_target])
@@ -158,10 +128,6 @@ def _generate(variables, images, key, *, module, train, dropout):
         return y[0]
 
     return jax.vmap(translate)(images)
-
-
-def _pair(given, other):
-    return jnp.concatenate([given, other], axis=-1)
 
 
 def build(config: Any, axis_name: str | None) -> Pix2Pix:

@@ -122,30 +122,43 @@ class ResNetGenerator(nn.Module):
           [B, H, W, channels] in [-1, 1], float32; or [B, H', W', C'] of each of the
           `features`, in `dtype` but for the padded images.
         """
+        if not self.dropout:
+            dropout_keys = None
+        down, up = self._layers(train, dropout_keys)
+        if features:
+            padded = layers.pad(images, self.outer_kernel // 2, reflect=self.reflect)
+            return _outputs(down, images, padded, features)
+        x = images
+        for layer in (*down, *up):
+            x = layer(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+    def _layers(self, train, dropout_keys):
+        """The layers before the way up, and the others."""
         gain = {"init_gain": self.init_gain}
         settings: Any = {"init_type": self.init_type, "dtype": self.dtype, **gain}
         bias = norms.norm_wants_bias(self.norm)
         conv: Any = functools.partial(layers.Conv, use_bias=bias, **settings)
-        up: Any = functools.partial(layers.ConvTranspose, use_bias=bias, **settings)
+        transposed: Any = functools.partial(
+            layers.ConvTranspose, use_bias=bias, **settings
+        )
         outer: dict[str, Any] = {
             "kernel_size": self.outer_kernel,
             "padding": self.outer_kernel // 2,
             "reflect": self.reflect,
         }
-        if not self.dropout:
-            dropout_keys = None
         statistics: Any = {"train": train, "axis_name": self.axis_name, **gain}
 
         def activated(layer: Callable, name: str) -> list[Callable]:
             norm = functools.partial(norms.normalise, kind=self.norm, **statistics)
             return [layer, functools.partial(norm, name=name), nn.relu]
 
-        sequence = activated(conv(self.width, **outer, name="conv_in"), "norm_in")
+        down = activated(conv(self.width, **outer, name="conv_in"), "norm_in")
         for i in range(2):  # [B, H, W, C] -> [B, H/4, W/4, 4C]
             wider, stride = self.width * 2 ** (i + 1), 1 if self.antialias else 2
-            down = conv(wider, self.down_kernel, stride, padding=1, name=f"down_{i}")
-            sequence += activated(down, f"down_norm_{i}")
-            sequence += [antialiasing.downsample] if self.antialias else []
+            fall = conv(wider, self.down_kernel, stride, padding=1, name=f"down_{i}")
+            down += activated(fall, f"down_norm_{i}")
+            down += [antialiasing.downsample] if self.antialias else []
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
         for i in range(self.blocks):
             residual = block(
@@ -156,25 +169,18 @@ class ResNetGenerator(nn.Module):
                 name=f"block_{i}",
                 **statistics,
             )
-            sequence.append(lambda x, layer=residual: layer(x, dropout_keys))
-        if features:
-            padded = layers.pad(images, self.outer_kernel // 2, reflect=self.reflect)
-            return _outputs(sequence, images, padded, features)
+            down.append(lambda x, layer=residual: layer(x, dropout_keys))
+        up: list[Callable] = []
         for i in range(2):  # [B, H/4, W/4, 4C] -> [B, H, W, C]
             narrower = self.width * 2 ** (1 - i)
             if self.antialias_up:
-                sequence.append(antialiasing.upsample)
+                up.append(antialiasing.upsample)
                 rise = conv(narrower, 3, padding=1, name=f"up_{i}")
             else:
-                rise = up(narrower, 3, name=f"up_{i}")
-            sequence += activated(rise, f"up_norm_{i}")
-        sequence.append(
-            layers.Conv(self.channels, **outer, **settings, name="conv_out")
-        )
-        x = images
-        for layer in sequence:
-            x = layer(x)
-        return jnp.tanh(x.astype(jnp.float32))
+                rise = transposed(narrower, 3, name=f"up_{i}")
+            up += activated(rise, f"up_norm_{i}")
+        up.append(layers.Conv(self.channels, **outer, **settings, name="conv_out"))
+        return down, up
 
 
 def _outputs(sequence, images, padded, features):
