@@ -120,6 +120,19 @@ def test_animations_give_their_first_frame(runs, tmp_path):
     assert "the first of 2 frames" in done.note
 
 
+def test_deep_pictures_are_noted(runs, tmp_path):
+    path = tmp_path / "scan.png"
+    Image.fromarray(np.full((24, 40), 40_000, np.uint16)).save(path)
+    served = service.Service([str(runs[0])])
+    assert "more than 8 bits" in served.translate(str(path), "run").note
+
+
+def test_all_runs_that_are_named_are_served():
+    given = ["--workdir=a", "--workdir", "b", "c"]
+    values = command.parser().parse_args(given)
+    assert [*values.workdir, *values.files] == ["a", "b", "c"]
+
+
 def test_without_gradio(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install '\.\[app\]'"):

@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -501,3 +502,16 @@ def test_what_has_one_channel_says_so():
     assert kind_of(channels=1).counted == "1 channel"
     with pytest.raises(UserError, match="65535 with 1 channel: choose one of png, tif"):
         Style("jpg", pixels=kind_of(channels=1))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "package"), [("png", "imagecodecs"), ("tif", "tifffile")]
+)
+def test_a_missing_package_is_told_before_anything_is_translated(
+    suffix, package, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=package):
+        Style(suffix, pixels=kind_of(channels=1))
+    Style(suffix)
+    Style("npy", pixels=kind_of(channels=1))

@@ -17,7 +17,7 @@ def parser(prog: str = "python -m cyclegan_jax.app") -> Parser:
     """Returns the parser of the command's flags."""
     flags = Parser(prog=prog, description=__doc__)
     add = flags.add_argument
-    add("--workdir", required=True, help="the run's folder")
+    add("--workdir", required=True, action="append", help="the run's folder")
     add("files", nargs="*", metavar="RUN", help="folders of more runs")
     add(
         "--host",
@@ -37,7 +37,7 @@ def main(values: argparse.Namespace) -> int:
     from cyclegan_jax.app.service import Service
 
     interface.check_gradio()
-    service = Service([values.workdir, *values.files], average=values.average)
+    service = Service([*values.workdir, *values.files], average=values.average)
     demo = interface.build(service)
     address = interface.launch(
         demo, host=values.host, port=values.port, max_mb=values.max_mb

@@ -1,6 +1,7 @@
 """Runs that are kept ready, and translate one picture at a time."""
 
 import collections
+import functools
 import math
 import os
 import threading
@@ -86,7 +87,7 @@ class Service:
         if step not in steps:  # Said here without the server's folders.
             known = ", ".join(map(str, steps))
             raise UserError(f"{name} has no checkpoint of step {step}, but of {known}.")
-        load = lambda: Run.load(self.runs[name], step, average=self._average)  # noqa: E731
+        load = functools.partial(Run.load, self.runs[name], step, average=self._average)
         run = _kept(self._loaded, (name, step), load)
         run.check_pictures("the app")
         return run
@@ -130,8 +131,8 @@ class Service:
             if direction in DIRECTIONS and direction not in known:
                 raise UserError(f"{name} has no generator {direction}.")
             kind = (name, direction, size, tile_size if size == "tile" else 0)
-            make = lambda: FallbackTranslator(  # noqa: E731
-                run, direction, size=size, tile_size=tile_size
+            make = functools.partial(
+                FallbackTranslator, run, direction, size=size, tile_size=tile_size
             )
             generator = _kept(self._ready, kind, make)
             generator.use(run)
@@ -197,7 +198,7 @@ def _open(path: str, channels: int, as_stored: bool) -> tuple[Photo, str]:
     except UserError as error:  # Without the server's folders.
         text = str(error).replace(path, os.path.basename(path))
         raise UserError(text) from error
-    return photo, ""
+    return photo, ", of more than 8 bits a channel, read as 8" if photo.deep else ""
 
 
 def _shrunk(pixels, longest):

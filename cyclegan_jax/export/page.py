@@ -57,10 +57,8 @@ def write_page(
     known = [d for d, t in run.translations.items() if t.generator is not None]
     chosen = [direction] if direction else known or ["AtoB"]  # Whose error is clear.
     generators = [Generator.of(run, name) for name in chosen]
-    models = {f"{one.direction}.onnx": one.onnx() for one in generators}
-    described = [
-        _describe(one, len(models[f"{one.direction}.onnx"])) for one in generators
-    ]
+    models = {_file(one): one.onnx() for one in generators}
+    described = [_describe(one, len(models[_file(one)])) for one in generators]
     _check_folder(output)
     contents = models | runtime_web.load(onnxruntime_web)
     contents |= translator.render(

@@ -11,12 +11,20 @@ from cyclegan_jax.images import Pixels
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
 """The files that measured values are written to."""
 
+_PACKAGES = {".png": "imagecodecs", ".tif": "tifffile", ".tiff": "tifffile"}
+
 
 def can_write(pixels: Pixels, suffix: str) -> bool:
     """Whether values of this kind can be written to files of this extension."""
     if suffix == ".png":
         return pixels.dtype in ("uint8", "uint16") and pixels.channels <= 4
     return suffix in SUFFIXES
+
+
+def check_package(suffix: str) -> None:
+    """Raises a `UserError` where what writes such files is not installed."""
+    if suffix in _PACKAGES:
+        library(_PACKAGES[suffix])
 
 
 def suffixes(pixels: Pixels) -> list[str]:
@@ -40,12 +48,10 @@ def write(array: np.ndarray, suffix: str) -> bytes:
     elif suffix == ".npz":
         np.savez_compressed(buffer, plain)
     elif suffix == ".png":
-        imagecodecs = library("imagecodecs")
-
+        imagecodecs = library(_PACKAGES[suffix])
         return bytes(imagecodecs.png_encode(np.ascontiguousarray(plain)))
     else:
-        tifffile = library("tifffile")
-
+        tifffile = library(_PACKAGES[suffix])
         colour = array.shape[-1] in (3, 4) and array.dtype.kind == "u"
         options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack"}
         if array.shape[-1] > 1:

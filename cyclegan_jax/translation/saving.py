@@ -58,8 +58,8 @@ class Style:
           pixels: what is written.
 
         Raises:
-          UserError: there is no such format, it has no quality, or it cannot hold such
-            values.
+          UserError: there is no such format, it has no quality, it cannot hold such
+            values, or a package is missing.
         """
         self.suffix = f".{name.lower().removeprefix('.')}"
         if self.suffix not in SUFFIXES:
@@ -82,6 +82,8 @@ class Style:
             )
         is_numpy = self.suffix in formats.ARRAY_SUFFIXES
         self._as_array = pixels.measured or is_numpy
+        if self._as_array:
+            measured.check_package(self.suffix)
         self.animates = self._format in _MOVING and not pixels.measured
         self.transparent = self._format not in _WITHOUT_ALPHA and not pixels.measured
         self.stacks = pixels.measured and self._format != "PNG"

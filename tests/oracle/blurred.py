@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.oracle.networks import ResnetBlock, norm_layer, uses_bias
+from tests.oracle import networks
 
 
 def binomial(channels: int, *taps: float) -> torch.Tensor:
@@ -43,6 +43,18 @@ class Upsample(nn.Module):
         return y[:, :, 3:-3, 3:-3]
 
 
+def blur_down(channels: int, bias: bool) -> tuple[nn.Module, list[nn.Module]]:
+    """As `networks.stride_down`, with a blur."""
+    conv = nn.Conv2d(channels, 2 * channels, 3, 1, 1, bias=bias)
+    return conv, [Downsample(2 * channels)]
+
+
+def blur_up(channels: int, bias: bool) -> tuple[list[nn.Module], nn.Module]:
+    """As `networks.stride_up`, with a blur."""
+    conv = nn.Conv2d(channels, channels // 2, 3, padding=1, bias=bias)
+    return [Upsample(channels)], conv
+
+
 class BlurredResnet(nn.Module):
     """The ResNet whose strides are blurs; either half can be as it was without them."""
 
@@ -58,27 +70,11 @@ class BlurredResnet(nn.Module):
         antialias_up: bool = True,
     ):
         super().__init__()
-        make_norm, bias = norm_layer(norm), uses_bias(norm)
-
-        def normalized(conv: nn.Module) -> list[nn.Module]:
-            return [conv, make_norm(conv.out_channels), nn.ReLU()]
-
-        layers = [nn.ReflectionPad2d(3)]
-        layers += normalized(nn.Conv2d(channels_in, width, 7, bias=bias))
-        for c in (width, 2 * width):
-            stride = 1 if antialias else 2
-            layers += normalized(nn.Conv2d(c, 2 * c, 3, stride, 1, bias=bias))
-            layers += [Downsample(2 * c)] if antialias else []
-        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
-        for c in (4 * width, 2 * width):
-            if antialias_up:
-                layers.append(Upsample(c))
-                conv = nn.Conv2d(c, c // 2, 3, padding=1, bias=bias)
-            else:
-                conv = nn.ConvTranspose2d(c, c // 2, 3, 2, 1, 1, bias=bias)
-            layers += normalized(conv)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
+        down = blur_down if antialias else networks.stride_down
+        up = blur_up if antialias_up else networks.stride_up
+        self.model = networks.resnet(
+            channels_in, channels_out, width, blocks, norm, dropout, down, up
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)
@@ -103,20 +99,7 @@ class BlurredPatch(nn.Module):
         norm: str = "instance",
     ):
         super().__init__()
-        make_norm, bias = norm_layer(norm), uses_bias(norm)
-        modules = [nn.Conv2d(channels_in, width, 4, padding=1), nn.LeakyReLU(0.2)]
-        modules.append(Downsample(width))
-        source = width
-        for n in range(1, layers + 1):
-            target = width * min(2**n, 8)
-            modules += [
-                nn.Conv2d(source, target, 4, padding=1, bias=bias),
-                make_norm(target),
-                nn.LeakyReLU(0.2),
-            ]
-            modules += [Downsample(target)] if n < layers else []
-            source = target
-        self.model = nn.Sequential(*modules, nn.Conv2d(source, 1, 4, padding=1))
+        self.model = networks.patch(channels_in, width, layers, norm, Downsample)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)

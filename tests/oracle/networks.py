@@ -56,8 +56,48 @@ class ResnetBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-class ResnetGenerator(nn.Module):
+def stride_down(channels: int, bias: bool) -> tuple[nn.Module, list[nn.Module]]:
+    """The convolution that halves and doubles channels, and what follows its ReLU."""
+    return nn.Conv2d(channels, 2 * channels, 3, 2, 1, bias=bias), []
+
+
+def stride_up(channels: int, bias: bool) -> tuple[list[nn.Module], nn.Module]:
+    """What precedes the convolution that doubles and halves channels, and that."""
+    up = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, 1, bias=bias)
+    return [], up
+
+
+def resnet(
+    channels_in: int,
+    channels_out: int,
+    width: int,
+    blocks: int,
+    norm: str,
+    dropout: bool,
+    down: Callable = stride_down,
+    up: Callable = stride_up,
+) -> nn.Sequential:
     """Two downsamplings, residual blocks, two upsamplings."""
+    make_norm, bias = norm_layer(norm), uses_bias(norm)
+
+    def normalized(conv: nn.Module) -> list[nn.Module]:
+        return [conv, make_norm(conv.out_channels), nn.ReLU()]
+
+    layers = [nn.ReflectionPad2d(3)]
+    layers += normalized(nn.Conv2d(channels_in, width, 7, bias=bias))
+    for c in (width, 2 * width):
+        conv, after = down(c, bias)
+        layers += [*normalized(conv), *after]
+    layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
+    for c in (4 * width, 2 * width):
+        before, conv = up(c, bias)
+        layers += [*before, *normalized(conv)]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+class ResnetGenerator(nn.Module):
+    """The published one."""
 
     def __init__(
         self,
@@ -69,20 +109,7 @@ class ResnetGenerator(nn.Module):
         dropout: bool = False,
     ):
         super().__init__()
-        make_norm, bias = norm_layer(norm), uses_bias(norm)
-
-        def normalized(conv: nn.Module) -> list[nn.Module]:
-            return [conv, make_norm(conv.out_channels), nn.ReLU()]
-
-        layers = [nn.ReflectionPad2d(3)]
-        layers += normalized(nn.Conv2d(channels_in, width, 7, bias=bias))
-        for c in (width, 2 * width):
-            layers += normalized(nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias))
-        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
-        for c in (4 * width, 2 * width):
-            layers += normalized(nn.ConvTranspose2d(c, c // 2, 3, 2, 1, 1, bias=bias))
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
+        self.model = resnet(channels_in, channels_out, width, blocks, norm, dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)
@@ -152,8 +179,37 @@ class UnetGenerator(nn.Module):
         return self.model(x)
 
 
+def patch(
+    channels_in: int,
+    width: int,
+    layers: int,
+    norm: str,
+    blur: Callable[[int], nn.Module] | None = None,
+) -> nn.Sequential:
+    """Logits of overlapping patches; a blur halves instead of the stride, if any."""
+    make_norm, bias = norm_layer(norm), uses_bias(norm)
+    halving = 1 if blur else 2
+
+    def blurred(channels: int) -> list[nn.Module]:
+        return [blur(channels)] if blur else []
+
+    modules = [nn.Conv2d(channels_in, width, 4, halving, 1), nn.LeakyReLU(0.2, True)]
+    modules += blurred(width)
+    source = width
+    for n in range(1, layers + 1):
+        target, stride = width * min(2**n, 8), 1 if n == layers else halving
+        modules += [
+            nn.Conv2d(source, target, 4, stride, 1, bias=bias),
+            make_norm(target),
+            nn.LeakyReLU(0.2, True),
+        ]
+        modules += blurred(target) if n < layers else []
+        source = target
+    return nn.Sequential(*modules, nn.Conv2d(source, 1, 4, 1, 1))
+
+
 class PatchDiscriminator(nn.Module):
-    """Logits of overlapping patches; layers=3 is the 70x70 PatchGAN."""
+    """The published one; layers=3 is the 70x70 PatchGAN."""
 
     def __init__(
         self,
@@ -163,18 +219,7 @@ class PatchDiscriminator(nn.Module):
         norm: str = "instance",
     ):
         super().__init__()
-        make_norm, bias = norm_layer(norm), uses_bias(norm)
-        modules = [nn.Conv2d(channels_in, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
-        source = width
-        for n in range(1, layers + 1):
-            target, stride = width * min(2**n, 8), 1 if n == layers else 2
-            modules += [
-                nn.Conv2d(source, target, 4, stride, 1, bias=bias),
-                make_norm(target),
-                nn.LeakyReLU(0.2, True),
-            ]
-            source = target
-        self.model = nn.Sequential(*modules, nn.Conv2d(source, 1, 4, 1, 1))
+        self.model = patch(channels_in, width, layers, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)
