@@ -229,4 +229,19 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             f" config.data.paired={method.paired} (docs/data.md has what pairs are), or"
             " another config.method."
         )
+    _check_keep(config, method)
     return method
+
+
+def _check_keep(config, method):
+    keep = config.loss.keep
+    if keep and "keep" not in interface.settings(method):
+        raise UserError(
+            f"loss.keep is {keep}, but method {config.method} has no loss inside masks;"
+            " cyclegan has."
+        )
+    if keep and not config.data.masks:
+        raise UserError(
+            f"loss.keep is {keep}, but data.masks is empty, which says what masks keep:"
+            f" set config.data.masks={data.masks.NONZERO} (docs/data.md has more)."
+        )
