@@ -102,7 +102,8 @@ def _folder(
             f" {', '.join(sorted(folders))}"
         )
     left_out = LeftOut()
-    chosen, chosen_masks = {}, {}
+    chosen: dict[str, sources.EncodedSource] = {}
+    chosen_masks: dict[str, sources.EncodedSource] = {}
     for split in splits:
         if split in folders:
             source = sources.folder_source(folders[split], decoder=decoders[split])

@@ -80,11 +80,12 @@ def open_splits(
     }
     masks: dict[str, EncodedSource] = {}
     used = list(folders.values())
-    for split, folder in folders.items() if mask_decoder else ():
-        if name := mask_folder(tree, folder):
-            used.append(name)
-            if split in sources:
-                masks[split] = tree.source(name, mask_decoder, base)
+    if mask_decoder:
+        for split, folder in folders.items():
+            if name := mask_folder(tree, folder):
+                used.append(name)
+                if split in sources:
+                    masks[split] = tree.source(name, mask_decoder, base)
     left_out = beside(tree, base, used)
     for source in (*sources.values(), *masks.values()):
         left_out.merge(source.left_out)

@@ -32,24 +32,24 @@ def open_batches(
     """
     config = experiment.config
     budget, limit = cache_budget(config.data.cache_gib)
-    sources, masked = [], []
-    for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
-        load = functools.partial(
-            experiment.preprocess.load, pixels=experiment.pixels[domain]
-        )
-        found = dataset.masks.get(f"train_{domain}") if config.loss.keep else None
-        if found is not None:
-            source, load = masks.MaskedSource(source, found), masks.with_masks(load)
-            masked.append(domain)
-        cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
-        budget -= cached.cached_bytes
-        sources.append(cached)
+    masked = [d for d in "ab" if config.loss.keep and f"train_{d}" in dataset.masks]
     if config.loss.keep and not masked:
         raise UserError(
             f"loss.keep is {config.loss.keep}, but the training images have no masks:"
             " put them into folders beside theirs, such as trainA_mask beside trainA"
             " (docs/data.md)."
         )
+    sources = []
+    for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
+        load: masks.Transform = functools.partial(
+            experiment.preprocess.load, pixels=experiment.pixels[domain]
+        )
+        if domain in masked:
+            source = masks.MaskedSource(source, dataset.masks[f"train_{domain}"])
+            load = masks.with_masks(load)
+        cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
+        budget -= cached.cached_bytes
+        sources.append(cached)
     kept, count = sum(s.cached for s in sources), sum(map(len, sources))
     note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
     source_a, source_b = sources
