@@ -173,7 +173,8 @@ def notes(
 
 
 def _odd(split: str, masks: ImageSource, decoder: MaskDecoder) -> Iterator[str]:
-    shares, values = [], set[int]()
+    shares: list[float] = []
+    values: set[int] = set()
     indices = np.linspace(0, len(masks) - 1, min(_LOOKED_AT, len(masks)))
     for index in indices.astype(int).tolist():
         try:

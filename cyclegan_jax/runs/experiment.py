@@ -13,6 +13,7 @@ from cyclegan_jax.core import optimizers, schedules, steps
 from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
+from cyclegan_jax.data import masks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics.meanings import check_metric
@@ -243,5 +244,5 @@ def _check_keep(config, method):
     if keep and not config.data.masks:
         raise UserError(
             f"loss.keep is {keep}, but data.masks is empty, which says what masks keep:"
-            f" set config.data.masks={data.masks.NONZERO} (docs/data.md has more)."
+            f" set config.data.masks={masks.NONZERO} (docs/data.md has more)."
         )
