@@ -189,8 +189,8 @@ def _cycle_gan(
     cycle_gan_tfds.check_config(config)
     if path and not cycle_gan_tfds.is_prepared(path):
         tree = open_tree(path)
-        opened = open_splits(tree, decoders, splits, settings.mask_decoder)
-        return _dataset(settings.name, opened)
+        found = open_splits(tree, decoders, splits, settings.mask_decoder)
+        return _dataset(settings.name, found)
     if path:
         opened = cycle_gan_tfds.open_prepared(path, decoders)
     else:
