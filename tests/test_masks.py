@@ -147,7 +147,7 @@ def test_other_channels_cannot_be_kept():
 @pytest.mark.parametrize("zipped", [False, True])
 def test_folders_beside_the_images(tmp_path, folders, zipped):
     path = make_set(tmp_path / "set", folders, folders)
-    save(path / f"{folders[1]}_mask" / "7.png", LABELS)
+    save(path / f"{folders[1]}_mask" / "+7.png", LABELS)  # The first.
     if zipped:
         path = tmp_path / "set.zip"
         with zipfile.ZipFile(path, "w") as archive:
@@ -157,7 +157,7 @@ def test_folders_beside_the_images(tmp_path, folders, zipped):
     assert list(dataset.masks) == list(SPLITS[: len(folders)])
     for masks in dataset.masks.values():
         assert shown(masks) == expected(0, 1, 2)
-    assert dataset.left_out == {"mask of no image": [f"{folders[1]}_mask/7.png"]}
+    assert dataset.left_out == {"mask of no image": [f"{folders[1]}_mask/+7.png"]}
     assert dataset.notes == ()
     plain = load_dataset("folder", path=path)
     assert plain.masks == {}
