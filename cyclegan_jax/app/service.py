@@ -191,14 +191,16 @@ def _open(path: str, channels: int, as_stored: bool) -> tuple[Photo, str]:
         photo: Any = open_photo(path, channels, as_stored=as_stored)
         if isinstance(photo, Animation):
             count = photo.count
+            hdr = f", {photo.hdr}" if photo.hdr else ""
             try:
-                return next(photo.frames()), f", the first of {count} frames"
+                return next(photo.frames()), f", the first of {count} frames{hdr}"
             finally:
                 photo.close()
     except UserError as error:  # Without the server's folders.
         text = str(error).replace(path, os.path.basename(path))
         raise UserError(text) from error
-    return photo, ", of more than 8 bits a channel, read as 8" if photo.deep else ""
+    text = ", of more than 8 bits a channel, read as 8" if photo.deep else ""
+    return photo, text + (f", {photo.hdr}" if photo.hdr else "")
 
 
 def _shrunk(pixels, longest):

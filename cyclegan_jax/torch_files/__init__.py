@@ -32,9 +32,10 @@ def read(path: epath.PathLike) -> dict[str, np.ndarray]:
     table = {}
     for keys, value in read_all(path).items():
         if len(keys) > 1 or not isinstance(value, np.ndarray):
+            what = value.what if isinstance(value, Other) else "no tensor"
             raise UserError(
-                f"{path} is not a file of weights: its entry {keys[0][:80]!r} is no"
-                " tensor; save the network's state_dict() alone."
+                f"{path} is not a file of weights: its entry {keys[0][:80]!r} is"
+                f" {what}; save the network's state_dict() alone, of ordinary tensors."
             )
         table[keys[0]] = value
     return table

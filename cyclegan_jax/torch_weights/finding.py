@@ -21,7 +21,7 @@ _AVERAGE = re.compile(
 _HEAD = re.compile(r"(?:^|\.)mlp_\d+\.\d+\.(?:weight|bias)$")
 _OPTIMIZERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg")
 # What `torch_files` reads of tensors that are not stored as plain numbers.
-_UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested", "an array")
+_UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested")
 # The end of a name -> a generator's direction; the authors' G_A translates A.
 _HINTS = (
     ("g_ab", r"a_?(?:2|to)_?b|g?_?ab|x_?(?:2|to)_?y|g?_?xy|(?:net)?_?g_?a"),
@@ -108,7 +108,8 @@ def look(
             f" four dimensions){_unusable(leaves)}."
         )
     if not search.parts:
-        raise search.errors[top]
+        reason = str(search.errors[top]).removesuffix(".")
+        raise UserError(f"{reason}{_unusable(leaves)}.")
     left_out = [path[0] for path in others if not _is_plumbing(path)]
     for where, error in search.errors.items():
         below = f"{where}." if where else ""
