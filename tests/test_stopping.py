@@ -83,20 +83,20 @@ def test_an_upload_that_is_stopped(tmp_path, monkeypatch):
 
         target = files.as_path(f"gs://{buckets.NAME}/out/film.mp4")
         content = np.random.default_rng(0).bytes(11 * 2**20)
-        sent, send = [], core.upload_chunk
+        sent, send = [], core.GCSFileSystem._call
 
-        async def stop(*args):
-            sent.append(args)
-            if len(sent) == 1:
+        async def stop(self, method, *args, **kwargs):
+            if method == "POST" and not sent:
+                sent.append(args)
                 os.kill(os.getpid(), signal.SIGINT)
-            return await send(*args)
+            return await send(self, method, *args, **kwargs)
 
         def upload():
             with video_output.written_at_once(target) as path:
                 epath.Path(path).write_bytes(content)
 
         with monkeypatch.context() as patch:
-            patch.setattr(core, "upload_chunk", stop)
+            patch.setattr(core.GCSFileSystem, "_call", stop)
             with pytest.raises(KeyboardInterrupt):
                 upload()
         assert sent
