@@ -18,7 +18,7 @@ from cyclegan_jax.runs import configuration, variants
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the setting of the demo, or the tiny one for `variant="smoke"`."""
     config = configuration.defaults()
-    config.data.dataset = "streets"
+    config.data.dataset, config.data.streets_look = "streets", "autumn"
     config.data.load_size = config.data.crop_size = 64
     config.generator.name = "resnet_3blocks"
     config.discriminator.name, config.discriminator.n_layers = "n_layers", 2

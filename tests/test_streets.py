@@ -8,12 +8,13 @@ import pytest
 
 from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.data.streets import StreetsSource
+from cyclegan_jax.data.streets.looks import SUMMER
 from cyclegan_jax.data.streets.sketch import Camera, Light, Sketch
 from cyclegan_jax.errors import UserError
 
 
-def _class_maps(split, count, size, seed=0):
-    return np.stack(list(StreetsSource("class_map", split, count, size, seed)))
+def _class_maps(split, count, size, seed=0, look="summer"):
+    return np.stack(list(StreetsSource("class_map", split, count, size, seed, look)))
 
 
 def _share(class_maps, name):
@@ -128,6 +129,21 @@ def test_photographs_vary_in_colour_and_have_texture():
     assert photos.mean((1, 2)).std(0).min() > 5  # Hours differ.
 
 
+def test_in_autumn_colours_are_not_those_of_the_palette():
+    """Or untranslated labels would pass for photographs, and the reverse."""
+    photos = np.stack(list(StreetsSource("photo", "train_a", 40, 64, look="autumn")))
+    maps = _class_maps("train_a", 40, 64, look="autumn")
+    assert (CITYSCAPES.nearest(photos) == maps).mean() < 0.15
+
+
+def test_streets_of_autumn_differ_more():
+    def by_chance(look):
+        maps = _class_maps("test", 60, 64, look=look)
+        return (maps == np.roll(maps, 1, axis=0)).mean()
+
+    assert by_chance("autumn") < 0.5 < 0.65 < by_chance("summer")
+
+
 def test_indices_behave_like_a_sequence():
     source = StreetsSource("class_map", "test", 3, 32)
     assert len(source) == len(source.names) == 3
@@ -154,6 +170,7 @@ def test_names_are_unique_and_tell_kind_and_split():
         (("photo", "test", 1, 64, -1), "must not be negative"),
         (("photos", "test", 1, 64), "no kind 'photos'; choose from photo, label"),
         (("photo", "val", 1, 64), "no split 'val'; choose from train_a"),
+        (("photo", "test", 1, 64, 0, "winter"), "no look 'winter'; choose from summer"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
@@ -171,7 +188,7 @@ def test_the_camera_projects_like_a_pinhole():
 
 def test_distance_fades_colours_into_the_haze():
     light = Light((0, 0, 255), (200, 200, 200), (1, 1, 1), 0.5, 1, 1.0)
-    sketch = Sketch(Camera(0, 2, 1, 0.5, 0.5), light)
+    sketch = Sketch(SUMMER, Camera(0, 2, 1, 0.5, 0.5), light)
     for z in (2.0, 100.0, 1e5):
         sketch.box(z, (0, 1), (0, 1), (100, 0, 0))
     reds = [shape.colour[0] for shape in sketch.shapes]

@@ -141,14 +141,14 @@ def _streets(
     from cyclegan_jax.data.palettes import CITYSCAPES
     from cyclegan_jax.data.streets import Split, StreetsSource
 
-    size, seed = settings.streets_size, settings.streets_seed
+    drawn = settings.streets_size, settings.streets_seed, settings.streets_look
     train, test = settings.streets_train_count, settings.streets_test_count
     scenes_b: Split = "train_a" if settings.paired else "train_b"
     made = {
-        "train_a": StreetsSource("photo", "train_a", train, size, seed),
-        "train_b": StreetsSource("label", scenes_b, train, size, seed),
-        "test_a": StreetsSource("photo", "test", test, size, seed),
-        "test_b": StreetsSource("label", "test", test, size, seed),
+        "train_a": StreetsSource("photo", "train_a", train, *drawn),
+        "train_b": StreetsSource("label", scenes_b, train, *drawn),
+        "test_a": StreetsSource("photo", "test", test, *drawn),
+        "test_b": StreetsSource("label", "test", test, *drawn),
     }
     train_a, train_b, test_a, test_b = (
         sources.as_channels(made[s], decoders[s].channels) for s in SPLITS
@@ -162,8 +162,8 @@ def _streets(
         paired_train=settings.paired,
         paired_test=True,
         palette=CITYSCAPES,
-        test_class_maps=StreetsSource("class_map", "test", test, size, seed),
-        train_class_maps=StreetsSource("class_map", "train_a", train, size, seed),
+        test_class_maps=StreetsSource("class_map", "test", test, *drawn),
+        train_class_maps=StreetsSource("class_map", "train_a", train, *drawn),
     )
 
 

@@ -57,6 +57,7 @@ class DataSettings:
       streets_train_count: Training images of A, and of B, of "streets".
       streets_test_count: Test pairs of "streets".
       streets_seed: The seed of the scenes of "streets".
+      streets_look: How they look: "summer" or "autumn".
     """
 
     name: str
@@ -82,6 +83,7 @@ class DataSettings:
     streets_train_count: int = 400
     streets_test_count: int = 100
     streets_seed: int = 0
+    streets_look: str = "summer"
 
     def __post_init__(self):
         for setting, known in (

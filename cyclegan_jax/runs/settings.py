@@ -34,6 +34,12 @@ def _policies():
     return tuple(POLICIES)
 
 
+def _looks():
+    from cyclegan_jax.data.streets.looks import LOOKS
+
+    return tuple(LOOKS)
+
+
 def _norms():
     from cyclegan_jax.core.networks.norms import NORMS
 
@@ -169,6 +175,7 @@ SETTINGS = {
     "data.streets_train": Setting(400, "Images of streets per training split."),
     "data.streets_test": Setting(100, "Pairs of streets in the test split."),
     "data.streets_seed": Setting(0, "Seed of the scenes of streets."),
+    "data.streets_look": Setting("summer", "Or autumn, which is harder.", _looks),
     # Networks.
     "generator.name": _fixed("resnet_9blocks", "resnet_<n>blocks or unet_<size>."),
     "generator.width": _fixed(64, "Channels after the first convolution.", least=1),

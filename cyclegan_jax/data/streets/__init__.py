@@ -14,6 +14,7 @@ import numpy as np
 
 from cyclegan_jax.data.palettes import CITYSCAPES
 from cyclegan_jax.data.streets import render
+from cyclegan_jax.data.streets.looks import LOOKS
 from cyclegan_jax.data.streets.scene import make_scene
 from cyclegan_jax.errors import UserError
 
@@ -41,6 +42,7 @@ class StreetsSource:
         count: How many images.
         size: Their height and width in pixels, 32 to 512.
         seed: The data set's seed, not negative.
+        look: "summer", or "autumn", which is harder: see `looks`.
 
     Raises:
         UserError: An argument out of its range.
@@ -48,12 +50,23 @@ class StreetsSource:
 
     names: Sequence[str]
 
-    def __init__(self, kind: Kind, split: Split, count: int, size: int, seed: int = 0):
-        for what, value, known in (("kind", kind, Kind), ("split", split, Split)):
-            if value not in get_args(known):
+    def __init__(
+        self,
+        kind: Kind,
+        split: Split,
+        count: int,
+        size: int,
+        seed: int = 0,
+        look: str = "summer",
+    ):
+        for what, value, known in (
+            ("kind", kind, get_args(Kind)),
+            ("split", split, get_args(Split)),
+            ("look", look, LOOKS),
+        ):
+            if value not in known:
                 raise UserError(
-                    f"streets has no {what} {value!r}; "
-                    f"choose from {', '.join(get_args(known))}"
+                    f"streets has no {what} {value!r}; choose from {', '.join(known)}"
                 )
         if count < 1:
             raise UserError(f"streets needs at least 1 image, not {count}")
@@ -63,7 +76,8 @@ class StreetsSource:
             )
         if seed < 0:
             raise UserError(f"the seed of streets must not be negative, got {seed}")
-        self._kind, self._split, self._size, self._seed = kind, split, size, seed
+        self._kind, self._split, self._look = kind, split, look
+        self._size, self._seed = size, seed
         self.names = [f"{split}_{kind}_{index:05d}.png" for index in range(count)]
 
     def __len__(self) -> int:
@@ -72,7 +86,7 @@ class StreetsSource:
     def __getitem__(self, index: int) -> np.ndarray:
         index = range(len(self))[operator.index(index)]  # IndexError when outside.
         key = [self._seed, get_args(Split).index(self._split), index]
-        scene = make_scene(np.random.default_rng(key))
+        scene = make_scene(LOOKS[self._look], np.random.default_rng(key))
         if self._kind == "photo":
             return render.photo(scene, self._size, np.random.default_rng([*key, 1]))
         classes = render.class_map(scene, self._size)
@@ -84,7 +98,9 @@ class StreetsSource:
         return f"{self!r}[{index}]".encode() + pixels
 
     def __repr__(self) -> str:
+        # Fingerprints of older runs are of a representation without a look.
+        look = "" if self._look == "summer" else f", look={self._look!r}"
         return (
             f"StreetsSource({self._kind!r}, {self._split!r}, {len(self)}, "
-            f"{self._size}, seed={self._seed})"
+            f"{self._size}, seed={self._seed}{look})"
         )

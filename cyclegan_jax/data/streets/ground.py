@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan_jax.data.streets.houses import WALLS
 from cyclegan_jax.data.streets.sketch import (
     BUILDING,
     NEAR,
@@ -15,12 +14,8 @@ from cyclegan_jax.data.streets.sketch import (
     shaded,
     varied,
 )
-from cyclegan_jax.data.streets.things import LEAVES
 
 _FAR = 90.0  # Metres: where the ground ends, behind the skyline.
-_ASPHALT = ((92, 92, 98), (104, 102, 106), (80, 82, 90))
-_PAVING = ((206, 176, 182), (196, 168, 176), (214, 186, 188))
-_HEDGE = ((116, 156, 56), (128, 164, 62), (108, 146, 60))
 _PAINT = (226, 226, 220)
 
 
@@ -46,12 +41,12 @@ def skyline(sketch: Sketch, rng: np.random.Generator) -> None:
         width, height = rng.uniform(7, 16), rng.uniform(5, 12)
         if wooded:
             radius = width / 2
-            green = shaded(varied(rng, LEAVES, 6.0), 0.85)
+            green = shaded(varied(rng, sketch.look.leaves, 6.0), 0.85)
             for place in (x, x + radius, x + 2 * radius):
                 size = (radius * 0.9, radius * rng.uniform(0.8, 1.1))
                 sketch.disc((place, 2.0, z), size, green, VEGETATION)
         else:
-            wall = shaded(varied(rng, WALLS, 7.0), 0.85)
+            wall = shaded(varied(rng, sketch.look.walls, 7.0), 0.85)
             sketch.box(z, (x, x + width), (0.0, height), wall, BUILDING)
         x += width * rng.uniform(0.8, 1.3)
 
@@ -60,11 +55,12 @@ def ground(
     sketch: Sketch, rng: np.random.Generator, street: Street, kinds: list[str]
 ) -> None:
     """The road, the pavements, and the ground beyond them."""
-    paving, asphalt = varied(rng, _PAVING, 5.0), varied(rng, _ASPHALT, 4.0)
+    look = sketch.look
+    paving, asphalt = varied(rng, look.paving, 5.0), varied(rng, look.asphalt, 4.0)
     joint, road, edge = shaded(paving, 0.8), street.road, street.edge
     for side, kind in zip((-1, 1), kinds, strict=True):
         if kind != "row":
-            green = varied(rng, _HEDGE, 7.0)
+            green = varied(rng, sketch.look.hedges, 7.0)
             sketch.floor((0, side * 200), (NEAR, _FAR), green, VEGETATION)
         paved = 200 if kind == "row" else edge
         sketch.floor((side * road, side * paved), (NEAR, _FAR), paving, SIDEWALK)

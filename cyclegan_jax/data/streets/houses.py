@@ -4,13 +4,6 @@ import numpy as np
 
 from cyclegan_jax.data.streets.sketch import BUILDING, Colour, Sketch, shaded, varied
 
-# Walls and roofs are never green, so that colour distinguishes houses from trees, as
-# it mostly does in real streets; the unpaired task would be ambiguous without that.
-WALLS = (
-    *((98, 90, 88), (116, 102, 96), (84, 82, 88), (124, 110, 104)),
-    *((112, 84, 78), (96, 96, 104), (130, 98, 88), (106, 100, 92)),
-)
-_ROOFS = ((134, 66, 52), (104, 76, 66), (82, 74, 76), (150, 84, 60))
 _GLASS = ((52, 62, 80), (70, 84, 106), (40, 46, 60))
 _LIT_GLASS = (236, 206, 140)
 _AWNINGS = ((170, 40, 44), (120, 40, 52), (214, 196, 160), (196, 120, 40))
@@ -37,7 +30,10 @@ def building(
     """
     x, z0, z1 = place
     back = x + side * _DEPTH
-    wall, roof = varied(rng, WALLS, 7.0), varied(rng, _ROOFS, 5.0)
+    wall, roof = (
+        varied(rng, sketch.look.walls, 7.0),
+        varied(rng, sketch.look.roofs, 5.0),
+    )
     dim = 1.0 - sketch.light.contrast * 0.45
     # A front on the right of the street looks left: a sun on the left lights it.
     lit = 1.06 if side != sketch.light.sun else dim

@@ -7,16 +7,8 @@ import numpy as np
 from cyclegan_jax.data.streets import ground, things
 from cyclegan_jax.data.streets.ground import Street
 from cyclegan_jax.data.streets.houses import building
+from cyclegan_jax.data.streets.looks import Look
 from cyclegan_jax.data.streets.sketch import Camera, Light, Shape, Sketch, shaded
-
-# Sky overhead, sky at the horizon, tint of the light, contrast of the sun.
-_HOURS = (
-    ((66, 122, 204), (186, 214, 238), (1.03, 1.02, 0.98), 1.0),  # noon
-    ((104, 160, 220), (206, 224, 240), (1.02, 1.01, 1.0), 0.7),  # veiled sun
-    ((136, 164, 200), (196, 210, 226), (0.92, 0.95, 1.0), 0.15),  # overcast
-    ((84, 122, 190), (208, 206, 226), (1.06, 0.99, 0.9), 0.8),  # evening
-    ((126, 172, 222), (214, 224, 238), (1.05, 1.0, 0.94), 0.6),  # morning
-)
 
 
 class Scene(NamedTuple):
@@ -33,29 +25,30 @@ class Scene(NamedTuple):
     shapes: list[Shape]
 
 
-def make_scene(rng: np.random.Generator) -> Scene:
+def make_scene(look: Look, rng: np.random.Generator) -> Scene:
     """Draws one street scene.
 
     Args:
+        look: Of the city.
         rng: Its random numbers; equal states give equal scenes.
 
     Returns:
         The scene, in coordinates of the unit square.
     """
-    top, low, tint, contrast = _HOURS[rng.integers(len(_HOURS))]
+    top, low, tint, contrast = look.hours[rng.integers(len(look.hours))]
     sun = -1 if rng.random() < 0.5 else 1
     exposed = shaded(tint, rng.uniform(0.9, 1.08))
     light = Light(top, low, exposed, rng.uniform(0.1, 0.8), sun, contrast)
-    road, pavement = rng.uniform(6.0, 8.0), rng.uniform(3.4, 5.4)
+    road, pavement = rng.uniform(*look.road), rng.uniform(*look.pavement)
     street = Street(road, pavement, road + pavement)
     camera = Camera(
-        x=rng.uniform(-0.3, 0.3) * road,
-        height=rng.uniform(2.7, 3.4),
+        x=rng.uniform(*look.across) * road,
+        height=rng.uniform(*look.height),
         focal=rng.uniform(0.85, 1.05),
-        centre=rng.uniform(0.36, 0.64),
-        horizon=rng.uniform(0.44, 0.52),
+        centre=rng.uniform(*look.centre),
+        horizon=rng.uniform(*look.horizon),
     )
-    sketch = Sketch(camera, light)
+    sketch = Sketch(look, camera, light)
     kinds = [("row", "row", "houses", "park")[k] for k in rng.integers(4, size=2)]
     ground.skyline(sketch, rng)
     ground.ground(sketch, rng, street, kinds)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cyclegan_jax.data.palettes import CITYSCAPES
+from cyclegan_jax.data.streets.looks import Look
 
 ROAD, SIDEWALK, BUILDING, POLE, SIGN, VEGETATION, SKY, PERSON, CAR = (
     CITYSCAPES.names.index(name)
@@ -93,7 +94,8 @@ class Light:
 class Sketch:
     """Collects shapes, projected and faded with distance, from back to front."""
 
-    def __init__(self, camera: Camera, light: Light):
+    def __init__(self, look: Look, camera: Camera, light: Light):
+        self.look = look
         self.camera = camera
         self.light = light
         self.shapes: list[Shape] = []

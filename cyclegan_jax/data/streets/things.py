@@ -16,12 +16,6 @@ from cyclegan_jax.data.streets.sketch import (
     varied,
 )
 
-LEAVES = ((104, 146, 44), (122, 158, 54), (94, 138, 56), (132, 164, 58), (112, 150, 70))
-_PAINTS = (
-    *((36, 60, 160), (30, 44, 120), (60, 90, 190), (44, 52, 96)),
-    *((36, 74, 160), (190, 196, 206), (70, 60, 130), (56, 100, 196)),
-)
-_COATS = ((200, 40, 56), (214, 60, 50), (180, 36, 70), (226, 90, 60), (150, 40, 60))
 _TROUSERS = ((40, 44, 66), (62, 54, 50), (30, 30, 34), (90, 96, 120))
 _SKIN = ((224, 180, 150), (190, 136, 104), (128, 88, 64))
 _HAIR, _BARK, _TYRE = (58, 42, 34), (88, 66, 50), (20, 20, 22)
@@ -35,7 +29,7 @@ def tree(
     """Adds a leafy tree; one lower than 2.5 m is a bush without a trunk."""
     if not sketch.sees(x, z, height / 2):
         return
-    green = varied(rng, LEAVES, 8.0)
+    green = varied(rng, sketch.look.leaves, 8.0)
     radius = height * rng.uniform(0.27, 0.36)
     bush = height < 2.5
     y = height * 0.45 if bush else height - radius
@@ -81,7 +75,7 @@ def car(
     sketch: Sketch, rng: np.random.Generator, x: float, z: float, oncoming: bool
 ) -> None:
     """Adds a car seen from behind, or from the front when it is oncoming."""
-    paint = varied(rng, _PAINTS, 8.0)
+    paint = varied(rng, sketch.look.paints, 8.0)
     tall = rng.uniform(1.4, 1.75)
     half, long = rng.uniform(0.86, 0.98), rng.uniform(3.9, 4.6)
     left, right = x - half, x + half
@@ -137,7 +131,7 @@ def _flank(
 def person(sketch: Sketch, rng: np.random.Generator, x: float, z: float) -> None:
     """Adds somebody walking."""
     scale, stride = rng.uniform(0.95, 1.15), rng.uniform(0.08, 0.24)
-    coat, legs = varied(rng, _COATS, 8.0), varied(rng, _TROUSERS, 5.0)
+    coat, legs = varied(rng, sketch.look.coats, 8.0), varied(rng, _TROUSERS, 5.0)
     skin = varied(rng, _SKIN, 5.0)
     sketch.shadow((x, 0.0, z), (0.45, 0.35))
 

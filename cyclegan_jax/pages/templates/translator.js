@@ -147,7 +147,10 @@
   ];
   for (const [value, text] of sizes) $("size").add(new Option(text, value));
   $("direction").onchange = $("size").onchange = translate;
-  $("stop").onclick = stop;
+  $("stop").onclick = () => {
+    ++chosen; // A picture that is still being read is not translated.
+    stop();
+  };
   $("file").onchange = () => {
     choose($("file").files[0]);
     $("file").value = ""; // The same file may be chosen again.
