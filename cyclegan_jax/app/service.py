@@ -129,7 +129,9 @@ class Service:
             run = self.run(name, step)
             known = self.directions[name]
             if direction in DIRECTIONS and direction not in known:
-                raise UserError(f"{name} has no generator {direction}.")
+                raise UserError(
+                    f"{name} has no generator {direction}, but {', '.join(known)}."
+                )
             kind = (name, direction, size, tile_size if size == "tile" else 0)
             make = functools.partial(
                 FallbackTranslator, run, direction, size=size, tile_size=tile_size
@@ -181,7 +183,7 @@ def _check_size(path: str) -> None:
     if width * height > MAX_PIXELS:
         raise UserError(
             f"{os.path.basename(path)} has {width}x{height} pixels; at most"
-            f" {MAX_PIXELS / 1e6:.0f} million are opened here."
+            f" {MAX_PIXELS / 1e6:.0f} million are opened here: shrink it first."
         )
 
 
