@@ -339,6 +339,12 @@ def test_tensors_that_become_plain_numbers(tmp_path, what):
     assert jax.tree.all(jax.tree.map(np.array_equal, *both))
 
 
+def test_tensors_of_no_network_are_named(tmp_path):
+    rest = {"rng": torch.zeros(8, dtype=torch.uint8), "at": {"step": torch.tensor(3)}}
+    choice = choose(tmp_path, {"models": {"G": A.state_dict(), "ema": 0.5}} | rest)
+    assert list(choice.left_out.values()) == [("models.ema", "rng", "at")]
+
+
 def test_settings_of_a_run_beside_its_weights(tmp_path):
     settings = types.SimpleNamespace(rate=1e-4, started=datetime.datetime(2020, 1, 2))
     choice = choose(tmp_path, {"net": A.state_dict(), "args": settings})

@@ -509,12 +509,24 @@ def test_fuzz(tmp_path, name):
     assert refused > 200
 
 
+def arrays(**values):
+    """An `.npz`."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    return buffer.getvalue()
+
+
 NO_WEIGHTS = {
     "empty": b"",
     "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
     "web page": b"\n<!DOCTYPE html><html>",
     "unpack": b"\x1f\x8b\x08\x00",
     "Keras": b"\x89HDF\r\n\x1a\n",
+    "torch.save": pickle.dumps({"weight": 1}),
+    "JSON": b'{"weight_map": {}}',
+    "ONNX": b"\x08\x07\x12\x07pytorch",
+    "archive: unpack": bytes(257) + b"ustar\x00" + bytes(249),
+    "npz": arrays(weight=np.zeros(2)),
     "neither": b"GIF89a",
 }
 

@@ -75,6 +75,11 @@ def _read_archive(archive, file_size):
         for name in entries
         if name.endswith("/data.pkl") and name.count("/") == 1
     ]
+    if not tops and all(name.endswith(".npy") for name in entries):
+        raise BadFile(
+            "it holds NumPy's arrays alone (.npz): in PyTorch, load them into the model"
+            " and save its state_dict()"
+        )
     if len(tops) != 1:
         raise BadFile("it is a zip archive, but not one of PyTorch's: unpack it")
     top = tops[0]

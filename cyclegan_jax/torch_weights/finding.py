@@ -110,13 +110,32 @@ def look(
     if not search.parts:
         reason = str(search.errors[top]).removesuffix(".")
         raise UserError(f"{reason}{_unusable(leaves)}.")
-    left_out = [path[0] for path in others if not _is_plumbing(path)]
+    left_out = [
+        _outside(path, search.parts) for path in others if not _is_plumbing(path)
+    ]
     for where, error in search.errors.items():
         below = f"{where}." if where else ""
         if not any(part.where.startswith(below) for part in search.parts):
             reason = str(error).removeprefix(f"{source} is not one of our networks: ")
             left_out.append(f"{where} ({reason.removesuffix('.')})")
+    said = [part.where for part in search.parts] + list(filter(None, search.errors))
+    left_out += [
+        _outside(name.split("."), search.parts)
+        for name in tensors
+        if not any(
+            f"{name}.".startswith(f"{where}." if where else "") for where in said
+        )
+    ]
     return Contents(source, tuple(search.parts), tuple(dict.fromkeys(left_out)))
+
+
+def _outside(names, parts):
+    """The shortest beginning of some names that does not lead to a network."""
+    beginnings = (".".join(names[: i + 1]) for i in range(len(names)))
+    for beginning in beginnings:
+        if not any(f"{part.where}.".startswith(f"{beginning}.") for part in parts):
+            break
+    return beginning[:80]
 
 
 def _unusable(leaves):
