@@ -38,7 +38,8 @@ def train_step(
     Args:
       state: the training state, the same on every device.
       pools: output name -> pools of this device's B slots.
-      batch: `a` and `b`: real images as stored, [B, H, W, C]; `slot`: int32 [B].
+      batch: `a` and `b`: real images as stored, [B, H, W, C]; `slot`: int32 [B]; where
+        there are masks, also `mask_a` and `mask_b`: bool [B, H, W, 1].
       seed: [] uint32, of the run.
       method: see `methods.interface`.
       optimizer: applied to each network by itself.
@@ -79,8 +80,9 @@ def real_images(
     *,
     pixels: images.DomainPixels = images.PICTURES,
 ) -> dict[str, jax.Array]:
-    """Returns real_a and real_b in [-1, 1] of a batch, see `train_step`."""
-    return {f"real_{d}": pixels[d].to_float(batch[d]) for d in "ab"}
+    """Returns real_a and real_b in [-1, 1] of a batch, see `train_step`; its masks."""
+    masks = {name: batch[name] for name in ("mask_a", "mask_b") if name in batch}
+    return {f"real_{d}": pixels[d].to_float(batch[d]) for d in "ab"} | masks
 
 
 @jax.named_scope("optimizer")  # Its name in profiles.

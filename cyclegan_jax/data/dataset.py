@@ -32,6 +32,8 @@ class Dataset:
       test_class_maps: the classes of test pair i as palette indices, uint8 [H, W], VOID
         for unlabelled pixels; None without a palette.
       train_class_maps: those of image i of train_a; None if unknown.
+      masks: split -> the mask of each of its images, uint8 [H, W, 1], 1 where pixels
+        are kept; only of splits that have masks.
       left_out: input files that are not used, by reason.
       notes: warnings about likely mistakes, one sentence each.
     """
@@ -46,6 +48,7 @@ class Dataset:
     palette: Palette | None = None
     test_class_maps: ImageSource | None = None
     train_class_maps: ImageSource | None = None
+    masks: Mapping[str, ImageSource] = dataclasses.field(default_factory=dict)
     left_out: LeftOut = dataclasses.field(default_factory=LeftOut)
     notes: tuple[str, ...] = ()
     pixels_a: Pixels = PICTURE
@@ -75,6 +78,10 @@ def select(dataset: Dataset, kept: Mapping[str, Sequence[int]], reason: str) -> 
     for maps, split in (("test_class_maps", "test_b"), ("train_class_maps", "train_a")):
         if split in kept and (source := getattr(dataset, maps)) is not None:
             chosen[maps] = SubsetSource(source, kept[split])
+    chosen["masks"] = {
+        split: SubsetSource(masks, kept[split]) if split in kept else masks
+        for split, masks in dataset.masks.items()
+    }
     return dataclasses.replace(dataset, **chosen, left_out=left_out)
 
 
@@ -85,12 +92,15 @@ def first(dataset: Dataset, count: int) -> Dataset:
 
 
 def without_unreadable(dataset: Dataset, quiet: bool) -> Dataset:
-    """Decodes all images; drops those that fail, and their partners in pairs.
+    """Decodes all images and masks; drops those that fail, and partners in pairs.
 
     Raises:
       UserError: no image of a split is left.
     """
     kept = {s: _readable(getattr(dataset, s), s, quiet) for s in SPLITS}
+    for split, masks in dataset.masks.items():
+        readable = set(_readable(masks, f"masks of {split}", quiet))
+        kept[split] = [index for index in kept[split] if index in readable]
     for paired, a, b in (
         (dataset.paired_train, "train_a", "train_b"),
         (dataset.paired_test, "test_a", "test_b"),

@@ -4,19 +4,18 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from cyclegan_jax.data import labels, pairs, sources
+from cyclegan_jax.data import labels, masks, pairs, sources
 from cyclegan_jax.data.dataset import (
     SPLITS,
     Dataset,
     first,
-    select,
     without_unreadable,
 )
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.data.settings import DataSettings
 from cyclegan_jax.data.side_by_side import looks_ordinary, open_side_by_side
-from cyclegan_jax.data.splits import Opened, open_splits
+from cyclegan_jax.data.splits import Opened, open_masks, open_splits
 from cyclegan_jax.data.trees import open_tree
 from cyclegan_jax.errors import UserError
 
@@ -54,13 +53,16 @@ def open_dataset(
     decoders = settings.decoders(("train_b", "test_b") if palette else ())
     kind = name.partition("/")[0]
     dataset = _KINDS[kind](settings, decoders, splits, quiet)
-    dataset = _pair(dataset, settings, labelled=palette is not None)
+    dataset = pairs.keep_pairs(dataset, settings, labelled=palette is not None)
     if palette:
         channels = {split: settings.channels(split) for split in SPLITS}
         dataset = labels.read_as_labels(dataset, palette, channels)
     dataset = dataclasses.replace(
         dataset, pixels_a=settings.pixels("a"), pixels_b=settings.pixels("b")
     )
+    if decoder := settings.mask_decoder:
+        notes = (*dataset.notes, *masks.notes(dataset, splits, decoder))
+        dataset = dataclasses.replace(dataset, notes=notes)
     if settings.max_images:
         dataset = first(dataset, settings.max_images)
     if settings.on_corrupt == "skip" and name != "streets":
@@ -74,9 +76,12 @@ def _dataset(name: str, opened: Opened[sources.ImageSource], **about: Any) -> Da
         raise UserError(f"{name} has no test images (testA and testB).")
     none = sources.SubsetSource(next(iter(opened.sources.values())), ())
     train_a, train_b, test_a, test_b = (opened.sources.get(s, none) for s in SPLITS)
-    return Dataset(
-        name, train_a, train_b, test_a, test_b, left_out=opened.left_out, **about
-    )
+    left_out = opened.left_out
+    about["masks"] = {
+        split: pairs.with_masks(opened.sources[split], found, left_out)
+        for split, found in opened.masks.items()
+    }
+    return Dataset(name, train_a, train_b, test_a, test_b, left_out=left_out, **about)
 
 
 def _folder(
@@ -86,7 +91,8 @@ def _folder(
     quiet: bool,
 ) -> Dataset:
     if not (folders := settings.chosen_folders):
-        opened = open_splits(open_tree(settings.path), decoders, splits)
+        tree = open_tree(settings.path)
+        opened = open_splits(tree, decoders, splits, settings.mask_decoder)
         return _dataset(settings.name, opened)
     if unknown := sorted(set(folders) - set(SPLITS)):
         raise UserError(f"there is no split {unknown[0]!r}, only {', '.join(SPLITS)}")
@@ -96,15 +102,19 @@ def _folder(
             f" {', '.join(sorted(folders))}"
         )
     left_out = LeftOut()
-    chosen = {}
+    chosen: dict[str, sources.EncodedSource] = {}
+    chosen_masks: dict[str, sources.EncodedSource] = {}
     for split in splits:
         if split in folders:
             source = sources.folder_source(folders[split], decoder=decoders[split])
             left_out.merge(source.left_out)
             chosen[split] = source
+            if (found := open_masks(folders[split], settings.mask_decoder)) is not None:
+                left_out.merge(found.left_out)
+                chosen_masks[split] = found
     if not chosen:
         raise UserError(f"none of config.data.{', '.join(splits)} is given")
-    return _dataset(settings.name, Opened(chosen, left_out))
+    return _dataset(settings.name, Opened(chosen, left_out, chosen_masks))
 
 
 def _side_by_side(
@@ -178,7 +188,9 @@ def _cycle_gan(
     config, path = settings.name.removeprefix("cycle_gan/"), settings.path
     cycle_gan_tfds.check_config(config)
     if path and not cycle_gan_tfds.is_prepared(path):
-        return _dataset(settings.name, open_splits(open_tree(path), decoders, splits))
+        tree = open_tree(path)
+        found = open_splits(tree, decoders, splits, settings.mask_decoder)
+        return _dataset(settings.name, found)
     if path:
         opened = cycle_gan_tfds.open_prepared(path, decoders)
     else:
@@ -197,44 +209,3 @@ _KINDS: dict[str, _Loader] = {
     "streets": _streets,
     "cycle_gan": _cycle_gan,
 }
-
-
-def _pair(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Dataset:
-    """Keeps only pairs in the training and test images, where they are paired."""
-    # The authors' other data sets are unpaired, whatever their file names.
-    known = dataset.name in ("cycle_gan/maps", "cycle_gan/facades")
-    never = dataset.name.startswith("cycle_gan/") and not known
-    if never and (settings.paired or settings.paired_test):
-        which = "paired" if settings.paired else "paired_test"
-        raise UserError(
-            f"{dataset.name} has no pairs to train on or to test (config.data.{which}):"
-            " its images of A and B do not belong together"
-        )
-    if settings.paired and not dataset.paired_train:
-        dataset = _keep_pairs(dataset, "train", settings)
-    elif labelled or known:
-        same = pairs.same_scenes(dataset.train_a, dataset.train_b)
-        dataset = dataclasses.replace(dataset, paired_train=same)
-    if dataset.paired_test or not (len(dataset.test_a) and len(dataset.test_b)):
-        return dataset
-    if settings.paired_test or labelled:
-        return _keep_pairs(dataset, "test", settings)
-    if settings.paired or known:
-        try:
-            return _keep_pairs(dataset, "test", settings)
-        except UserError:  # Pairs were not requested.
-            note = "the test images are not named in pairs, and are not compared so"
-            return dataclasses.replace(dataset, notes=(*dataset.notes, note))
-    return dataset
-
-
-def _keep_pairs(dataset: Dataset, kind: str, settings: DataSettings) -> Dataset:
-    a, b = f"{kind}_a", f"{kind}_b"
-    both = getattr(dataset, a), getattr(dataset, b)
-    if not (len(both[0]) and len(both[1])):  # A split that is not requested.
-        return dataset
-    matched = pairs.match(*both, order=settings.pairs == "order")
-    kept = {a: [i for i, _ in matched], b: [j for _, j in matched]}
-    chosen = select(dataset, kept, "without a partner")
-    paired: dict[str, Any] = {f"paired_{kind}": True}
-    return dataclasses.replace(chosen, **paired)

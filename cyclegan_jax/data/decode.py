@@ -17,6 +17,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
@@ -38,7 +39,6 @@ BROKEN = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError),
     *(OverflowError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-
 
 DECLARE = (
     "declare what it is with config.data.dtype_a and range_a (or dtype_b and range_b):"
@@ -98,16 +98,13 @@ def measured_pages(
     Raises:
       UnreadableImage: they cannot be read, or are something else.
     """
-    data = b""
-    try:
-        data = source if isinstance(source, bytes) else read_file(source, name)
-        return arrays.read_pages(data, pixels)
-    except arrays.NotAnImage as error:
-        raise UnreadableImage(
-            f"image {name} is not what config.data declares: {error}"
-        ) from None
-    except (*BROKEN, RuntimeError, zipfile.BadZipFile) as error:
-        raise _unreadable(name, error, data) from error
+    with reading(source, name) as data:
+        try:
+            return arrays.read_pages(data, pixels)
+        except arrays.NotAnImage as error:
+            raise UnreadableImage(
+                f"image {name} is not what config.data declares: {error}"
+            ) from None
 
 
 def decode_image(
@@ -132,18 +129,11 @@ def decode_image(
     Raises:
       UnreadableImage: the image cannot be decoded.
     """
-    data = b""
     name = name or (os.fspath(source) if not isinstance(source, bytes) else "an image")
-    try:
-        data = source if isinstance(source, bytes) else read_file(source, name)
+    with reading(source, name) as data:
         if arrays.is_numpy(data):
             return _from_numpy(data, channels, name)
-        with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(
-                    f"image {name} has {image.width}x{image.height} pixels; at most "
-                    f"{MAX_PIXELS} are decoded: shrink it first"
-                )
+        with open_image(data, name) as image:
             profile = colour.profile_of(image, data)
             image.load()
             if not as_stored:
@@ -152,15 +142,44 @@ def decode_image(
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
             )
+
+
+@contextlib.contextmanager
+def reading(source: bytes | str | os.PathLike, name: str) -> Iterator[bytes]:
+    """Reads an encoded image, and tells what is wrong if it cannot be decoded.
+
+    Args:
+      source: the encoded bytes, or the path of a file (gs:// paths too).
+      name: identifies the image in error messages.
+
+    Raises:
+      UnreadableImage: whatever decoders raise inside the `with` becomes one.
+    """
+    data = b""
+    try:
+        data = source if isinstance(source, bytes) else read_file(source, name)
+        yield data
     except (*BROKEN, RuntimeError, zipfile.BadZipFile) as error:
-        raise _unreadable(name, error, data) from error
+        reason = formats.reason_unreadable(error, data)
+        raise UnreadableImage(
+            f"image {name} cannot be decoded ({reason}): replace or remove it"
+            " (training can leave such images out: config.data.on_corrupt='skip')"
+        ) from error
 
 
-def _unreadable(name: str, error: BaseException, data: bytes) -> UnreadableImage:
-    return UnreadableImage(
-        f"image {name} cannot be decoded ({_reason(error, data)}): replace or remove it"
-        " (training can leave such images out: config.data.on_corrupt='skip')"
-    )
+def open_image(data: bytes, name: str) -> Image.Image:
+    """Opens an encoded image, without decoding it.
+
+    Raises:
+      UnreadableImage: it has too many pixels.
+    """
+    image = Image.open(io.BytesIO(data), formats=formats.FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImage(
+            f"image {name} has {image.width}x{image.height} pixels; at most "
+            f"{MAX_PIXELS} are decoded: shrink it first"
+        )
+    return image
 
 
 def _from_numpy(data: bytes, channels: int, name: str) -> np.ndarray:
@@ -230,11 +249,3 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
         image = image.convert("RGB")
     array = np.array(image.convert(wanted))
     return array[..., None] if channels == 1 else array
-
-
-def _reason(error: BaseException, data: bytes) -> str:
-    if missing := formats.unavailable_format(data):
-        return f"it is {formats.missing_decoder(missing)}"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return f"not one of {formats.FORMAT_TEXT}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -20,7 +20,8 @@ class Contents(NamedTuple):
 
     Attributes:
       splits: split -> {"images": how many, "sha256": of their bytes as stored, in
-        their order, "sha256_with_names": of their names, too}.
+        their order, "sha256_with_names": of their names, too}; and the same of
+        the masks of those that have some, such as "train_a_mask".
       traits: `traits.TRAITS` -> number of images that have them.
     """
 
@@ -36,6 +37,8 @@ def read(dataset: Dataset, splits: Sequence[str] = SPLITS) -> Contents:
         contents.splits[split] = _of_split(source, traits)
         if not dataset.pixels(split).measured:  # Others are not converted.
             contents.traits.update(traits)
+        if (masks := dataset.masks.get(split)) is not None:
+            contents.splits[f"{split}_mask"] = _of_split(masks, Counter())
     return contents
 
 

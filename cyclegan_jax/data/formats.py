@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import IO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
@@ -158,6 +158,20 @@ def unavailable_format(head: bytes) -> str:
     else:
         return ""
     return "" if name in FORMATS else name
+
+
+def reason_unreadable(error: BaseException, data: bytes) -> str:
+    """Says why a file cannot be decoded.
+
+    Args:
+      error: what the decoder raised.
+      data: the content of the file.
+    """
+    if missing := unavailable_format(data):
+        return f"it is {missing_decoder(missing)}"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not one of {FORMAT_TEXT}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _is_picture(open_file: Callable[[], IO[bytes]]) -> bool:

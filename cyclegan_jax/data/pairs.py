@@ -1,14 +1,18 @@
 """Pairs the images of two folders by their names."""
 
+import dataclasses
 import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
-from cyclegan_jax.data.formats import printable
-from cyclegan_jax.data.sources import ImageSource
+from cyclegan_jax.data.dataset import Dataset, select
+from cyclegan_jax.data.formats import LeftOut, printable
+from cyclegan_jax.data.settings import DataSettings
+from cyclegan_jax.data.sources import ImageSource, SubsetSource
 from cyclegan_jax.errors import UserError
 
 # Words that name the side of a pair, not the pair: those of Cityscapes, of the CycleGAN
@@ -88,9 +92,89 @@ def match(a: ImageSource, b: ImageSource, *, order: bool) -> list[tuple[int, int
     return matched
 
 
+def with_masks(
+    images: ImageSource, masks: ImageSource, left_out: LeftOut
+) -> ImageSource:
+    """Finds the mask of each image by its name.
+
+    Args:
+      images: of a split.
+      masks: those in the folder beside it.
+      left_out: masks of no image are added to it.
+
+    Returns:
+      The masks, in the order of the images.
+
+    Raises:
+      UserError: an image has no mask.
+    """
+    matched = dict(by_name(images.names, masks.names))
+    missing = [n for i, n in enumerate(images.names) if i not in matched]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(images)} images have no mask"
+            f" ({printable(missing[0])}, beside {printable(masks.names[0])}, ...): give"
+            " each mask the name of its image, and an image of which nothing is kept a"
+            " black one"
+        )
+    for index in sorted(set(range(len(masks))) - set(matched.values())):
+        left_out.add("mask of no image", masks.names[index])
+    return SubsetSource(masks, [matched[i] for i in range(len(images))])
+
+
 def same_scenes(a: ImageSource, b: ImageSource) -> bool:
     """Whether for every i the names of image i of A and of B match."""
     return by_name(a.names, b.names) == [(i, i) for i in range(max(len(a), len(b)))]
+
+
+def keep_pairs(dataset: Dataset, settings: DataSettings, *, labelled: bool) -> Dataset:
+    """Keeps only pairs in the training and test images, where they are paired.
+
+    Args:
+      dataset: with all its images.
+      settings: whether they are pairs, and how these are known.
+      labelled: whether the images of B are label maps.
+
+    Raises:
+      UserError: there are no such pairs.
+    """
+    # The authors' other data sets are unpaired, whatever their file names.
+    known = dataset.name in ("cycle_gan/maps", "cycle_gan/facades")
+    never = dataset.name.startswith("cycle_gan/") and not known
+    if never and (settings.paired or settings.paired_test):
+        which = "paired" if settings.paired else "paired_test"
+        raise UserError(
+            f"{dataset.name} has no pairs to train on or to test (config.data.{which}):"
+            " its images of A and B do not belong together"
+        )
+    if settings.paired and not dataset.paired_train:
+        dataset = _keep(dataset, "train", settings)
+    elif labelled or known:
+        same = same_scenes(dataset.train_a, dataset.train_b)
+        dataset = dataclasses.replace(dataset, paired_train=same)
+    if dataset.paired_test or not (len(dataset.test_a) and len(dataset.test_b)):
+        return dataset
+    if settings.paired_test or labelled:
+        return _keep(dataset, "test", settings)
+    if settings.paired or known:
+        try:
+            return _keep(dataset, "test", settings)
+        except UserError:  # Pairs were not requested.
+            note = "the test images are not named in pairs, and are not compared so"
+            return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+    return dataset
+
+
+def _keep(dataset: Dataset, kind: str, settings: DataSettings) -> Dataset:
+    a, b = f"{kind}_a", f"{kind}_b"
+    both = getattr(dataset, a), getattr(dataset, b)
+    if not (len(both[0]) and len(both[1])):  # A split that is not requested.
+        return dataset
+    matched = match(*both, order=settings.pairs == "order")
+    kept = {a: [i for i, _ in matched], b: [j for _, j in matched]}
+    chosen = select(dataset, kept, "without a partner")
+    paired: dict[str, Any] = {f"paired_{kind}": True}
+    return dataclasses.replace(chosen, **paired)
 
 
 def _below_common(names: Sequence[str]) -> list[str]:

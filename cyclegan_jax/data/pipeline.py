@@ -7,13 +7,14 @@ host reads only its own slots.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import grain
 import numpy as np
 
 from cyclegan_jax.data.cache import map_in_order
+from cyclegan_jax.data.masks import split_off
 from cyclegan_jax.data.preprocess import Preprocess
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
@@ -49,6 +50,7 @@ class TrainBatches:
         slots: range | None = None,
         paired: bool = False,
         sample_b: Literal["random", "shuffle"] = "random",
+        masked: Collection[str] = (),
         num_threads: int = 2,
         prefetch: int = 4,
     ):
@@ -65,6 +67,7 @@ class TrainBatches:
           paired: image i of A goes with image i of B.
           sample_b: how images of B are chosen. `random`: sampled with replacement, as
             in the published code; `shuffle`: each image once before any is repeated.
+          masked: "a", "b": domains whose images have a mask as their last channel.
           num_threads: threads in which `iterate` prepares batches.
           prefetch: batches that `iterate` prepares ahead; 0 for none.
 
@@ -80,7 +83,7 @@ class TrainBatches:
         self.steps_per_epoch = -(-self.epoch_size // batch_size)
         self._source_a, self._source_b = source_a, source_b
         self._transform, self._paired = transform, paired
-        self._batch_size, self._slots = batch_size, slots
+        self._batch_size, self._slots, self._masked = batch_size, slots, masked
         self._read_options = grain.ReadOptions(
             num_threads=min(num_threads, prefetch), prefetch_buffer_size=prefetch
         )
@@ -100,7 +103,8 @@ class TrainBatches:
         """This host's part of the batch of a step (counted from 0).
 
         Returns:
-          {"a": uint8 [len(slots), H, W, C_a], "b": uint8 [len(slots), H, W, C_b]}.
+          {"a": uint8 [len(slots), H, W, C_a], "b": uint8 [len(slots), H, W, C_b]}; of
+          `masked` domains also "mask_a", "mask_b": bool [len(slots), H, W, 1].
 
         Raises:
           UserError: an image is damaged, or differs in size from the first ones.
@@ -140,10 +144,13 @@ class TrainBatches:
         elements = [self._elements[first + slot] for slot in self._slots]
         self._first = self._first or elements[0]  # All others must have the same size.
         _check_sizes([self._first, *elements])
-        return {
+        batch = {
             "a": np.stack([element.a for element in elements]),
             "b": np.stack([element.b for element in elements]),
         }
+        for domain in self._masked:
+            batch[domain], batch[f"mask_{domain}"] = split_off(batch[domain])
+        return batch
 
 
 def eval_images(

@@ -204,6 +204,14 @@ def resize(
     return np.asarray(resized).reshape(height, width, image.shape[-1])
 
 
+def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes uint8 [H, W] to the values of the nearest pixels: classes, or masks."""
+    if values.shape == (height, width):
+        return values
+    image = Image.fromarray(values)
+    return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+
+
 def _round(side: int, multiple: int) -> int:
     return max(multiple, round(side / multiple) * multiple)
 

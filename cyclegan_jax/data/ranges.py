@@ -44,11 +44,11 @@ def declared(settings: Mapping[str, Any], domain: str) -> Pixels:
         raise wrong("range", f"for {dtype} give the lowest and the highest value")
     info = np.finfo(dtype) if dtype in FLOATS else np.iinfo(dtype)
     try:
-        shown = tuple(map(int, _numbers(shown)))
+        shown = tuple(map(int, numbers(shown)))
     except (TypeError, ValueError):
         raise wrong("shown", "give whole numbers, such as 3, 2, 1") from None
     try:
-        low, high = map(float, _numbers(limits) or (info.min, info.max))
+        low, high = map(float, numbers(limits) or (info.min, info.max))
     except (TypeError, ValueError):
         raise wrong("range", "give two numbers, such as 0, 65535") from None
     if not info.min <= low < high <= info.max:
@@ -87,7 +87,7 @@ def _problem_in_float32(dtype: str, low: float, high: float) -> str:
     return ""
 
 
-def _numbers(given: str | Sequence[float]) -> list[Any]:
+def numbers(given: str | Sequence[float]) -> list[Any]:
     """The parts of a text such as "0, 65535", with or without brackets; or numbers."""
     if not isinstance(given, str):
         return list(given)

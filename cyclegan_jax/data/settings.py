@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.masks import MaskDecoder
 from cyclegan_jax.data.ranges import declared
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
@@ -51,6 +52,8 @@ class DataSettings:
         when it is first read; "skip" decodes all images once at the start and drops
         such images (and their partners in pairs), with a warning that names them.
       max_images: Use only the first images of each split; 0: all.
+      masks: What masks in folders beside the images keep: "nonzero", or values of a
+        label map, such as "24, 26"; see `data.masks`. Empty: there are none.
       palette: A file of class colours, see `Palette.from_file`: the images of B are
         label maps in these colours, and files of A and B are pairs.
       streets_size: Side of the images of "streets", in pixels.
@@ -78,6 +81,7 @@ class DataSettings:
     pairs: Literal["name", "order"] = "name"
     on_corrupt: Literal["stop", "skip"] = "stop"
     max_images: int = 0
+    masks: str = ""
     palette: str | os.PathLike = ""
     streets_size: int = 64
     streets_train_count: int = 400
@@ -97,6 +101,11 @@ class DataSettings:
         if self.max_images < 0:
             raise UserError(f"max_images is {self.max_images}; 0 means all")
         _check_location(self)
+        if self.mask_decoder and self.channels_a != self.channels_b:
+            raise UserError(
+                f"config.data.masks is {self.masks!r}, but images of {self.channels_a}"
+                f" channels (A) cannot be kept as images of {self.channels_b} (B)"
+            )
         for domain in "ab":
             pixels = self.pixels(domain)
             of_colours = self.name in ("streets", "cityscapes") or self.palette
@@ -149,6 +158,13 @@ class DataSettings:
           UserError: the settings are no description of values.
         """
         return declared(vars(self), split[-1])
+
+    @property
+    def mask_decoder(self) -> MaskDecoder | None:
+        """How masks are read, if there are any."""
+        if not self.masks:
+            return None
+        return MaskDecoder.of(self.masks, as_stored=self.as_stored)
 
     def decoders(self, in_colour: Collection[str] = ()) -> dict[str, Decoder]:
         """The decoder of each split; those in `in_colour` always decode in colour."""

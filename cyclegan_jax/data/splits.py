@@ -2,14 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from cyclegan_jax.data.dataset import SPLITS
 from cyclegan_jax.data.decode import Decoder
 from cyclegan_jax.data.formats import FORMAT_TEXT, LeftOut
 from cyclegan_jax.data.sources import EncodedSource, ImageSource
-from cyclegan_jax.data.trees import Tree
+from cyclegan_jax.data.trees import FolderTree, Tree
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.files import as_path
 
 _WORDS = {
     "train": ("train", "training"),
@@ -23,14 +25,18 @@ Find = Callable[[Tree, str], dict[str, str]]
 
 
 class Opened(NamedTuple, Generic[Source]):
-    """The splits of a data set, and the files beside their images."""
+    """The splits of a data set, their masks, and the files beside their images."""
 
     sources: Mapping[str, Source]
     left_out: LeftOut
+    masks: Mapping[str, ImageSource] = MappingProxyType({})
 
 
 def open_splits(
-    tree: Tree, decoders: Mapping[str, Decoder], splits: Collection[str] = SPLITS
+    tree: Tree,
+    decoders: Mapping[str, Decoder],
+    splits: Collection[str] = SPLITS,
+    mask_decoder: Decoder | None = None,
 ) -> Opened[EncodedSource]:
     """Opens trainA, trainB and, if they exist, testA and testB.
 
@@ -41,6 +47,7 @@ def open_splits(
       tree: a folder or an archive.
       decoders: by split ("train_a", "train_b", "test_a", "test_b").
       splits: those to open.
+      mask_decoder: also opens the masks in folders beside them, if there are any.
 
     Returns:
       The sources by split. Test splits may be missing.
@@ -71,10 +78,35 @@ def open_splits(
         for split in splits
         if split in folders
     }
-    left_out = beside(tree, base, folders.values())
-    for source in sources.values():
+    masks: dict[str, EncodedSource] = {}
+    used = list(folders.values())
+    if mask_decoder:
+        for split, folder in folders.items():
+            if name := mask_folder(tree, folder):
+                used.append(name)
+                if split in sources:
+                    masks[split] = tree.source(name, mask_decoder, base)
+    left_out = beside(tree, base, used)
+    for source in (*sources.values(), *masks.values()):
         left_out.merge(source.left_out)
-    return Opened(sources, left_out)
+    return Opened(sources, left_out, masks)
+
+
+def mask_folder(tree: Tree, folder: str) -> str:
+    """The folder of the masks of a folder's images, or "": trainA_mask, of trainA."""
+    base, _, name = folder.rpartition("/")
+    for child in _folders(tree, base):
+        if _key(child) == f"{_key(name)}mask":
+            return _join(base, child)
+    return ""
+
+
+def open_masks(folder: str, decoder: Decoder | None) -> EncodedSource | None:
+    """Opens the masks of a folder of images; None without a decoder, or any masks."""
+    path = as_path(folder)
+    tree = FolderTree(path.parent)
+    name = mask_folder(tree, path.name) if decoder else ""
+    return tree.source(name, decoder, "") if decoder and name else None
 
 
 def locate(tree: Tree, find: Find) -> tuple[str, dict[str, str]]:

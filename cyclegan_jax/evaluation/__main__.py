@@ -64,6 +64,12 @@ def parser(prog: str = "python -m cyclegan_jax.evaluation") -> Parser:
         " says: each translation is compared with its true image",
     )
     add(
+        "--masks",
+        default="",
+        help="what masks of the test images keep: nonzero, or classes, such as 24,26;"
+        " whatever the run's config says",
+    )
+    add(
         "--fid_reference",
         type=lambda text: text.split(","),
         default=["test"],
@@ -95,6 +101,7 @@ def main(values: argparse.Namespace) -> int:
         references=values.fid_reference,
         data_path=values.data_path,
         paired_test=values.paired_test,
+        masks=values.masks,
     )
     options = {
         "average": values.average,

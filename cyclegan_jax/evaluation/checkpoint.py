@@ -103,6 +103,7 @@ def open_evaluator(
     references: Sequence[str] = ("test",),
     data_path: str = "",
     paired_test: bool = False,
+    masks: str = "",
 ) -> Evaluator:
     """Opens the test images of a run and loads the metrics' networks.
 
@@ -112,6 +113,7 @@ def open_evaluator(
       references: the real images of FID and KID: `test`, `train+test`.
       data_path: where the data are, if they have moved.
       paired_test: treat the test images as pairs, overriding the run's config.
+      masks: what the masks of the test images keep, overriding the run's config.
 
     Raises:
       UserError: there is no run or no test image, or weights cannot be used.
@@ -121,6 +123,8 @@ def open_evaluator(
     settings = data.DataSettings.of(experiment.config.data, data_path)
     if paired_test:
         settings = dataclasses.replace(settings, paired_test=True)
+    if masks:
+        settings = dataclasses.replace(settings, masks=masks)
     dataset = data.open_dataset(settings, splits=_needed(references))
     loaded = FeatureNetworks.load(
         networks,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import data
+from cyclegan_jax.data.masks import MaskedSource, split_off, with_masks
 from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.feature_networks import (
@@ -143,11 +144,15 @@ class Evaluator:
         done = 0
         transform = task.transform_of(task.source)
         given, made = (task.pixels[domain] for domain in domains(task.direction))
+        masks = self.dataset.masks.get(f"test_{task.source}")
+        if masks is not None:
+            source, transform = MaskedSource(source, masks), with_masks(transform)
         batches = data.eval_images(source, transform, batch_size=_BATCH_SIZE)
         with Progress(
             total=len(source), desc=task.direction, unit="image", disable=self._quiet
         ) as bar:
             for names, real in batches:
+                real, mask = split_off(real) if masks is not None else (real, None)
                 values = given.to_float(real)
                 fake = forth.translate_float(values)
                 cycle = identity = truth = None
@@ -159,7 +164,7 @@ class Evaluator:
                     indices = range(done, done + len(real))
                     truth = _true_images(task, target, indices, fake.shape[1:3])
                 fake = made.from_float(fake)
-                yield Batch(names, real, fake, cycle, identity, truth)
+                yield Batch(names, real, fake, cycle, identity, truth, mask)
                 done += len(real)
                 bar.update(len(real))
 

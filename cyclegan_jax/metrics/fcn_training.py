@@ -10,9 +10,9 @@ import optax
 from cyclegan_jax import images
 from cyclegan_jax.data import Dataset
 from cyclegan_jax.data.decode import convert_channels
-from cyclegan_jax.data.preprocess import resize
+from cyclegan_jax.data.preprocess import resize, resize_nearest
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.metrics import fcn, labels
+from cyclegan_jax.metrics import fcn
 from cyclegan_jax.progress import Progress
 
 LEARNING_RATE = 1e-3  # Adam's initial rate; cosine decay to 0.
@@ -46,7 +46,7 @@ def fit(
     @functools.cache
     def pair(index):
         photo = convert_channels(dataset.train_a[index], 3)
-        return resize(photo, side, side), labels.resized(maps[index], (side, side))
+        return resize(photo, side, side), resize_nearest(maps[index], side, side)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def update(params, state, photos, classes):

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from PIL import Image
 
 from cyclegan_jax.data.palettes import VOID, Palette
+from cyclegan_jax.data.preprocess import resize_nearest
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import segmentation
@@ -47,7 +47,7 @@ class Truth:
         counts = np.zeros((self.classes,) * 2, np.int64)
         for index, truth in enumerate(self.maps):
             other = self.maps[(index + 1) % len(self.maps)]
-            other = resized(other, truth.shape)
+            other = resize_nearest(other, *truth.shape)
             valid = other < self.classes
             counts += segmentation.confusion(
                 np.where(valid, truth, VOID), other * valid, self.classes
@@ -66,7 +66,7 @@ class Scorer:
     def add(self, predicted: np.ndarray) -> None:
         """Adds class maps of the next pairs, uint8 [B, H, W], of any size."""
         for class_map in predicted:
-            truth = resized(self._truth.maps[self._done], class_map.shape)
+            truth = resize_nearest(self._truth.maps[self._done], *class_map.shape)
             self._counts += segmentation.confusion(
                 truth, class_map, self._truth.classes
             )
@@ -91,11 +91,3 @@ class LabelReader:
     def __call__(self, label_images: np.ndarray) -> np.ndarray:
         """Maps uint8 [B, H, W, 3] to class indices uint8 [B, H, W]."""
         return self._present[self._known.nearest(label_images)]
-
-
-def resized(class_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resizes a class map, uint8 [H, W], with nearest-neighbour sampling."""
-    if class_map.shape == shape:
-        return class_map
-    image = Image.fromarray(class_map)
-    return np.asarray(image.resize(shape[::-1], Image.Resampling.NEAREST))

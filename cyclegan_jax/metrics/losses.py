@@ -47,6 +47,8 @@ METRICS = (
         content="L1 between translations and inputs, in pixels or features",
         structure_a="structure distance between images of A and their translations",
         structure_b="structure distance between images of B and their translations",
+        keep_a="L1 between images of A and their translations, inside their masks",
+        keep_b="L1 between images of B and their translations, inside their masks",
     ),
     *_losses(
         "Overfitting of discriminators",

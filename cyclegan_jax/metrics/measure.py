@@ -26,6 +26,7 @@ class Batch:
       cycle: the translations translated back, if there is a generator for it.
       identity: outputs of the generator of the inputs' own domain, if it accepts them.
       truth: the true images, where test pairs exist.
+      mask: bool [B, H, W, 1], where translations should keep the input, if known.
     """
 
     names: list[str]
@@ -34,6 +35,7 @@ class Batch:
     cycle: np.ndarray | None = None
     identity: np.ndarray | None = None
     truth: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

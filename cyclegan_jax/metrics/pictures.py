@@ -56,6 +56,22 @@ def compare(
     return {name: np.asarray(value, np.float64) for name, value in result.items()}
 
 
+def l1_inside(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Compares images inside masks.
+
+    Args:
+      a: values of images in [0, 1].
+      b: the same of others.
+      mask: bool [B, H, W, 1].
+
+    Returns:
+      Mean absolute differences; none of images without any pixel in their mask.
+    """
+    inside = np.broadcast_to(mask, a.shape)
+    each = zip(np.abs(a - b), inside, strict=True)
+    return np.array([x[kept].mean(dtype=np.float64) for x, kept in each if kept.any()])
+
+
 def thumbnails(pictures: np.ndarray, pixels: Pixels = PICTURE) -> np.ndarray:
     """Shrinks images, as they are shown, to float64 [B, 8, 8, 3] in [0, 1]."""
     small = []

@@ -18,6 +18,7 @@ _COMPARED = {
         "against the true image",
         {"l1": _L1, "psnr": _PSNR, "ssim": _SSIM, "lpips": _LPIPS},
     ),
+    "kept": ("inside the masks, against the inputs", {"l1": _L1}),
 }
 # What is compared -> how -> metric.
 METRICS = {
@@ -65,6 +66,11 @@ class Similarity(Measure):
                 values["lpips"] = self._lpips(images, target)
             for how, per_image in values.items():
                 self._values.setdefault(METRICS[what][how], []).append(per_image)
+        if batch.mask is not None:
+            both = self._source.to_unit(batch.real), self._target.to_unit(batch.fake)
+            kept = pictures.l1_inside(*both, batch.mask)
+            if len(kept):
+                self._values.setdefault(METRICS["kept"]["l1"], []).append(kept)
 
     def compute(self) -> dict[Metric, float]:
         """Returns means over images."""

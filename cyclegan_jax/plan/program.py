@@ -60,6 +60,11 @@ def lower(
         )
         for domain, pixels in (("a", experiment.pixels.a), ("b", experiment.pixels.b))
     }
+    if config.loss.keep:  # Masks of both domains, although one may have none.
+        batch |= {
+            f"mask_{domain}": jax.ShapeDtypeStruct((slots, *size, 1), jnp.bool_)
+            for domain in "ab"
+        }
     batch["slot"] = jax.ShapeDtypeStruct((slots,), jnp.int32)
 
     def split(x):

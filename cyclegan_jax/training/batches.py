@@ -3,7 +3,9 @@
 import functools
 
 from cyclegan_jax import data
+from cyclegan_jax.data import masks
 from cyclegan_jax.data.cache import budget as cache_budget
+from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.experiment import Experiment
 
 
@@ -24,14 +26,27 @@ def open_batches(
 
     Returns:
       The batches, and what limits the cache, if it is not `cache_gib`.
+
+    Raises:
+      UserError: the images' masks are needed, and there are none.
     """
     config = experiment.config
     budget, limit = cache_budget(config.data.cache_gib)
+    masked = [d for d in "ab" if config.loss.keep and f"train_{d}" in dataset.masks]
+    if config.loss.keep and not masked:
+        raise UserError(
+            f"loss.keep is {config.loss.keep}, but the training images have no masks:"
+            " put them into folders beside theirs, such as trainA_mask beside trainA"
+            " (docs/data.md)."
+        )
     sources = []
     for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
-        load = functools.partial(
+        load: masks.Transform = functools.partial(
             experiment.preprocess.load, pixels=experiment.pixels[domain]
         )
+        if domain in masked:
+            source = masks.MaskedSource(source, dataset.masks[f"train_{domain}"])
+            load = masks.with_masks(load)
         cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
         budget -= cached.cached_bytes
         sources.append(cached)
@@ -47,5 +62,6 @@ def open_batches(
         slots=slots,
         paired=experiment.method.paired,
         sample_b=config.data.sample_b,
+        masked=masked,
     )
     return batches, note

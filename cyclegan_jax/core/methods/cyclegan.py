@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cyclegan_jax.core import losses
+from cyclegan_jax.core import losses, masked
 from cyclegan_jax.core.methods.adversarial import discriminator_loss
 from cyclegan_jax.core.methods.interface import (
     Pretrained,
@@ -35,6 +35,7 @@ class LossWeights:
       cycle_b: of B -> A -> B (lambda_B).
       identity: of the identity terms, as a fraction of the cycle weight of the domain.
       structure: of both structure terms, which are no part of the paper.
+      keep: of the terms inside masks, which are no part of it, either.
       gradient_penalty: weight of the gradient penalty of `wgangp`, `lsgan_gp`.
     """
 
@@ -43,6 +44,7 @@ class LossWeights:
     cycle_b: float = 10.0
     identity: float = 0.5
     structure: float = 0.0
+    keep: float = 0.0
     gradient_penalty: float = 10.0
 
 
@@ -59,6 +61,7 @@ class CycleGAN:
       + cycle_a  *  |g_ba(g_ab(a)) - a|  +  cycle_b * |g_ab(g_ba(b)) - b|
       + identity * ( cycle_a * |g_ba(a) - a|  +  cycle_b * |g_ab(b) - b| )
       + structure * ( S(g_ab(a), a) + S(g_ba(b), b) )
+      + keep     * ( |g_ab(a) - a| inside mask_a + |g_ba(b) - b| inside mask_b )
 
     and the discriminators, independently of `gan` unless it is 0,
 
@@ -66,8 +69,9 @@ class CycleGAN:
       + 1/2 E[ r(d_a(a)) + f(d_a(pool(g_ba(b)))) ]
 
     where `pool` is the history of generated images (`image_pool`) and S the structure
-    distance (`losses.structure_distance`) by a network that is not trained; where
-    `gan_mode` has one, also `gradient_penalty` times the penalty of each discriminator.
+    distance (`losses.structure_distance`) by a network that is not trained; the last
+    terms are those of domains with masks. Where `gan_mode` has one, also
+    `gradient_penalty` times the penalty of each discriminator.
 
     Attributes:
       generator_ab: maps [B, H, W, channels_a] to [B, H, W, channels_b].
@@ -167,6 +171,10 @@ class CycleGAN:
                 keys = (net("vit", images, keys=True) for images in (real, fake))
                 distance = jnp.mean(losses.structure_distance(*keys))
                 terms[f"structure_{name}"] = w.structure * distance
+        for name, real, fake in (("a", real_a, fake_b), ("b", real_b, fake_a)):
+            if w.keep and f"mask_{name}" in images:
+                distance = masked.l1(fake, real, images[f"mask_{name}"])
+                terms[f"keep_{name}"] = w.keep * distance
         total = sum(terms.values(), start=jnp.zeros(()))
         return total, {"fake_a": fake_a, "fake_b": fake_b}, terms
 
@@ -225,6 +233,11 @@ def _loss_weights(config):
         raise UserError(
             f"loss.structure is {weights['structure']}, but its network takes images of"
             f" 1 or 3 channels, not {d.channels_a} (A) and {d.channels_b} (B)."
+        )
+    if weights["keep"] and d.channels_a != d.channels_b:
+        raise UserError(
+            f"loss.keep is {weights['keep']}, but images of {d.channels_a} channels (A)"
+            f" cannot be kept as images of {d.channels_b} (B)."
         )
     if not (weights["gan"] or weights["cycle_a"] or weights["cycle_b"]):
         raise UserError(
