@@ -1,5 +1,6 @@
 """Paths as users write them, and files that readers see whole or not at all."""
 
+import contextlib
 import hashlib
 import importlib.util
 import io
@@ -8,6 +9,7 @@ import logging
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,24 @@ def cache_folder() -> epath.Path:
             "there is no home folder for caches; set XDG_CACHE_HOME to a folder."
         )
     return epath.Path(root) / "cyclegan_jax"
+
+
+@contextlib.contextmanager
+def folders_above(path: epath.Path) -> Iterator[None]:
+    """Makes the folders above a file that is written inside.
+
+    Where that fails or is interrupted, none that was made for it is left empty.
+    """
+    remote = is_remote(path)  # Where there are none.
+    missing = [p for p in path.parents if not remote and not p.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # Others may have files in them.
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
 def write(path: epath.PathLike, content: bytes | str) -> None:

@@ -104,7 +104,7 @@ def test_mistakes_are_one_sentence_each(runs, photo, tmp_path, monkeypatch):
         assert str(tmp_path) not in str(caught.value)
         assert str(runs[1]) not in str(caught.value)
     served.directions["run"] = ["AtoB"]
-    with pytest.raises(UserError, match=r"^run has no generator BtoA\."):
+    with pytest.raises(UserError, match=r"^run has no generator BtoA, but AtoB\."):
         served.translate(photo, "run", "BtoA")
     monkeypatch.setattr(service, "MAX_PIXELS", 900)
     with pytest.raises(UserError, match=r"my horse\.png has 40x24 pixels"):

@@ -11,6 +11,7 @@ import pytest
 from cyclegan_jax import cli
 from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.translation import __main__ as translation
 
 ROOT = pathlib.Path(__file__).parent.parent
 STREETS = "--config=configs/streets.py:smoke"
@@ -88,10 +89,9 @@ def test_help(program):
 COMMANDS = ["app", "export", "fingerprint", "plan", "study", "tables", "torch_weights"]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "train_fcn"])
+@pytest.mark.parametrize("name", [*COMMANDS, "list_configs", "train_fcn"])
 def test_help_of_commands(name, capsys):
-    main = "" if name in ("fingerprint", "train_fcn") else ".__main__"
-    parser = importlib.import_module(f"cyclegan_jax.{name}{main}").parser()
+    parser = importlib.import_module(f"cyclegan_jax.{name}.__main__").parser()
     with pytest.raises(SystemExit) as leaving:
         arguments.parse(parser, ["--help"])
     assert leaving.value.code == 0
@@ -219,3 +219,14 @@ def test_closed_streams_and_names_that_are_not_utf8(monkeypatch, capsys):
     assert cli._status(lambda: print("caf\udce9 é")) is None
     strict.flush()
     assert strict.buffer.getvalue() == b"caf\\udce9 \\xe9\n"
+
+
+def test_a_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr("sys.argv", ["translate.py", "--workdir=run", "--output=out"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run_argparse(translation.parser(), translation.main)
+    assert ended.value.code == 2
+    assert "the current folder cannot be used" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from cyclegan_jax.data.decode import UnreadableImage, decode_image
 from cyclegan_jax.data.fingerprint import describe, read
 from cyclegan_jax.data.sources import folder_source
 from cyclegan_jax.data.traits import TRAITS
+from tests.test_cicp import BT2020, PQ, png
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 8, 3), np.uint8)
@@ -201,6 +202,7 @@ def test_what_is_special_about_images_is_counted(tmp_path):
         "5.png": encode(RGB, "PNG", icc_profile=SRGB),
         "6.png": encode(np.dstack([RGB, RGB[..., 0]]), "PNG"),
         "7.png": encode(sixteen, "PNG"),
+        "8.png": png(RGB, BT2020, PQ),
     }
     for folder in ("trainA", "trainB"):
         (tmp_path / folder).mkdir()
@@ -208,7 +210,8 @@ def test_what_is_special_about_images_is_counted(tmp_path):
     for name, data in pictures.items():
         (tmp_path / "trainA" / name).write_bytes(data)
     found = read(load_dataset("folder", path=tmp_path)).traits
-    assert found == {"animated": 2, "turned": 1, "profile": 1, "alpha": 1, "16 bits": 1}
+    once = dict.fromkeys(("turned", "profile", "alpha", "16 bits", "hdr"), 1)
+    assert found == {"animated": 2, **once}
     assert set(found) == set(TRAITS)
     told = describe(found)
     assert told.startswith("2 animated")

@@ -218,7 +218,7 @@ def test_answers_in_a_browser(study, open_page, tmp_path):
     assert abs(percent("guesses") - 50) < 4 * 100 * np.sqrt(0.25 / 30)
     result = study_scoring.score(list(files.values()), key)
     assert [one["participant"] for one in result["participants"]] == [8, 9, 10]
-    reason = "failed 3 attention trials (0 allowed)"
+    reason = "failed 3 attention trials (0 allowed: --allowed_failures)"
     assert result["dropped"] == [{"file": str(files["sleeps"]), "reason": reason}]
 
 

@@ -107,7 +107,9 @@ def test_who_is_left_out(tmp_path):
     assert result["methods"][0]["deviation"] is None
     reasons = {pathlib.Path(e["file"]).stem: e["reason"] for e in result["dropped"]}
     assert "participant 0 has answered before" in reasons.pop("0")
-    assert reasons.pop("2") == "failed 1 attention trials (0 allowed)"
+    assert (
+        reasons.pop("2") == "failed 1 attention trials (0 allowed: --allowed_failures)"
+    )
     assert reasons.pop("3") == reasons.pop("4")
     assert reasons.pop("5") == "it belongs to another study"
     assert {reasons.pop(name) for name in "678"} == {"it holds no answers"}

@@ -290,7 +290,7 @@ def test_the_run_has_both_and_says_so(tmp_path, capsys):
         ({"epoch": 3}, "holds no tensors"),
         ({"x": {"w": torch.ones(2)}}, "no convolution"),
         ({"mlp_0.0.weight": torch.ones(2, 3)}, "heads of CUT's loss.*leave it out"),
-        ({"a": torch.ones(2, 2, 2, 2).to_sparse()}, "holds no tensors"),
+        ({"a": torch.zeros(2, 2, 2, 2, dtype=torch.bits8)}, "holds no tensors"),
         ({"net": {"a.weight": torch.ones(4, 3, 9, 9)}}, "is expected|missing after"),
     ],
 )
@@ -300,21 +300,49 @@ def test_files_without_a_network(tmp_path, value, message):
 
 
 UNUSUAL = {
-    "a quantized tensor": lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8),
-    "a sparse tensor": lambda v: v.to_sparse(),
+    "a tensor of torch.bits8": lambda v: torch.zeros(v.shape, dtype=torch.bits8),
+    "a sparse tensor": lambda v: v.to_sparse_csr(),
     "a tensor without numbers": lambda v: v.to("meta"),
-    "an array of NumPy": lambda v: v.numpy(),
 }
 
 
-@pytest.mark.filterwarnings("ignore:torch.quantize")
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
 @pytest.mark.parametrize("what", UNUSUAL)
 def test_tensors_that_are_no_plain_numbers_are_named(tmp_path, what):
     state = A.state_dict()
     convert = {k: UNUSUAL[what](v) if v.ndim > 1 else v for k, v in state.items()}
     with pytest.raises(UserError, match=rf"{what} \('model\.1\.weight'\): in PyTorch"):
         choose(tmp_path, convert)
+    one = state | {"model.4.weight": convert["model.4.weight"]}
+    with pytest.raises(UserError, match=rf"{what} \('model\.4\.weight'\): in PyTorch"):
+        choose(tmp_path, one)
     choose(tmp_path, state)  # The advice.
+
+
+PLAIN = {
+    "quantized": lambda v: torch.quantize_per_tensor(v, 0.01, 0, torch.qint8),
+    "sparse": lambda v: v.to_sparse(),
+    "NumPy's": lambda v: v.numpy(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+@pytest.mark.parametrize("what", PLAIN)
+def test_tensors_that_become_plain_numbers(tmp_path, what):
+    state = A.state_dict()
+    convert = {k: PLAIN[what](v) if v.ndim > 1 else v for k, v in state.items()}
+    if what == "quantized":
+        plain = {k: v.dequantize() for k, v in convert.items() if v.ndim > 1}
+        state = state | plain
+    found, expected = choose(tmp_path, convert), choose(tmp_path, state)
+    both = (one.networks["g_ab"].network.variables for one in (found, expected))
+    assert jax.tree.all(jax.tree.map(np.array_equal, *both))
+
+
+def test_tensors_of_no_network_are_named(tmp_path):
+    rest = {"rng": torch.zeros(8, dtype=torch.uint8), "at": {"step": torch.tensor(3)}}
+    choice = choose(tmp_path, {"models": {"G": A.state_dict(), "ema": 0.5}} | rest)
+    assert list(choice.left_out.values()) == [("models.ema", "rng", "at")]
 
 
 def test_settings_of_a_run_beside_its_weights(tmp_path):

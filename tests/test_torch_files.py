@@ -88,6 +88,21 @@ def test_all_that_pytorch_writes(tmp_path, new, protocol):
         np.testing.assert_array_equal(read[name].astype(np.float64), expected)
 
 
+def quantized(torch):
+    values, scales = torch.randn(3, 2, 2, 2), torch.tensor([0.1, 0.02, 0.3])
+    zeros = torch.tensor([0.0, 1, 2])
+    return {
+        "8": torch.quantize_per_tensor(values, 0.1, 3, torch.qint8),
+        "u8": torch.quantize_per_tensor(values, 0.013, 7, torch.quint8).mT,
+        "32": torch.quantize_per_tensor(values, 1e-7, -3, torch.qint32),
+        "each": torch.quantize_per_channel(values, scales, zeros, 0, torch.qint8),
+        "floats": torch.quantize_per_channel(
+            values, scales, zeros + 0.5, 0, torch.quint8
+        ),
+        "w": torch.ones(1),
+    }
+
+
 def forms(torch):
     """What people save, as `torch.load(weights_only=True)` reads it."""
     noted = torch.randn(2, 3)
@@ -110,15 +125,26 @@ def forms(torch):
         "conjugated": {"c": torch.randn(3, dtype=torch.complex64).conj()},
         "negated": {"c": torch.randn(3, dtype=torch.complex64).conj().imag},
         "unsigned": {"u": torch.arange(5).to(torch.uint16)},
-        "float8": {"f": torch.arange(4.0).to(torch.float8_e4m3fn)},
+        "float8": {
+            name: torch.tensor([1.0, 2, 4]).to(getattr(torch, f"float8_{name}"))
+            for name in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")
+        },
         "set": {"s": {1, 2}, "w": torch.ones(1)},
         "bytes": {"s": b"abc", "b": bytearray(b"x"), "w": torch.ones(1)},
         "types": {"d": torch.float32, "e": torch.device("cpu"), "w": torch.ones(1)},
         "size": {"s": torch.Size([2]), "c": 1j, "w": torch.ones(1)},
         "sparse": {"s": torch.eye(3).to_sparse(), "w": torch.ones(1)},
+        "sparse, partly": {
+            "t": torch.sparse_coo_tensor([[0, 2, 0]], torch.rand(3, 2).half(), (4, 2)),
+            "flags": torch.tensor([[True, False]]).to_sparse(),
+        },
         "csr": {"s": torch.eye(3).to_sparse_csr(), "w": torch.ones(1)},
-        "quantized": {
-            "q": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        "quantized": quantized(torch),
+        "expanded": {"e": torch.ones(1).expand(5, 5), "n": torch.rand([1] * 12)},
+        "parameter": {"w": torch.nn.Parameter(torch.rand(3))},
+        "nested tensor": {
+            "n": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+            "j": torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged),
             "w": torch.ones(1),
         },
         "meta": {"m": torch.ones(3, device="meta"), "w": torch.ones(1)},
@@ -131,15 +157,17 @@ FORMS = (
     *("attributes", "nested", "in lists", "optimizer", "keys", "key of a tuple"),
     *("shared", "complex", "conjugated", "negated", "unsigned", "float8", "set"),
     *("bytes", "types", "size", "sparse", "csr", "quantized", "meta", "counter"),
-    "unpacked",
+    *("sparse, partly", "expanded", "parameter", "nested tensor", "unpacked"),
 )
 
 
 def tensors_of(torch, value, path=()):
     """All plain tensors, by the keys that lead to them."""
     if isinstance(value, torch.Tensor):
-        plain = value.layout == torch.strided and not value.is_quantized
-        return {path: value.detach()} if plain and value.device.type == "cpu" else {}
+        value = value.dequantize() if value.is_quantized else value.detach()
+        value = value.to_dense() if value.layout == torch.sparse_coo else value
+        plain = value.layout == torch.strided and value.device.type == "cpu"
+        return {path: value} if plain and not value.is_nested else {}
     found = {}
     if isinstance(value, dict | list | tuple):
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
@@ -154,8 +182,8 @@ def tensors_of(torch, value, path=()):
 def test_what_torch_load_reads(tmp_path, name, new):
     torch = pytest.importorskip("torch")
     assert set(forms(torch)) == set(FORMS)
-    if not new and name in ("unsigned", "float8", "quantized"):
-        pytest.skip("the old format has no such numbers")
+    if not new and name in ("unsigned", "float8", "nested tensor"):
+        pytest.skip("PyTorch does not write or read these in the old format")
     path = tmp_path / "a.pth"
     torch.save(forms(torch)[name], path, _use_new_zipfile_serialization=new)
     expected = tensors_of(torch, torch.load(path, weights_only=True))
@@ -244,12 +272,15 @@ def test_python_2_wrote_the_pairs_into_the_call(tmp_path):
 # What follows is hostile.
 
 
-def zipped(program, extra=(), compression=zipfile.ZIP_STORED):
+FOUR = np.zeros(4, np.float32)
+
+
+def zipped(program, extra=(), compression=zipfile.ZIP_STORED, numbers=FOUR):
     """A file whose data.pkl is this program."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         archive.writestr("archive/data.pkl", program)
-        archive.writestr("archive/data/0", np.zeros(4, np.float32).tobytes())
+        archive.writestr("archive/data/0", numbers.tobytes())
         for name in extra:
             archive.writestr(name, b"1")
     return buffer.getvalue()
@@ -317,6 +348,39 @@ def call(module, name, *parts):
     return opcodes.reference(module, name) + opcodes.sequence(*parts) + pickle.REDUCE
 
 
+def coordinates(*place, size):
+    """A sparse tensor of one number."""
+    kind = call(
+        "torch.serialization", "_get_layout", opcodes.string("torch.sparse_coo")
+    )
+    sides = opcodes.sequence(*map(opcodes.integer, size))
+    data = opcodes.sequence(numbers_at(len(place), 1), numbers_at(1), sides)
+    entry = call("torch._utils", "_rebuild_sparse_tensor", kind, data)
+    return zipped(
+        b"\x80\x02}" + opcodes.string("w") + entry + b"s.",
+        numbers=np.array([*place, 1], "i1"),
+    )
+
+
+def numbers_at(*size):
+    about = map(opcodes.string, ("storage", "0", "cpu"))
+    word, key, device = about
+    kind = opcodes.reference("torch", "CharStorage")
+    one = opcodes.sequence(word, kind, key, device, opcodes.integer(2))
+    parts = map(opcodes.integer, size), map(opcodes.integer, [1] * len(size))
+    where = pickle.BINPERSID + opcodes.integer(0)
+    sequences = b"".join(opcodes.sequence(*part) for part in parts)
+    rebuild = opcodes.reference("torch._utils", "_rebuild_tensor")
+    arguments = pickle.MARK + one + where + sequences + pickle.TUPLE
+    return rebuild + arguments + pickle.REDUCE
+
+
+def test_the_hand_made_sparse_tensor_is_fine(tmp_path):
+    (tmp_path / "a.pth").write_bytes(coordinates(2, size=(5,)))
+    expected = {"w": np.array([0, 0, 2, 0, 0], "i1")}
+    assert_same(torch_files.read(tmp_path / "a.pth"), expected)
+
+
 NONE, GET = pickle.NONE, b"h\0h\1"
 LONG = pickle.EMPTY_LIST + b"q\0(" + NONE * 100_000 + b"e0"
 PAIRS = (
@@ -324,6 +388,10 @@ PAIRS = (
     + b"q\0("
     + ((pickle.EMPTY_LIST + b"(" + opcodes.string("a") + NONE + b"e") * 20_000 + b"e0")
 )
+EXPANDED = table(size=(2**25,), stride=(0,))[len(pickle.PROTO) + 3 :].removesuffix(
+    b"u."
+)
+EXPANDED = EXPANDED.removeprefix(opcodes.string("weight"))
 DAMAGED = {
     "copies of pairs": zipped(
         b"\x80\x02"
@@ -364,6 +432,18 @@ DAMAGED = {
     "too far": zipped(table(offset=1)),
     "too large": zipped(table(size=(2**40,))),
     "expanded": zipped(table(size=(2**30, 2**30), stride=(0, 0))),
+    "outside of a sparse tensor": coordinates(5, size=(5,)),
+    "before a sparse tensor": coordinates(-1, size=(5,)),
+    "sides of a sparse tensor": coordinates(1, size=(5, 5)),
+    "large sparse tensor": coordinates(1, size=(2**29,)),
+    "many expanded": zipped(
+        pickle.PROTO
+        + b"\x02"
+        + pickle.EMPTY_DICT
+        + pickle.MARK
+        + b"".join(opcodes.string(str(i)) + EXPANDED for i in range(9))
+        + b"u."
+    ),
     "overflowing": zipped(table(size=(2**61, 8), stride=(1, 2**61))),
     "strange count": zipped(table(count=2**40)),
     "no such numbers": zipped(table(key="1")),
@@ -429,12 +509,24 @@ def test_fuzz(tmp_path, name):
     assert refused > 200
 
 
+def arrays(**values):
+    """An `.npz`."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    return buffer.getvalue()
+
+
 NO_WEIGHTS = {
     "empty": b"",
     "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
     "web page": b"\n<!DOCTYPE html><html>",
     "unpack": b"\x1f\x8b\x08\x00",
     "Keras": b"\x89HDF\r\n\x1a\n",
+    "torch.save": pickle.dumps({"weight": 1}),
+    "JSON": b'{"weight_map": {}}',
+    "ONNX": b"\x08\x07\x12\x07pytorch",
+    "archive: unpack": bytes(257) + b"ustar\x00" + bytes(249),
+    "npz": arrays(weight=np.zeros(2)),
     "neither": b"GIF89a",
 }
 

@@ -129,7 +129,9 @@ class Service:
             run = self.run(name, step)
             known = self.directions[name]
             if direction in DIRECTIONS and direction not in known:
-                raise UserError(f"{name} has no generator {direction}.")
+                raise UserError(
+                    f"{name} has no generator {direction}, but {', '.join(known)}."
+                )
             kind = (name, direction, size, tile_size if size == "tile" else 0)
             make = functools.partial(
                 FallbackTranslator, run, direction, size=size, tile_size=tile_size
@@ -181,7 +183,7 @@ def _check_size(path: str) -> None:
     if width * height > MAX_PIXELS:
         raise UserError(
             f"{os.path.basename(path)} has {width}x{height} pixels; at most"
-            f" {MAX_PIXELS / 1e6:.0f} million are opened here."
+            f" {MAX_PIXELS / 1e6:.0f} million are opened here: shrink it first."
         )
 
 
@@ -191,14 +193,16 @@ def _open(path: str, channels: int, as_stored: bool) -> tuple[Photo, str]:
         photo: Any = open_photo(path, channels, as_stored=as_stored)
         if isinstance(photo, Animation):
             count = photo.count
+            hdr = f", {photo.hdr}" if photo.hdr else ""
             try:
-                return next(photo.frames()), f", the first of {count} frames"
+                return next(photo.frames()), f", the first of {count} frames{hdr}"
             finally:
                 photo.close()
     except UserError as error:  # Without the server's folders.
         text = str(error).replace(path, os.path.basename(path))
         raise UserError(text) from error
-    return photo, ", of more than 8 bits a channel, read as 8" if photo.deep else ""
+    text = ", of more than 8 bits a channel, read as 8" if photo.deep else ""
+    return photo, text + (f", {photo.hdr}" if photo.hdr else "")
 
 
 def _shrunk(pixels, longest):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from absl import logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import explain
+from cyclegan_jax.errors import UserError, explain
 from cyclegan_jax.machine import runtime
 
 
@@ -31,6 +31,7 @@ def run_argparse(
     """
 
     def program():
+        _check_folder()
         values = arguments.parse(parser, sys.argv[1:])
         runtime.configure(values.compilation_cache)
         if hasattr(values, "coordinator"):
@@ -38,6 +39,16 @@ def run_argparse(
         return main(values)
 
     sys.exit(_status(program))
+
+
+def _check_folder():
+    """Some libraries end the process where the current folder is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(
+            f"the current folder cannot be used ({error.strerror}); cd to another one."
+        ) from error
 
 
 def _status(program):

@@ -1,6 +1,7 @@
-"""Converts images with embedded ICC colour profiles to sRGB.
+"""Converts images to sRGB from the colours that their files name.
 
-Conversions are Little CMS's, as Pillow calls it, with its default (perceptual) intent.
+Conversions from ICC profiles are Little CMS's, as Pillow calls it, with its default
+(perceptual) intent; those from the numbers of ITU-T H.273 are in `cicp`.
 """
 
 import functools
@@ -10,20 +11,49 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageCms
 
+from cyclegan_jax.data import cicp
+from cyclegan_jax.data.cicp import Cicp
+
 _TOLERANCE = 2  # Levels: profiles that change no colour by more are sRGB.
 _MODES = {  # A profile's colour space -> the image modes that it applies to.
     "RGB": ("RGB", "RGBA", "L", "LA", "1", "P", "PA"),
     "GRAY": ("L", "LA", "1"),
     "CMYK": ("CMYK",),
 }
+HDR_CUT = "what is brighter than white paper (203 cd/m²) is white"
+"""What `to_srgb` makes of HDR."""
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def profile_of(image: Image.Image, data: bytes) -> bytes | Cicp | None:
+    """Returns what says which colours a file has.
+
+    Args:
+      image: as Pillow opened it.
+      data: the file.
+
+    Returns:
+      A PNG's cICP chunk before its ICC profile, by the PNG specification, and an
+      AVIF's or HEIC's ICC profile before its numbers, as libavif does; None without.
+    """
+    profile = image.info.get("icc_profile")
+    if image.format == "PNG":
+        return cicp.of_png(data) or profile
+    if image.format in ("AVIF", "HEIF"):
+        return profile or cicp.of_heif(data)
+    return profile
+
+
+def hdr(profile: bytes | Cicp | None) -> str:
+    """Returns PQ or HLG, or "" for a picture that is not HDR."""
+    return profile.hdr if isinstance(profile, Cicp) else ""
+
+
+def to_srgb(image: Image.Image, profile: bytes | Cicp | None) -> Image.Image:
     """Converts an image from its profile to sRGB.
 
     Args:
       image: 8 bits per channel.
-      profile: the ICC profile embedded in its file, if any.
+      profile: see `profile_of`.
 
     Returns:
       The same image if it is already sRGB, or if the profile is damaged or does not
@@ -46,16 +76,19 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return converted
 
 
-def is_srgb(profile: bytes) -> bool:
+def is_srgb(profile: bytes | Cicp | None) -> bool:
     """Whether `to_srgb` leaves images with this profile unchanged."""
     return not profile or _conversion(profile) is None
 
 
 @functools.lru_cache(maxsize=32)
 def _conversion(
-    profile: bytes,
+    profile: bytes | Cicp,
 ) -> tuple[str, Callable[[Image.Image], Image.Image]] | None:
     """The colour space of a profile and the transform to sRGB; None if not needed."""
+    if isinstance(profile, Cicp):
+        convert = functools.partial(cicp.convert, source=profile)
+        return None if profile.is_srgb else ("RGB", convert)
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = opened.profile.xcolor_space.strip()

@@ -1,12 +1,13 @@
 """Encoded images to arrays, in one place and with one set of rules.
 
 Measured values (`images.Pixels`) are read as they are stored, by `arrays`. All other
-images become pictures of 8 bits: EXIF orientation is applied, and embedded colour
-profiles are converted to sRGB. Other rules are those of the published PyTorch code,
-``Image.open(path).convert("RGB")``: transparency is dropped, not composited, and only
-the first frame of an animation is used. Two more differences are deliberate: 16-bit
-greyscale is scaled to 8 bits (``convert`` clips it to white), and images whose values
-have no defined range (32-bit integer or float) are refused.
+images become pictures of 8 bits: EXIF orientation is applied, and the colours that a
+file names, by a profile or by numbers, are converted to sRGB. Other rules are those of
+the published PyTorch code, ``Image.open(path).convert("RGB")``: transparency is
+dropped, not composited, and only the first frame of an animation is used. Two more
+differences are deliberate: 16-bit greyscale is scaled to 8 bits (``convert`` clips it
+to white), and images whose values have no defined range (32-bit integer or float) are
+refused.
 """
 
 import contextlib
@@ -133,7 +134,7 @@ def decode_image(
         if arrays.is_numpy(data):
             return _from_numpy(data, channels, name)
         with open_image(data, name) as image:
-            profile = image.info.get("icc_profile")
+            profile = colour.profile_of(image, data)
             image.load()
             if not as_stored:
                 turn_upright(image)

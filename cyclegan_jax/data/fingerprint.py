@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from cyclegan_jax.data import colour
 from cyclegan_jax.data.dataset import SPLITS, Dataset
 from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.data.traits import traits as traits_of
@@ -54,6 +55,9 @@ def describe(traits: Mapping[str, int], *, as_stored: bool = False) -> str:
         "turned": "turned upright, as their EXIF data ask"
         if changed
         else "not turned as their EXIF data ask",
+        "hdr": f"of HDR: {colour.HDR_CUT}"
+        if changed
+        else "of HDR, read as if they were not",
         "profile": "converted to sRGB from another colour profile"
         if changed
         else "with a colour profile that is ignored",

@@ -66,8 +66,10 @@ TRAITS = {
     "16 bits": has_16_bits,  # First: Pillow forgets it where it reads EXIF data.
     "animated": lambda image, data: getattr(image, "is_animated", False),
     "turned": _orientation,
+    "hdr": lambda image, data: bool(colour.hdr(colour.profile_of(image, data))),
     "profile": lambda image, data: (
-        not colour.is_srgb(image.info.get("icc_profile") or b"")
+        not colour.is_srgb(profile := colour.profile_of(image, data))
+        and not colour.hdr(profile)
     ),
     "alpha": _has_alpha,
 }

@@ -132,7 +132,10 @@ def local_devices(name: str) -> list[Any]:
     try:
         return jax.devices(name)
     except RuntimeError as error:
-        raise UserError(f"--topology={name}: JAX finds no such device here.") from error
+        raise UserError(
+            f"--topology={name}: JAX finds no such device here; name one to plan for"
+            " it elsewhere, such as --topology=h100 or --topology=v5e:1x1."
+        ) from error
 
 
 def slice_devices(where: chips.Slice) -> list[Any]:

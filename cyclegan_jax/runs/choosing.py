@@ -22,7 +22,9 @@ def list_steps(workdir: epath.PathLike) -> list[int]:
     folder.read_config(workdir)  # Raises if there is no run.
     if steps := complete_steps(workdir):
         return steps
-    raise UserError(f"{workdir} has no checkpoint yet.")
+    raise UserError(
+        f"{workdir} has no checkpoint yet; train.py writes one at least at its end."
+    )
 
 
 def choose_step(workdir: epath.PathLike, text: str, metric: str = "") -> int:

@@ -49,7 +49,7 @@ class Protocol:
         if self.max_pairs < self.trials:
             raise UserError(
                 f"max_pairs is {self.max_pairs}, fewer than the {self.trials} trials"
-                " of a session."
+                f" of a session: ask for --max_pairs={self.trials} or more."
             )
 
     def count_pairs(self, available: int) -> int:
@@ -66,7 +66,8 @@ class Protocol:
             raise UserError(
                 f"there are {available} test pictures, too few for {self.practice}"
                 f" practice, {self.attention} attention and {self.trials} scored"
-                " trials, which never repeat one; ask for fewer of them."
+                " trials, which never repeat one; ask for fewer of them (--trials,"
+                " --practice, --attention)."
             )
         return min(available, others + self.max_pairs)
 

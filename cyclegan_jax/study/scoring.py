@@ -99,7 +99,10 @@ def _reason_to_drop(one, before, allowed_failures):
     if before is not None:
         return f"participant {one.number} has answered before ({before.file})"
     if one.failed > allowed_failures:
-        return f"failed {one.failed} attention trials ({allowed_failures} allowed)"
+        return (
+            f"failed {one.failed} attention trials ({allowed_failures} allowed:"
+            " --allowed_failures)"
+        )
     return None
 
 

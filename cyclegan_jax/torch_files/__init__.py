@@ -32,9 +32,10 @@ def read(path: epath.PathLike) -> dict[str, np.ndarray]:
     table = {}
     for keys, value in read_all(path).items():
         if len(keys) > 1 or not isinstance(value, np.ndarray):
+            what = value.what if isinstance(value, Other) else "no tensor"
             raise UserError(
-                f"{path} is not a file of weights: its entry {keys[0][:80]!r} is no"
-                " tensor; save the network's state_dict() alone."
+                f"{path} is not a file of weights: its entry {keys[0][:80]!r} is"
+                f" {what}; save the network's state_dict() alone, of ordinary tensors."
             )
         table[keys[0]] = value
     return table
@@ -57,7 +58,7 @@ def read_all(path: epath.PathLike) -> dict[tuple[str, ...], Any]:
     path = files.as_path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(512)
         leaves = _reader(path, start)(path)
         if () in leaves or not leaves:
             raise BadFile("it does not hold tensors by name (a state_dict)")
@@ -81,6 +82,9 @@ _NO_WEIGHTS = {
     b"\x1f\x8b": "it is compressed or an archive: unpack it",
     b"\x93numpy": "it is an array of NumPy, without names",
     b"\x89hdf": "it is an HDF5 file, such as Keras's; only PyTorch's are read",
+    b"\x80": "it is a plain pickle: load it in Python, and use torch.save",
+    b"{": "it is JSON, such as a list of files: name one of those that it lists",
+    b"\x08": "it may be an ONNX model: save the state_dict() of the PyTorch model",
 }
 
 
@@ -96,6 +100,8 @@ def _reader(path, start):
             raise BadFile(what)
     if not start:
         raise BadFile("it is empty")
+    if start[257:262] == b"ustar":
+        raise BadFile("it is an archive: unpack it")
     raise BadFile("it starts like neither a .pth nor a .safetensors file")
 
 

@@ -1,19 +1,22 @@
 """The functions that the pickles of PyTorch's files may call: harmless ones of ours.
 
 They are those that `torch.load(weights_only=True)` allows, and a few for what people
-save beside the tensors: NumPy's numbers, paths, default dictionaries.
+save beside the tensors: NumPy's arrays and numbers, paths, default dictionaries.
 """
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from cyclegan_jax.torch_files import computed
 from cyclegan_jax.torch_files.tensors import (
+    DTYPES,
     TORCH_DTYPES,
     BadFile,
     Other,
     Storage,
     Tensor,
+    Unbuilt,
 )
 
 
@@ -99,6 +102,23 @@ def _other(description):
     return make
 
 
+def _wrapper(cls, *rest):
+    return Other(f"a tensor of {getattr(cls, 'name', 'no class')[:80]}")
+
+
+def _old_tensor(*args):
+    """Of PyTorch before 0.1.12, and what a pickle then says it is."""
+    if args:
+        return Other("a tensor made in an unusual way")
+    return Unbuilt(
+        lambda state: Tensor.checked(*state), Other("a tensor without numbers")
+    )
+
+
+def _old_sparse(*args):
+    return computed.sparse(computed.COORDINATES, args)
+
+
 def _same(value, *rest):
     return value
 
@@ -122,31 +142,43 @@ _TENSORS: dict[str, Callable] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": _same,
-    "torch._utils._rebuild_qtensor": _other("a quantized tensor"),
-    "torch._utils._rebuild_sparse_tensor": _other("a sparse tensor"),
+    "torch._utils._rebuild_qtensor": computed.quantized,
+    "torch._utils._rebuild_sparse_tensor": computed.sparse,
     "torch._utils._rebuild_nested_tensor": _other("a nested tensor"),
+    "torch.nested._internal.nested_tensor._rebuild_njt": _other("a nested tensor"),
     "torch._utils._rebuild_meta_tensor_no_storage": _other("a tensor without numbers"),
-    "torch._utils._rebuild_wrapper_subclass": _other("a tensor without numbers"),
+    "torch._utils._rebuild_wrapper_subclass": _wrapper,
+    "torch._utils._rebuild_device_tensor_from_numpy": computed.tensor_of_array,
+    "torch._utils._rebuild_xla_tensor": computed.tensor_of_array,
 }
+_WHERE = ("", "cuda.")
+_KINDS = ("Tensor", *(kind.replace("Storage", "Tensor") for kind in DTYPES))
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 CALLS: dict[str, Callable] = {
     **_TENSORS,
     "torch._tensor._rebuild_from_type_v2": _with_attributes,
+    **{f"torch.{where}{kind}": _old_tensor for where in _WHERE for kind in _KINDS},
+    **{
+        f"torch.{where}sparse.{kind}": _old_sparse
+        for where in _WHERE
+        for kind in _KINDS
+    },
     "torch.nn.parameter.Parameter": _parameter,
     "torch.Size": _size,
     "torch.device": _other("a device"),
-    "torch.serialization._get_layout": _other("a layout"),
+    "torch.serialization._get_layout": Other,
     "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": _default_dict,
     "collections.Counter": _same,
     "builtins.set": _list,
     "builtins.frozenset": _list,
+    "builtins.bytes": lambda *parts: Other("bytes") if parts else b"",
     "builtins.bytearray": _other("bytes"),
     "builtins.complex": _other("a complex number"),
-    "_codecs.encode": _other("bytes"),
-    "numpy.dtype": _other("a type"),
-    **{f"{module}.scalar": _other("a number of NumPy") for module in _NUMPY},
-    **{f"{module}._reconstruct": _other("an array of NumPy") for module in _NUMPY},
+    "_codecs.encode": computed.encoded,
+    "numpy.dtype": computed.dtype,
+    **{f"{module}.scalar": computed.number for module in _NUMPY},
+    **{f"{module}._reconstruct": computed.array for module in _NUMPY},
     "types.SimpleNamespace": lambda: Record(Global("types.SimpleNamespace")),
     **{f"datetime.{kind}": _other("a time") for kind in ("datetime", "timedelta")},
     "pathlib.Path": _other("a path"),

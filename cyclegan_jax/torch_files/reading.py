@@ -2,6 +2,7 @@
 
 import functools
 import io
+import math
 import struct
 import zipfile
 import zlib
@@ -13,9 +14,18 @@ from etils import epath
 
 from cyclegan_jax.torch_files import unpickling
 from cyclegan_jax.torch_files.calls import Global, Record
-from cyclegan_jax.torch_files.tensors import DTYPES, BadFile, Storage, Tensor
+from cyclegan_jax.torch_files.tensors import (
+    DTYPES,
+    BadFile,
+    Computed,
+    Storage,
+    Tensor,
+    Unbuilt,
+    built,
+)
 
 _DEEPEST = 64  # Containers in containers.
+_MOST_MADE = 2**28  # Numbers of tensors that have more of them than the file.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # The same, pickled.
 _ZIP_ERRORS = (
@@ -65,6 +75,11 @@ def _read_archive(archive, file_size):
         for name in entries
         if name.endswith("/data.pkl") and name.count("/") == 1
     ]
+    if not tops and all(name.endswith(".npy") for name in entries):
+        raise BadFile(
+            "it holds NumPy's arrays alone (.npz): in PyTorch, load them into the model"
+            " and save its state_dict()"
+        )
     if len(tops) != 1:
         raise BadFile("it is a zip archive, but not one of PyTorch's: unpack it")
     top = tops[0]
@@ -81,10 +96,15 @@ def _read_archive(archive, file_size):
         data = content(storage.key)
         if len(data) < storage.count * storage.dtype.itemsize:
             raise BadFile("numbers of a tensor are missing")
-        return np.frombuffer(data, storage.dtype.newbyteorder(order), storage.count)
+        return np.frombuffer(data, _ordered(storage.dtype, order), storage.count)
 
     pickled = io.BytesIO(archive.read(f"{top}data.pkl"))
     return _resolve(unpickling.load(pickled, _storage), numbers)
+
+
+def _ordered(dtype, order):
+    """Bytes have no order, and some types of one byte refuse to be given one."""
+    return dtype if dtype.itemsize == 1 else dtype.newbyteorder(order)
 
 
 def is_legacy(start: bytes) -> bool:
@@ -130,7 +150,7 @@ def read_legacy(path: epath.Path) -> dict[tuple[str, ...], Any]:
         at += 8
         if at + count * dtype.itemsize > len(data):
             raise BadFile("it is cut off")
-        dtype = dtype.newbyteorder("<" if little else ">")
+        dtype = _ordered(dtype, "<" if little else ">")
         where[key] = np.frombuffer(data, dtype, count, at)
         at += count * dtype.itemsize
 
@@ -173,23 +193,45 @@ def _resolve(
     loaded: dict[Storage, np.ndarray] = {}
     leaves: dict[tuple[str, ...], Any] = {}
     _add_leaves(value, (), leaves, set())
-    for path, tensor in leaves.items():
-        if type(tensor) is Tensor:
-            if tensor.storage not in loaded:
-                loaded[tensor.storage] = numbers(tensor.storage)
-            leaves[path] = tensor.view(loaded[tensor.storage])
+
+    def view(tensor):
+        if tensor.storage not in loaded:
+            loaded[tensor.storage] = numbers(tensor.storage)
+        return tensor.view(loaded[tensor.storage])
+
+    made = 0
+    for path, leaf in leaves.items():
+        if type(leaf) is Tensor:
+            count = math.prod(leaf.shape)
+            made += count if count > leaf.storage.count else 0
+        elif type(leaf) is Computed:
+            made += leaf.count
+        if made > _MOST_MADE:
+            raise BadFile("its tensors have many more numbers than the file")
+        if type(leaf) is Tensor:
+            leaves[path] = view(leaf)
+        elif type(leaf) is Computed:
+            leaves[path] = _computed(leaf, view)
     return leaves
+
+
+def _computed(tensor, view):
+    try:
+        return tensor.compute(*map(view, tensor.parts))
+    except (ValueError, IndexError, TypeError) as error:
+        raise BadFile("a tensor's description is damaged") from error
 
 
 def _add_leaves(value, path, leaves, seen):
     """Each container once: a few bytes can hold one in itself, or in two others."""
+    value = built(value)
     if isinstance(value, Record):
         state = value.state if type(value.state) is dict else {}
         children = [*value.items.items(), *state.items()]
     elif isinstance(value, dict):
         children = list(value.items())
     elif isinstance(value, list | tuple):  # Numbers in it, of losses say, do not count.
-        kinds = (dict, list, tuple, Record, Tensor)
+        kinds = (dict, list, tuple, Record, Tensor, Computed, Unbuilt)
         children = [(i, x) for i, x in enumerate(value) if isinstance(x, kinds)]
     else:
         leaves[path] = value

@@ -11,12 +11,22 @@ executes nothing either, but a file of a few bytes can make it allocate without 
 checked against the size of the file.
 """
 
+import io
 import pickletools
 from collections.abc import Callable, Sized
-from typing import IO, Any
+from typing import Any
+
+import numpy as np
 
 from cyclegan_jax.torch_files.calls import CALLS, Global, Record
-from cyclegan_jax.torch_files.tensors import BadFile, Other, Storage, Tensor
+from cyclegan_jax.torch_files.tensors import (
+    BadFile,
+    Computed,
+    Other,
+    Storage,
+    Tensor,
+    Unbuilt,
+)
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
@@ -30,12 +40,13 @@ _ITEMS = {
     **{"SETITEM": dict, "SETITEMS": dict},
     **{"APPEND": list, "APPENDS": list, "ADDITEMS": list},
 }
+_WITH_NOTES = (dict, Tensor, Computed, np.ndarray, Other)
 _MOST_INSTRUCTIONS = 2**20  # A generator has 3,000; a training's checkpoint 50,000.
 _LONGEST_NAME = 1000  # Characters; a tensor's has 50.
-_MOST_COPIED = 2**22  # Entries of lists, and characters, that calls may copy.
+_MOST_COPIED = 2**22  # Entries of lists that calls may copy, and the file's size.
 
 
-def load(stream: IO[bytes], storage: Callable[[tuple], Storage] | None = None) -> Any:
+def load(stream: io.BytesIO, storage: Callable[[tuple], Storage] | None = None) -> Any:
     """Reads one pickle, and leaves the stream at its end.
 
     Args:
@@ -43,13 +54,14 @@ def load(stream: IO[bytes], storage: Callable[[tuple], Storage] | None = None) -
       storage: makes a `Storage` from the tuple that refers to it.
 
     Returns:
-      Dictionaries, lists (also for sets), tuples, numbers, strings, `Tensor`s,
-      `Record`s of other objects, and `Global`s for functions and classes.
+      Dictionaries, lists (also for sets), tuples, numbers, strings, `Tensor`s and
+      `Computed` ones, `Unbuilt` values, `Record`s of other objects, and `Global`s for
+      functions and classes.
 
     Raises:
       BadFile: the pickle is damaged, or asks for anything else.
     """
-    machine = _Machine(storage)
+    machine = _Machine(storage, _MOST_COPIED + stream.getbuffer().nbytes)
     try:
         for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if number > _MOST_INSTRUCTIONS:
@@ -85,12 +97,12 @@ def _is_short(part):
 
 
 class _Machine:
-    def __init__(self, storage):
+    def __init__(self, storage, most_copied):
         self._storage = storage
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # What was on the stack before each mark.
         self._memo: dict[int, Any] = {}
-        self._copied = 0
+        self._may_copy = most_copied
 
     def pop(self) -> Any:
         return self._stack.pop()
@@ -171,7 +183,9 @@ class _Machine:
             state = self.pop()
             if type(stack[-1]) is Record:
                 stack[-1].state = state
-            elif type(stack[-1]) not in (dict, Tensor, Other):  # Versions, and notes.
+            elif type(stack[-1]) is Unbuilt:
+                stack[-1].build(state)
+            elif type(stack[-1]) not in _WITH_NOTES:  # Versions, say.
                 raise TypeError("attributes for something that has none")
         else:
             raise BadFile(f"it holds the instruction {name}, which no weights need")
@@ -185,7 +199,7 @@ class _Machine:
                 " needs; save the network's state_dict() alone"
             )
         # A few bytes may ask for one more copy of a long list.
-        self._copied += sum(len(arg) for arg in args if isinstance(arg, Sized))
-        if self._copied > _MOST_COPIED:
+        self._may_copy -= sum(len(arg) for arg in args if isinstance(arg, Sized))
+        if self._may_copy < 0:
             raise BadFile("it copies more than a file of weights needs to")
         return CALLS[function.name](*args)

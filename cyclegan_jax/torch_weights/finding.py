@@ -21,7 +21,7 @@ _AVERAGE = re.compile(
 _HEAD = re.compile(r"(?:^|\.)mlp_\d+\.\d+\.(?:weight|bias)$")
 _OPTIMIZERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg")
 # What `torch_files` reads of tensors that are not stored as plain numbers.
-_UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested", "an array")
+_UNUSUAL = ("a tensor", "a quantized", "a sparse", "a nested")
 # The end of a name -> a generator's direction; the authors' G_A translates A.
 _HINTS = (
     ("g_ab", r"a_?(?:2|to)_?b|g?_?ab|x_?(?:2|to)_?y|g?_?xy|(?:net)?_?g_?a"),
@@ -108,14 +108,34 @@ def look(
             f" four dimensions){_unusable(leaves)}."
         )
     if not search.parts:
-        raise search.errors[top]
-    left_out = [path[0] for path in others if not _is_plumbing(path)]
+        reason = str(search.errors[top]).removesuffix(".")
+        raise UserError(f"{reason}{_unusable(leaves)}.")
+    left_out = [
+        _outside(path, search.parts) for path in others if not _is_plumbing(path)
+    ]
     for where, error in search.errors.items():
         below = f"{where}." if where else ""
         if not any(part.where.startswith(below) for part in search.parts):
             reason = str(error).removeprefix(f"{source} is not one of our networks: ")
             left_out.append(f"{where} ({reason.removesuffix('.')})")
+    said = [part.where for part in search.parts] + list(filter(None, search.errors))
+    left_out += [
+        _outside(name.split("."), search.parts)
+        for name in tensors
+        if not any(
+            f"{name}.".startswith(f"{where}." if where else "") for where in said
+        )
+    ]
     return Contents(source, tuple(search.parts), tuple(dict.fromkeys(left_out)))
+
+
+def _outside(names, parts):
+    """The shortest beginning of some names that does not lead to a network."""
+    beginnings = (".".join(names[: i + 1]) for i in range(len(names)))
+    for beginning in beginnings:
+        if not any(f"{part.where}.".startswith(f"{beginning}.") for part in parts):
+            break
+    return beginning[:80]
 
 
 def _unusable(leaves):

@@ -187,6 +187,8 @@ class Batch:
             notes[f"lost transparency: {lacking}"] += 1
         if photo.deep:
             notes[f"of more than 8 bits a channel, read as 8; {DECLARE}"] += 1
+        if photo.hdr:
+            notes[photo.hdr] += 1
         if self._sheets:
             kinds = (*self._kinds, self._kinds[0])
             shown = zip(kinds, (photo.pixels, result, cycled), strict=True)
@@ -213,6 +215,8 @@ class Batch:
                     pictures, animation.durations, animation.loop, animation.exif
                 )
                 write(path, data)
+        if animation.hdr:
+            self.outcomes.notes[animation.hdr] += 1
         self.outcomes.done += 1
 
 

@@ -43,6 +43,7 @@ class Photo:
       exif: the EXIF data that still hold, encoded; b"" for none.
       pages: pictures in the file, of which this is the first.
       deep: the file has more than 8 bits a channel, of which 8 were read.
+      hdr: how a picture of high dynamic range was read; "" for others.
     """
 
     pixels: np.ndarray
@@ -50,6 +51,7 @@ class Photo:
     exif: bytes = b""
     pages: int = 1
     deep: bool = False
+    hdr: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +73,17 @@ class Animation:
       loop: number of repetitions, 0 for endless; None if unspecified.
       count: frames.
       exif: see `Photo`.
+      hdr: see `Photo`.
     """
 
     def __init__(
-        self, image: Image.Image, name: str, channels: int, *, as_stored: bool
+        self,
+        image: Image.Image,
+        data: bytes,
+        name: str,
+        channels: int,
+        *,
+        as_stored: bool,
     ):
         """Takes an image that Pillow has opened; see `open_photo`."""
         self._image, self._name, self._channels = image, name, channels
@@ -83,6 +92,8 @@ class Animation:
         self.loop: int | None = image.info.get("loop")
         self.count: int = getattr(image, "n_frames", 1)
         self.exif = _exif(image, as_stored)
+        self._profile = colour.profile_of(image, data)
+        self.hdr = _hdr(self._profile, as_stored)
 
     def frames(self) -> Iterator[Photo]:
         """Yields the frames as they are shown.
@@ -90,7 +101,6 @@ class Animation:
         Raises:
           UnreadableImage: one cannot be decoded.
         """
-        profile = self._image.info.get("icc_profile")
         for number in range(self.count):
             try:
                 self._image.seek(number)
@@ -100,7 +110,7 @@ class Animation:
             self.durations.append(round(self._image.info.get("duration") or 0))
             if not self._as_stored:
                 decode.turn_upright(frame)
-                frame = colour.to_srgb(frame, profile)
+                frame = colour.to_srgb(frame, self._profile)
             yield _photo(np.asarray(frame), self._channels)
 
     def close(self) -> None:
@@ -134,15 +144,16 @@ def open_photo(
     if pixels.measured:
         stored = decode.measured_pages(data, pixels, name)
         return Stack(stored) if len(stored) > 1 else Photo(stored[0], None)
-    deep = False
+    deep, hdr = False, ""
     try:
         image = Image.open(io.BytesIO(data), formats=formats.FORMATS)
         pages = getattr(image, "n_frames", 1)
         if pages > 1 and image.format in _ANIMATED:
             if image.width * image.height > decode.MAX_PIXELS:
                 raise _unreadable(name, f"{image.width}x{image.height} is too large")
-            return Animation(image, name, channels, as_stored=as_stored)
+            return Animation(image, data, name, channels, as_stored=as_stored)
         deep = has_16_bits(image, data)  # Before Pillow forgets it.
+        hdr = _hdr(colour.profile_of(image, data), as_stored)
         exif = _exif(image, as_stored)
         image.close()
         pages = 1 if image.format != "TIFF" else pages
@@ -150,7 +161,13 @@ def open_photo(
         pages, exif = 1, b""
     rgba = decode.decode_image(data, channels=4, as_stored=as_stored, name=name)
     photo = _photo(rgba, channels)
-    return dataclasses.replace(photo, exif=exif, pages=pages, deep=deep)
+    return dataclasses.replace(photo, exif=exif, pages=pages, deep=deep, hdr=hdr)
+
+
+def _hdr(profile, as_stored):
+    kind = colour.hdr(profile)
+    how = "read as if it were not" if as_stored else colour.HDR_CUT
+    return kind and f"of HDR ({kind}): {how}"
 
 
 def stored_size(path: epath.Path) -> tuple[int, int]:

@@ -166,10 +166,10 @@ def write(path: epath.Path, data: bytes) -> None:
     Raises:
       OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"{path} is a folder")
-    files.write(path, data)
+    with files.folders_above(path):
+        files.write(path, data)
 
 
 @functools.cache

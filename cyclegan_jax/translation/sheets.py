@@ -38,8 +38,9 @@ class Sheets:
         titles = ("input", "output", "cycle")
         columns = [np.stack(column) for column in zip(*self._rows, strict=True)]
         sheet = images.sample_grid(dict(zip(titles, columns, strict=False)))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        files.save_png(path(self._folder, self._number), sheet)
+        target = path(self._folder, self._number)
+        with files.folders_above(target):
+            files.save_png(target, sheet)
         self._rows, self._number = [], self._number + 1
 
 

@@ -7,7 +7,6 @@ Text subtitles, chapters and the title are kept; other tracks are reported.
 import contextlib
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -18,7 +17,7 @@ from av.subtitles.subtitle import SubtitleSet
 from etils import epath
 
 from cyclegan_jax import images
-from cyclegan_jax.files import is_remote
+from cyclegan_jax.files import folders_above, is_remote
 from cyclegan_jax.translation.video_pixels import FINEST, MATRICES, Converter, matrix
 
 _LIMITED = 1  # FFmpeg's number of the range 16 to 235.
@@ -31,17 +30,26 @@ _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
 @contextlib.contextmanager
 def written_at_once(target: epath.Path) -> Iterator[str]:
     """Gives a local path to write to, which becomes `target` if nothing is raised."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     local = not is_remote(target)
     beside = os.fspath(target.parent) if local else None
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".video_") as folder:
+    with (
+        folders_above(target),
+        tempfile.TemporaryDirectory(dir=beside, prefix=".video_") as folder,
+    ):
         path = pathlib.Path(folder) / "video.mp4"
         yield os.fspath(path)
         if local:
             path.replace(os.fspath(target))
-            return
-        with path.open("rb") as file, target.open("wb") as remote:
-            shutil.copyfileobj(file, remote, 2**20)
+        else:
+            _upload(path, target)
+
+
+def _upload(path, target):
+    """A file that is open for writing would be there as far as it got."""
+    import fsspec  # Comes with the packages for remote storage.
+
+    store, name = fsspec.core.url_to_fs(os.fspath(target))
+    store.put_file(os.fspath(path), name)
 
 
 def _colours(frame):
