@@ -17,13 +17,14 @@
 | `unet` | U-Nets instead of ResNets |
 | `augment` | DiffAugment: brightness, saturation, contrast, translation, cutout |
 | `spectral_norm` | discriminators' kernels divided by their largest singular value |
+| `batch_head` | discriminators compare features with those of the last three images |
 | `gradient_penalty` | zero-centred, weight 1 |
 | `two_rates` | 5e-5 for generators, 1e-4 for discriminators |
 | `constant_rate` | no decay |
 | `ema` | average of the generators' weights, 0.9999 |
-| `uvcgan2` | the four but `two_rates`; no pools, a rate of 1e-4, beta2 0.99 |
+| `uvcgan2` | these but `two_rates`; no pools, a rate of 1e-4, beta2 0.99 |
 
-The last six are options of UVCGAN v2 (Torbunov et al. 2023) with its numbers
+The last seven are options of UVCGAN v2 (Torbunov et al. 2023) with its numbers
 (docs/training.md); none of them has been compared here.
 
 (Here A are photographs. The paper does not define its X: in its figure 7, "GAN +
@@ -52,6 +53,7 @@ ABLATIONS = {
     "unet": {},  # Its size follows from the images.
     "augment": {"discriminator.augment": "color,translation,cutout"},
     "spectral_norm": {"discriminator.spectral_norm": True},
+    "batch_head": {"discriminator.queue_size": 3},
     "gradient_penalty": {"loss.gan_mode": "lsgan_gp", "loss.gradient_penalty": 1.0},
     "two_rates": {
         "optimizer.learning_rate": 5e-5,
@@ -62,6 +64,7 @@ ABLATIONS = {
 }
 ABLATIONS["uvcgan2"] = {
     **ABLATIONS["spectral_norm"],
+    **ABLATIONS["batch_head"],
     **ABLATIONS["gradient_penalty"],
     **ABLATIONS["constant_rate"],
     **ABLATIONS["ema"],

@@ -5,22 +5,19 @@ import sys
 
 from cyclegan_jax import __version__
 
-# Command -> its module, and what it does; the modules take long to import.
+# Command -> its package, and what it does; their `__main__` take long to import.
 COMMANDS = {
-    "train": ("training.__main__", "trains a run, or resumes it"),
-    "evaluate": ("evaluation.__main__", "measures a run and shows all its images"),
-    "translate": ("translation.__main__", "translates pictures, folders and videos"),
+    "train": ("training", "trains a run, or resumes it"),
+    "evaluate": ("evaluation", "measures a run and shows all its images"),
+    "translate": ("translation", "translates pictures, folders and videos"),
     "configs": ("list_configs", "lists the configs that come with the package"),
-    "app": ("app.__main__", "opens runs in the browser, to try them with photographs"),
-    "export": ("export.__main__", "writes a generator as one file, or as a web page"),
-    "weights": ("torch_weights.__main__", "imports and exports PyTorch's weights"),
-    "from_pytorch": (
-        "from_pytorch.__main__",
-        "turns train_opt.txt into a config",
-    ),
-    "plan": ("plan.__main__", "says what a training needs on TPUs or GPUs"),
-    "study": ("study.__main__", 'makes and scores a "real or fake?" study'),
-    "tables": ("tables.__main__", "trains and scores the rows of the paper's tables"),
+    "app": ("app", "opens runs in the browser, to try them with photographs"),
+    "export": ("export", "writes a generator as one file, or as a web page"),
+    "weights": ("torch_weights", "imports and exports PyTorch's weights"),
+    "from_pytorch": ("from_pytorch", "turns train_opt.txt into a config"),
+    "plan": ("plan", "says what a training needs on TPUs or GPUs"),
+    "study": ("study", 'makes and scores a "real or fake?" study'),
+    "tables": ("tables", "trains and scores the rows of the paper's tables"),
     "fingerprint": ("fingerprint", "says where two runs part"),
     "train_fcn": ("train_fcn", "trains the network that scores photographs"),
 }
@@ -54,7 +51,7 @@ def run(command: str, prog: str) -> None:
     """
     from cyclegan_jax import cli  # First of all: it ends where packages are missing.
 
-    module = importlib.import_module(f"cyclegan_jax.{COMMANDS[command][0]}")
+    module = importlib.import_module(f"cyclegan_jax.{COMMANDS[command][0]}.__main__")
     cli.run_argparse(module.parser(prog), module.main)
 
 

@@ -89,10 +89,9 @@ def test_help(program):
 COMMANDS = ["app", "export", "fingerprint", "plan", "study", "tables", "torch_weights"]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "train_fcn"])
+@pytest.mark.parametrize("name", [*COMMANDS, "list_configs", "train_fcn"])
 def test_help_of_commands(name, capsys):
-    main = "" if name in ("fingerprint", "train_fcn") else ".__main__"
-    parser = importlib.import_module(f"cyclegan_jax.{name}{main}").parser()
+    parser = importlib.import_module(f"cyclegan_jax.{name}.__main__").parser()
     with pytest.raises(SystemExit) as leaving:
         arguments.parse(parser, ["--help"])
     assert leaving.value.code == 0

@@ -64,12 +64,14 @@ def test_ablations_are_what_they_say():
 def test_uvcgan2_is_its_parts():
     """With the numbers of the authors' scripts."""
     config = ablations.get_config("uvcgan2")
-    for part in ("spectral_norm", "gradient_penalty", "constant_rate", "ema"):
+    parts = ("spectral_norm", "batch_head", "gradient_penalty", "constant_rate", "ema")
+    for part in parts:
         for name, value in ablations.ABLATIONS[part].items():
             assert configuration.flatten(config.to_dict())[name] == value
     assert (config.optimizer.learning_rate, config.optimizer.beta2) == (1e-4, 0.99)
     method = build_method(config)
     assert method.discriminator_a.spectral_norm
+    assert method.discriminator_a.queue_size == 3
     assert (method.gan_mode, method.weights.gradient_penalty) == ("lsgan_gp", 1.0)
     two = Experiment.of(ablations.get_config("two_rates"))
     assert optimizers.relative_rate(two.config.optimizer) == 2.0

@@ -15,10 +15,7 @@ from cyclegan_jax.cli import arguments, config_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-MODULES = {
-    f"cyclegan_jax.{module.removesuffix('.__main__')}": name
-    for name, (module, _) in COMMANDS.items()
-}
+MODULES = {f"cyclegan_jax.{package}": name for name, (package, _) in COMMANDS.items()}
 PROGRAMS = {f"{name}.py": name for name in ("train", "evaluate", "translate")}
 OTHERS = ("maps.py", "mine.py")  # Configs that readers write.
 
@@ -45,7 +42,7 @@ def commands(text):
 
 @functools.cache
 def flags_of(name):
-    module = importlib.import_module(f"cyclegan_jax.{COMMANDS[name][0]}")
+    module = importlib.import_module(f"cyclegan_jax.{COMMANDS[name][0]}.__main__")
     return arguments.known_flags(module.parser())
 
 

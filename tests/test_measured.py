@@ -404,6 +404,24 @@ def test_translation_refuses_what_does_not_fit_by_file(run, tmp_path, capsys):
         files.translate(given, out, workdir=run, image_format="jpg")
 
 
+def test_a_missing_package_costs_only_the_files_that_need_it(
+    run, tmp_path, capsys, monkeypatch
+):
+    values = np.zeros((16, 16, 2), np.uint16)
+    for suffix in (".npy", ".tif"):
+        (tmp_path / f"x{suffix[1:]}{suffix}").write_bytes(
+            measured.write(values, suffix)
+        )
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    out = tmp_path / "out"
+    given = [str(tmp_path)]
+    assert files.translate(given, out, workdir=run, image_format="npy") == 1
+    assert [path.name for path in out.iterdir()] == ["xnpy.npy"]
+    told = capsys.readouterr()
+    assert "xtif.tif" in told.err
+    assert "pip install tifffile" in told.err
+
+
 def test_evaluation_states_the_range_and_leaves_out_what_is_for_pictures(
     identity, run, monkeypatch
 ):

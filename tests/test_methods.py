@@ -373,7 +373,11 @@ def test_cogan_translates_what_it_drew_itself():
         ("simgan", {"best_metric": "AtoB/per_pixel"}, "simgan translates BtoA only"),
         ("simgan", {"data.channels_b": 1}, "to be the same"),
         ("feature_gan", {"loss.vgg": ""}, "needs the weights of VGG-16: .*397923af"),
-        ("feature_gan", {"loss.vgg": "/nowhere.pth"}, "there is no file /nowhere"),
+        (
+            "feature_gan",
+            {"loss.vgg": "/nowhere.pth"},
+            r"no file /nowhere.pth: config.loss.vgg is",
+        ),
         ("feature_gan", {"data.channels_a": 4}, "1 or 3 channels"),
         ("cogan", {"generator.name": "resnet_9blocks"}, "coupled_<size>"),
         ("cogan", {"generator.name": "coupled_48"}, "coupled_<size>"),

@@ -10,11 +10,11 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from configs import streets
-from cyclegan_jax import fingerprint
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint as of_data
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import save_png
+from cyclegan_jax.fingerprint import __main__ as fingerprint
 from cyclegan_jax.machine import environment, hosts
 from cyclegan_jax.runs import comparing, integrity
 from cyclegan_jax.runs import folder as run_folder

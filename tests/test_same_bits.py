@@ -99,6 +99,7 @@ REGULARISED = {
     "discriminator.augment": "color,translation,cutout",
     "discriminator.monitor": True,
     "discriminator.spectral_norm": True,
+    "discriminator.queue_size": 2,
 }
 # On one core with 1 device, and on others, for a few steps.
 LONGER = [

@@ -47,7 +47,7 @@ def phase(
 
     Args:
       state: the training state.
-      arrays: the slot's real images and outputs of earlier phases, [1, ...].
+      arrays: the slot's real images, queues and outputs of earlier phases, [1, ...].
       slot: int32 [1], its place in the global batch.
       seed: [] uint32, the run's.
       method: see `methods.interface`.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from cyclegan_jax.core import image_pool
+from cyclegan_jax.core import feature_queue, image_pool
 from cyclegan_jax.core.methods.interface import Method, Variables, untrained
 
 
@@ -104,10 +104,11 @@ def create_pools(
     image_size: tuple[int, int],
     *,
     local_slots: int | None = None,
-) -> dict[str, image_pool.ImagePool]:
+) -> dict[str, Any]:
     """Creates empty pools that hold about `pool_size` images over all `slots`.
 
-    Every slot of the global batch gets `ceil(pool_size / slots)` images.
+    Every slot of the global batch gets `ceil(pool_size / slots)` images, and queues for
+    each discriminator with a batch head.
 
     Args:
       method: see `methods.interface`.
@@ -115,15 +116,31 @@ def create_pools(
       pool_size: images remembered for each output, over all slots; 0: no pools.
       image_size: height and width.
       local_slots: slots whose pools are made; by default all.
+
+    Returns:
+      See `steps.train_step`.
     """
-    if not pool_size:  # Checkpoints cannot hold arrays without elements.
-        return {}
-    capacity = -(-pool_size // slots)
     local = slots if local_slots is None else local_slots
-    return {
-        name: image_pool.create(local, capacity, (*image_size, channels))
-        for name, channels in method.pools.items()
-    }
+    pools: dict[str, Any] = {}
+    if pool_size:  # Checkpoints cannot hold arrays without elements.
+        capacity = -(-pool_size // slots)
+        for name, channels in method.pools.items():
+            shape = (*image_size, channels)
+            pools[name] = image_pool.create(local, capacity, shape)
+    if queues := _create_queues(method, local, image_size):
+        pools[feature_queue.POOL] = queues
+    return pools
+
+
+def _create_queues(method, slots, image_size):
+    blanks, queues = method.blanks(image_size), {}
+    for name, module in method.modules.items():
+        if size := getattr(module, "queue_size", 0):
+            init = functools.partial(module.init, mutable=True)
+            made = jax.eval_shape(init, jax.random.key(0), blanks[name])
+            (features,) = made["intermediates"]["features"]
+            queues[name] = feature_queue.create(slots, size, features.shape[1:])
+    return queues
 
 
 def variables_of(

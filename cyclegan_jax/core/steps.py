@@ -5,6 +5,7 @@ all randomness is folded from the seed, the step and the slot, never from the de
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,9 @@ import optax
 from jax import lax
 
 from cyclegan_jax import images
-from cyclegan_jax.core import image_pool
+from cyclegan_jax.core import feature_queue, image_pool
 from cyclegan_jax.core.methods.interface import Method
-from cyclegan_jax.core.methods.phases import Networks
+from cyclegan_jax.core.methods.phases import Arrays, Networks
 from cyclegan_jax.core.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -22,7 +23,7 @@ Metrics = dict[str, jax.Array]
 
 def train_step(
     state: TrainState,
-    pools: dict[str, image_pool.ImagePool],
+    pools: dict[str, Any],
     batch: dict[str, jax.Array],
     seed: jax.Array,
     *,
@@ -32,12 +33,13 @@ def train_step(
     accumulate: int = 1,
     ema_decay: float = 0.0,
     pixels: images.DomainPixels = images.PICTURES,
-) -> tuple[TrainState, dict[str, image_pool.ImagePool], Metrics]:
+) -> tuple[TrainState, dict[str, Any], Metrics]:
     """Updates every network once, from this device's share of the batch.
 
     Args:
       state: the training state, the same on every device.
-      pools: output name -> pools of this device's B slots.
+      pools: output name -> pools of this device's B slots; and, where discriminators
+        have batch heads, `queues`: name -> their `feature_queue.Queues`.
       batch: `a` and `b`: real images as stored, [B, H, W, C]; `slot`: int32 [B]; where
         there are masks, also `mask_a` and `mask_b`: bool [B, H, W, 1].
       seed: [] uint32, of the run.
@@ -53,8 +55,10 @@ def train_step(
     """
     step_key = jax.random.fold_in(jax.random.key(seed), state.step)
     slot_keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, batch["slot"])
-    arrays = real_images(batch, pixels=pixels)
     pools, metrics = dict(pools), Metrics()
+    queues = pools.pop(feature_queue.POOL, {})
+    arrays: Arrays = {feature_queue.POOL: queues}
+    arrays |= real_images(batch, pixels=pixels)
     for number, phase in enumerate(method.phases):
         keys = fold(slot_keys, 2 * number)
         grads, outputs, terms, norm_stats = gradients(
@@ -70,6 +74,9 @@ def train_step(
                 pools[output], outputs[output], keys
             )
         metrics |= terms
+    if queues:
+        new = feature_queue.push(queues, arrays[feature_queue.NEWEST])
+        pools[feature_queue.POOL] = new
     averages = update_ema(state, ema_decay)
     state = state.replace(step=state.step + 1, ema_params=averages)
     return state, pools, metrics
@@ -108,8 +115,11 @@ def gradients(method, phase, state, arrays, keys, accumulate):
 
     def loss_fn(players, norm_stats, arrays, keys):
         params = state.params | players
-        net = Networks(method.modules, params, norm_stats, keys)
+        queues = arrays.get(feature_queue.POOL)
+        net = Networks(method.modules, params, norm_stats, keys, queues)
         loss, outputs, metrics = phase.loss(net, arrays)
+        if net.features:
+            outputs = outputs | {feature_queue.NEWEST: net.features}
         outputs = lax.stop_gradient(outputs)
         return loss, (outputs, metrics | net.monitors, net.norm_stats)
 

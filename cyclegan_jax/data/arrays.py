@@ -29,16 +29,20 @@ class NotAnImage(UserError, ValueError):
     """An array that is not one image, for the reason in its text."""
 
 
+class MissingPackage(UserError):
+    """A package that some files need and that is not installed."""
+
+
 def library(name: str) -> Any:
     """Imports tifffile or imagecodecs, which only measured values need.
 
     Raises:
-      UserError: it is not installed.
+      MissingPackage: it is not installed.
     """
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UserError(
+        raise MissingPackage(
             f"TIFF and PNG files of measured values need the package {name}:"
             " pip install tifffile imagecodecs (.npy and .npz need none)"
         ) from None

@@ -12,7 +12,8 @@ class DiscriminatorScores:
     """The discriminators that see images of one domain, in evaluation mode.
 
     Attributes:
-      domains: "a", "b", both or none: those that have one (d_a, d_b).
+      domains: "a", "b", both or none: those that have one (d_a, d_b) that scores an
+        image by itself.
     """
 
     def __init__(
@@ -30,8 +31,11 @@ class DiscriminatorScores:
           pixels: how the images of each domain are stored.
         """
         self._pixels = pixels
+        modules = {} if method.paired else method.modules
         self.domains = [
-            d for d in "ab" if f"d_{d}" in method.modules and not method.paired
+            d
+            for d in "ab"
+            if f"d_{d}" in modules and not getattr(modules[f"d_{d}"], "queue_size", 0)
         ]
         self._variables: Variables = {}
         self._spreads = {

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cyclegan_jax import images
-from cyclegan_jax.core import slots, steps
+from cyclegan_jax.core import feature_queue, slots, steps
 from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.steps import Metrics
 from cyclegan_jax.errors import UserError
@@ -78,6 +78,7 @@ class SlotOrderedStep:
             for number in numbers
         ]
         self._real = pmap(functools.partial(steps.real_images, pixels=pixels))
+        self._push = pmap(feature_queue.push, donate_argnums=0)
         self._take = pmap(_take, in_axes=(0, None))
         self._join = pmap(_join)
         self._add = pmap(_add)
@@ -114,8 +115,10 @@ class SlotOrderedStep:
         def add(one, other):  # A phase that only makes images has nothing to add.
             return call(self._add, one, other) if jax.tree.leaves(one) else one
 
-        places, arrays = batch["slot"], call(self._real, batch)
-        metrics: Metrics = {}
+        pools, metrics = dict(pools), Metrics()
+        queues = pools.pop(feature_queue.POOL, {})
+        places, arrays = batch["slot"], {feature_queue.POOL: queues}
+        arrays |= call(self._real, batch)
         for number, phase in enumerate(self._phases):
             tree = slots.Tree(self._slots, add)
             parts = []
@@ -135,6 +138,9 @@ class SlotOrderedStep:
                 total = call(self._over_devices, total)
                 state, terms = call(self._updates[number], state, total, stats)
                 metrics = metrics | terms
+        if queues:
+            new = call(self._push, queues, arrays[feature_queue.NEWEST])
+            pools = pools | {feature_queue.POOL: new}
         return state, pools, metrics
 
 

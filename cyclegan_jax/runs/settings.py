@@ -216,6 +216,11 @@ SETTINGS = {
     "discriminator.spectral_norm": _fixed(
         False, "Kernels divided by their largest singular value."
     ),
+    "discriminator.queue_size": _fixed(
+        0,
+        "PatchGAN: past features in UVCGAN v2's batch head (there 3); 0: none.",
+        least=0,
+    ),
     "discriminator.init_type": Setting("normal", "As the generator's.", _inits),
     "discriminator.init_gain": Setting(0.02, "As the generator's.", least=0),
     "discriminator.augment": Setting(

@@ -55,12 +55,17 @@ def parameters(source: Pretrained) -> Any:
     """
     auto = source.path == AUTO
     path = locate(source.network) if auto else files.as_path(source.path)
+    if not path.exists():
+        raise UserError(
+            f"there is no file {path}: config.{source.setting} is a file with the"
+            f" weights of {source.network.title}, auto, or random."
+        )
     tensors = read_tensors(path)
     sha256 = file_sha256(path)
     if not auto and not sha256.startswith(source.sha256.lower()):
         raise UserError(
             f"{source.path} has the SHA-256 {sha256}, which does not begin with"
-            f" {source.sha256} (config.{source.setting})."
+            f" {source.sha256} (config.{source.setting}_sha256)."
         )
     return source.network.from_torch(source.module, tensors, str(path))
 

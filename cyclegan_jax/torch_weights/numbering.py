@@ -30,6 +30,7 @@ _PUBLISHED = {
     "stem_kernel": 0,
     "score_kernel": 4,
     "spectral_norm": False,
+    "queue_size": 0,
 }
 
 

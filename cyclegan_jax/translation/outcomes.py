@@ -10,6 +10,7 @@ from typing import Any
 from etils import epath
 
 from cyclegan_jax.data import formats
+from cyclegan_jax.data.arrays import MissingPackage
 from cyclegan_jax.data.decode import UnreadableImage
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.errors import is_out_of_memory
@@ -23,6 +24,7 @@ from cyclegan_jax.translation.targets import Job
 _OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
 _REASONS = {
     UnreadableImage: "unreadable pictures",
+    MissingPackage: "without the package that reads them",
     video.UnreadableVideo: "unreadable videos",
     TooLarge: "too large for the memory",
     Unsuitable: "not possible in this format",

@@ -37,7 +37,7 @@ def discriminator_loss(
     penalty = losses.GAN_LOSSES[gan_mode].gradient_penalty
     if penalty and gradient_penalty:
         mixing = jax.vmap(jax.random.uniform)(net.keys())
-        score = functools.partial(net, name, keep_stats=False)
+        score = functools.partial(net, name, keep_stats=False, real=mixing)
         loss += gradient_penalty * losses.gradient_penalty(
             score, real, fake, mixing, penalty
         )

@@ -115,7 +115,7 @@ class BiGAN:
         """The same scores, with the labels swapped."""
         pairs = self._pairs(net, images, keep_stats=True)
         scores_ab, scores_ba = (
-            net("d_ab", pairs["pair_ab"]),
+            net("d_ab", pairs["pair_ab"], real=1.0),
             net("d_ab", pairs["pair_ba"]),
         )
         terms = {

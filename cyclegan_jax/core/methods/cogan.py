@@ -27,6 +27,7 @@ from cyclegan_jax.errors import UserError
 _ABSENT = (
     "discriminator.spectral_norm",
     "discriminator.antialias",
+    "discriminator.queue_size",
     "generator.antialias",
     "generator.antialias_up",
 )

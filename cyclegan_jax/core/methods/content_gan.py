@@ -153,5 +153,5 @@ def pretrained_features(config: Any) -> dict[str, Pretrained | Literal["random"]
         return {loss.features: pretrained_of(loss, network, module)}
     if loss.vgg == "random":
         return {"vgg": "random"}
-    setting = "loss.vgg_sha256"
-    return {"vgg": Pretrained(VGG16, module, loss.vgg, loss.vgg_sha256, setting)}
+    source = Pretrained(VGG16, module, loss.vgg, "loss.vgg", loss.vgg_sha256)
+    return {"vgg": source}

@@ -99,15 +99,16 @@ class Pretrained(NamedTuple):
       network: what published it.
       module: the method's, which may have other attributes than `network.module`.
       path: the file; or `auto`: see `torch_files.published.locate`.
-      sha256: how the SHA-256 of a named file must begin; "" for any.
-      setting: name of the setting with that digest, for messages.
+      setting: name of the setting with that path, for messages.
+      sha256: how the SHA-256 of a named file must begin, by the setting with `_sha256`
+        after its name; "" for any.
     """
 
     network: Published
     module: nn.Module
     path: str
+    setting: str
     sha256: str = ""
-    setting: str = ""
 
 
 def pretrained_of(
@@ -116,7 +117,7 @@ def pretrained_of(
     """Returns where a network of a loss comes from, by the setting `loss.weights`."""
     if loss.weights == "random":
         return "random"
-    return Pretrained(network, module, loss.weights)
+    return Pretrained(network, module, loss.weights, "loss.weights")
 
 
 def _nothing(config):

@@ -4,11 +4,13 @@ The networks of a phase are updated together before the next phase runs.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from cyclegan_jax.core.feature_queue import Queues
 
 Arrays = dict[str, Any]
 
@@ -40,6 +42,8 @@ class Networks:
     Attributes:
       norm_stats: network name -> running statistics after all calls so far.
       monitors: named scalars that are logged but not minimised.
+      features: discriminator's name -> the features of real and of generated images,
+        [B, ...], that its queues take at the end of the step.
     """
 
     def __init__(
@@ -48,13 +52,24 @@ class Networks:
         params: dict[str, Any],
         norm_stats: dict[str, Any],
         keys: jax.Array,
+        queues: Mapping[str, Queues] | None = None,
     ):
-        """Args: modules, parameters and statistics by name; [B] keys, one per slot."""
+        """Takes all that the networks' results depend on.
+
+        Args:
+          modules: by name.
+          params: parameters, likewise.
+          norm_stats: running statistics of those that have them.
+          keys: [B] PRNG keys, one per slot.
+          queues: of the discriminators that have them.
+        """
         self.norm_stats = dict(norm_stats)
         self._modules = modules
         self._params = params
         self._keys = keys
+        self._queues = queues or {}
         self.monitors: dict[str, jax.Array] = {}
+        self.features: dict[str, tuple[jax.Array, ...]] = {}
         self._calls = 0
 
     def module(self, name: str) -> Any:
@@ -73,6 +88,7 @@ class Networks:
         *,
         dropout_keys: jax.Array | None = None,
         keep_stats: bool = True,
+        real: float | jax.Array = 0.0,
         **options,
     ) -> Any:
         """Applies a network in training mode and returns whatever it returns.
@@ -84,11 +100,13 @@ class Networks:
             again; by default fresh ones.
           keep_stats: whether the running statistics are updated; not inside a gradient
             that is part of a loss, such as a penalty's.
+          real: whether a discriminator is given real images, see `Queues.at`.
           **options: further keyword arguments of the network, such as which features
             to return; not arrays, but hashable values that the program depends on.
         """
         inputs = self._augmented(name, inputs)
-        return self._apply(name, inputs, dropout_keys, keep_stats, options)
+        queue = self._queues[name].at(real) if name in self._queues else None
+        return self._apply(name, inputs, dropout_keys, keep_stats, options, queue)[0]
 
     def _augmented(self, name, inputs):
         augmentation = getattr(self._modules[name], "augmentation", None)
@@ -96,7 +114,7 @@ class Networks:
             return inputs
         return jax.tree.map(lambda images: augmentation(images, self.keys()), inputs)
 
-    def _apply(self, name, inputs, dropout_keys, keep_stats, options):
+    def _apply(self, name, inputs, dropout_keys, keep_stats, options, queue=None):
         module = self._modules[name]
         if getattr(module, "dropout", False) and dropout_keys is None:
             dropout_keys = self.keys()
@@ -109,38 +127,60 @@ class Networks:
             variables,
             inputs,
             dropout_keys if getattr(module, "dropout", False) else None,
+            queue,
         )
         if keep_stats and name in self.norm_stats:
             self.norm_stats[name] = new["batch_stats"]
-        return outputs
+        return outputs, new
 
-    def each(self, name: str, *inputs: jax.Array) -> tuple[jax.Array, ...]:
-        """Applies a network to several batches of images: `(net(name, x), ...)`.
+    def each(self, name: str, real: Any, fake: Any) -> tuple[jax.Array, ...]:
+        """Scores real and generated images: `net(name, real), net(name, fake)`.
 
         Where no image influences another (no batch norm, no dropout), in one pass over
-        all of them, which halves the program that is traced and compiled.
+        all of them, which halves the program that is traced and compiled. Queues of
+        the discriminator take the features of both.
 
         Args:
-          name: of the network.
-          *inputs: [B, H, W, C] each.
+          name: of the discriminator.
+          real: [B, H, W, C] images, or whatever it takes.
+          fake: the same number of generated ones.
         """
+        inputs = real, fake
+        if name in self._queues:
+            return self._each_with_queue(name, inputs)
         arrays = all(isinstance(x, jax.Array) for x in inputs)
         module = self._modules[name]
         if not arrays or name in self.norm_stats or getattr(module, "dropout", False):
             return tuple(self(name, x) for x in inputs)
         inputs = tuple(self._augmented(name, x) for x in inputs)
-        outputs = self._apply(name, jnp.concatenate(inputs), None, True, {})
+        outputs, _ = self._apply(name, jnp.concatenate(inputs), None, True, {})
         return tuple(jnp.split(outputs, len(inputs)))
+
+    def _each_with_queue(self, name, inputs):
+        scores, features = [], []
+        for x, queue in zip(inputs, self._queues[name], strict=True):
+            x = self._augmented(name, x)
+            outputs, new = self._apply(name, x, None, True, {}, queue)
+            scores.append(outputs)
+            features.extend(new["intermediates"]["features"])
+        self.features[name] = tuple(features)
+        return tuple(scores)
 
 
 # Traced once for networks that are alike and for inputs of the same shape: a seventh of
 # the time to trace and lower a step. Inlined: see `networks.convolutions`.
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def train_pass(module, options, variables, inputs, dropout_keys):
-    """Applies a module in training: what it returns, and its new norm statistics."""
+def train_pass(module, options, variables, inputs, dropout_keys, queue):
+    """Applies a module in training: what it returns, and its new collections."""
     kwargs = dict(options)
+    if queue is not None:
+        kwargs["queue"] = queue
     if dropout_keys is not None:
         kwargs["dropout_keys"] = dropout_keys
     return module.apply(
-        variables, inputs, train=True, mutable=["batch_stats"], **kwargs
+        variables,
+        inputs,
+        train=True,
+        mutable=["batch_stats", "intermediates"],
+        **kwargs,
     )

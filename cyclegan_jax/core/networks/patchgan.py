@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cyclegan_jax.core.feature_queue import FeatureQueue
 from cyclegan_jax.core.networks import antialiasing, layers, norms
+from cyclegan_jax.core.networks.batch_head import BatchHead
 from cyclegan_jax.core.networks.discriminator import (
     Discriminator,
     spectrally_normalised,
@@ -27,7 +29,10 @@ class PatchDiscriminator(Discriminator):
         the convolution with stride 1 before it: 32x32 scores for 256x256.
       antialias: a blur takes every second pixel, not the convolutions.
       norm: see `norms.NORMS`.
-      spectral_norm: whether all kernels are divided by their largest singular value.
+      spectral_norm: whether kernels are divided by their largest singular value: all
+        but those of a `BatchHead`, as published.
+      queue_size: features in each queue of a `BatchHead`, which takes the place of the
+        last convolution; 0 for none.
       init_type: see `layers.kernel_init`.
       init_gain: likewise.
       dtype: of the computation; the scores are float32.
@@ -41,6 +46,7 @@ class PatchDiscriminator(Discriminator):
     antialias: bool = False
     norm: str = "instance"
     spectral_norm: bool = False
+    queue_size: int = 0
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -54,13 +60,22 @@ class PatchDiscriminator(Discriminator):
         return 2 ** (self.n_layers + 1) + 2**self.n_layers
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool = False,
+        queue: FeatureQueue | None = None,
+    ) -> jax.Array:
         """Scores a batch.
+
+        What a queue takes of it is sown as `features` among the `intermediates`.
 
         Args:
           images: [B, H, W, C] in [-1, 1].
           train: see `norms.BatchNorm` and `spectrally_normalised`; without either it
             changes nothing.
+          queue: what a `BatchHead` compares the images with; None for an empty one.
 
         Returns:
           [B, H', W', 1] scores without a sigmoid, float32: 30x30 for 256x256.
@@ -104,6 +119,10 @@ class PatchDiscriminator(Discriminator):
             x = nn.leaky_relu(x, 0.2)
             if down and self.antialias:
                 x = antialiasing.downsample(x)
+        if self.queue_size:
+            self.sow("intermediates", "features", x)
+            head = BatchHead(self.init_type, self.init_gain, self.dtype, name="head")
+            return head(x, queue).astype(jnp.float32)
         x = conv(1, self.score_kernel, padding=int(patches), name="conv_out")(x)
         return x.astype(jnp.float32)
 

@@ -1,0 +1,1 @@
+"""Says what a run's checkpoints hold in a few digits, and where two runs part."""

@@ -1,0 +1,1 @@
+"""Lists the configs that come with the package."""

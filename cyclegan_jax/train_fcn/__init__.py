@@ -1,0 +1,1 @@
+"""Trains the network that scores photographs of label maps."""
