@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ def matrix(width: int, height: int) -> int:
     return 1 if high else 6
 
 
-def display_matrix(frame: av.VideoFrame) -> np.ndarray:
+def display_matrix(frame: Any) -> np.ndarray:
     """Returns where x and y go: x' = x m[0, 0] + y m[1, 0], y' = x m[0, 1] + y m[1, 1].
 
     In units of -1, 0 and 1.
