@@ -60,6 +60,13 @@ def test_layouts_at_any_depth(tmp_path, folders, below, zipped):
     assert dataset.left_out == {}
 
 
+def test_the_folder_of_a_split_is_not_a_data_set(tmp_path):
+    make_set(tmp_path, ("trainA", "trainB"))
+    with pytest.raises(UserError, match="name the folder above it"):
+        load_dataset("folder", path=tmp_path / "trainA")
+    assert len(load_dataset("folder", path=tmp_path).train_a) == 1
+
+
 def test_several_sets_are_named(tmp_path):
     for name in ("apples", "horses"):
         make_set(tmp_path / name, ("trainA", "trainB"))

@@ -13,7 +13,7 @@ import pytest
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.translation import files as translation
-from cyclegan_jax.translation import video, video_output
+from cyclegan_jax.translation import video, video_output, video_pixels
 from tests.translating import make_run
 
 TICKS = Fraction(1, 1000)
@@ -144,7 +144,7 @@ def test_mirrored():
     for x_to, y_to in ([1, 0], [0, 1]), ([0, 1], [1, 0]):
         for signs in (1, 1), (1, -1), (-1, 1), (-1, -1):
             display = np.array([x_to, y_to]) * signs  # [x, y] @ display
-            turned = video.turn(picture, display)
+            turned = video_pixels.turn(picture, display)
             corners = np.array([[0, 0], [5, 0], [0, 3], [5, 3]])
             moved = corners @ display
             moved -= moved.min(axis=0)
@@ -198,6 +198,33 @@ def test_hdr(tmp_path):
     assert "hdr.mkv is HDR (PQ)" in note
     expected = 255 * np.minimum(light / 203, 1) ** (1 / 2.4)
     np.testing.assert_allclose(seen[0][8, 8::16, 0], expected, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("a.mov", "png", "rgba"), ("a.webm", "libvpx-vp9", "yuva420p")],
+)
+def test_alpha_is_lost_and_said(tmp_path, name, codec, pixels):
+    with av.open(str(tmp_path / name), "w") as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, pixels
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 4), 99, np.uint8), "rgba")
+        out.mux(stream.encode(frame.reformat(format=pixels)))
+        out.mux(stream.encode(None))
+    (note,) = video.translate(tmp_path / name, tmp_path / "out.mp4", keep([]))
+    assert f"{name} has an alpha channel" in note
+
+
+@needs_ffmpeg
+def test_interlacing_is_said_and_the_advice_works(tmp_path):
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2:r=50"]
+    woven = ["-vf", "tinterlace=4,setfield=tff", "-flags", "+ilme+ildct"]
+    ffmpeg = lambda *a: subprocess.run([*QUIET, *a], check=True)  # noqa: E731
+    ffmpeg(*source, *woven, "-c:v", "libx264", "-x264opts", "tff=1", tmp_path / "a.mp4")
+    (note,) = video.translate(tmp_path / "a.mp4", tmp_path / "out.mp4", keep([]))
+    advice = note.split("ffmpeg ")[1].split()
+    ffmpeg("-i", tmp_path / "a.mp4", *advice, tmp_path / "b.mp4")
+    assert video.translate(tmp_path / "b.mp4", tmp_path / "out.mp4", keep([])) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Images in a zip archive, read in place."""
 
+import contextlib
 import functools
 import os
 import re
@@ -46,7 +47,7 @@ class Archive:
             self._zip = zipfile.ZipFile(stream)
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{self.path} is not a readable zip file: {error}"
+                f"{self.path} is not a readable zip file ({error}): {self._advice()}"
             ) from None
         self._lock = threading.Lock()
         images, others = self._list()
@@ -93,6 +94,12 @@ class Archive:
                 left_out=left_out,
             )
         )
+
+    def _advice(self):
+        with contextlib.suppress(OSError), self.path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return "unpack it, and name the folder"
+        return "copy or download it again"
 
     def _list(self) -> tuple[dict[str, zipfile.ZipInfo], LeftOut]:
         images: dict[str, zipfile.ZipInfo] = {}

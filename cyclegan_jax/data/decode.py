@@ -6,8 +6,7 @@ file names, by a profile or by numbers, are converted to sRGB. Other rules are t
 the published PyTorch code, ``Image.open(path).convert("RGB")``: transparency is
 dropped, not composited, and only the first frame of an animation is used. Two more
 differences are deliberate: 16-bit greyscale is scaled to 8 bits (``convert`` clips it
-to white), and images whose values have no defined range (32-bit integer or float) are
-refused.
+to white), and 32-bit integer or float values, whose range is not defined, are refused.
 """
 
 import contextlib

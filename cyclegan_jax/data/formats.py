@@ -55,6 +55,7 @@ SYSTEM = "hidden or of the system"
 RAW = "camera raw, which must be developed first"
 OTHER_FORMAT = "in a picture format that is not read here: convert to PNG"
 NO_PICTURE = "no picture"
+RUN = "folder of a training run"
 BROKEN_LINK = "a link to nothing"
 
 

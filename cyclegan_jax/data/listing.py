@@ -11,6 +11,8 @@ from cyclegan_jax.data import formats
 from cyclegan_jax.data.formats import LeftOut
 from cyclegan_jax.errors import UserError
 
+_OF_A_RUN = frozenset(("config.json", "run.json"))  # Its samples are no data.
+
 
 class Entry(NamedTuple):
     """A file or folder; `path` opens it."""
@@ -77,7 +79,11 @@ def _walk(
     here = os.path.realpath(folder)
     if here in above:  # a link to a parent folder
         return
-    for entry in entries(folder):
+    below = list(entries(folder))
+    if above and {entry.name for entry in below} >= _OF_A_RUN:
+        yield prefix, formats.RUN
+        return
+    for entry in below:
         name = prefix + entry.name
         if entry.is_dir and not formats.is_hidden(entry.name):
             yield from _walk(entry.path, f"{name}/", (*above, here))

@@ -68,6 +68,8 @@ def open_splits(
     if missing := [split for split in needed if split not in folders]:
         wanted = ", ".join(_described(split) for split in missing)
         held = ", ".join(tree.folders(base)) or "none"
+        if _is_split(tree.where.rstrip("/").rpartition("/")[2]):
+            held += "; it is a split itself: name the folder above it"
         raise UserError(
             f"{tree.where} has no images in {wanted} (looked for {FORMAT_TEXT}); its"
             f" folders are: {held}. Any folders will do as config.data.train_a,"
@@ -168,6 +170,11 @@ def _folder(tree: Tree, base: str, kind: str, letter: str) -> str:
                     if _key(below) == rest:
                         return _join(base, f"{child}/{below}")
     return ""
+
+
+def _is_split(name: str) -> bool:
+    words = [word for several in _WORDS.values() for word in several]
+    return _key(name) in {word + letter for word in words for letter in ("a", "b")}
 
 
 def _key(name: str) -> str:

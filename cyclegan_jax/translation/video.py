@@ -13,14 +13,19 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from etils import epath
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.progress import Progress
 from cyclegan_jax.translation.video_output import Writer, written_at_once
-from cyclegan_jax.translation.video_pixels import MATRICES, Converter, matrix
+from cyclegan_jax.translation.video_pixels import (
+    MATRICES,
+    Converter,
+    display_matrix,
+    matrix,
+    turn,
+)
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
@@ -56,7 +61,7 @@ def translate(
       translator: maps uint8 [H, W, 3] frames.
 
     Returns:
-      Notes for the user: HDR, and tracks that were left out.
+      Notes for the user: HDR, alpha, interlacing, and tracks that were left out.
 
     Raises:
       UnreadableVideo: it cannot be read.
@@ -190,13 +195,10 @@ class _Reader:
 
     def _upright(self, frame):
         first = self._time is None
-        if first and frame.color_trc in _HDR:
-            self.notes.append(
-                f"is HDR ({_HDR[frame.color_trc]}) and its translation is not: what is"
-                " brighter than white paper (203 cd/m²) became white"
-            )
+        if first:
+            self.notes += _losses(frame, self.stream)
         pixels = self._to_rgb(frame).to_ndarray()
-        display = _display_matrix(frame)
+        display = display_matrix(frame)
         if first and display[0, 1]:
             self.aspect = 1 / self.aspect
         return turn(pixels, display)
@@ -210,28 +212,23 @@ class _Reader:
         return time
 
 
-def _display_matrix(frame) -> np.ndarray:
-    """Where x and y go: x' = m[0, 0] x + m[1, 0] y, y' = m[0, 1] x + m[1, 1] y."""
-    data = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if data is None:
-        return np.eye(2)
-    numbers = np.frombuffer(bytes(data), "=i4").reshape(3, 3)[:2, :2] / 2**16
-    return np.rint(numbers / max(np.max(np.abs(numbers)), 2**-16))
-
-
-def turn(pixels: np.ndarray, display: np.ndarray) -> np.ndarray:
-    """Turns and mirrors [H, W, C] by multiples of a right angle.
-
-    Args:
-      pixels: [H, W, C].
-      display: where x and y point to, a row each, in units of -1, 0 and 1.
-    """
-    (x_by_x, y_by_x), (x_by_y, y_by_y) = display
-    if y_by_x and x_by_y:
-        pixels, x_by_x, y_by_y = pixels.swapaxes(0, 1), x_by_y, y_by_x
-    return np.ascontiguousarray(
-        pixels[:: -1 if y_by_y < 0 else 1, :: -1 if x_by_x < 0 else 1]
-    )
+def _losses(frame, stream) -> list[str]:
+    """What of a video its translation cannot have, for the user."""
+    notes = []
+    if frame.color_trc in _HDR:
+        notes.append(
+            f"is HDR ({_HDR[frame.color_trc]}) and its translation is not: what is"
+            " brighter than white paper (203 cd/m²) became white"
+        )
+    alpha = any(component.is_alpha for component in frame.format.components)
+    if alpha or stream.metadata.get("alpha_mode") == "1":  # VP9's is not decoded.
+        notes.append("has an alpha channel, which MP4 has no place for")
+    if frame.interlaced_frame:
+        notes.append(
+            "is interlaced, and was translated as it is: to have no combs at edges,"
+            " deinterlace it first, such as with ffmpeg -vf bwdif"
+        )
+    return notes
 
 
 def _colours(frame) -> str:
