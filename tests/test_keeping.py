@@ -202,7 +202,7 @@ def test_what_a_run_writes(data, tmp_path):
 def test_the_same_bits_on_two_devices_as_on_one_and_resumed(data, tmp_path):
     flags = (f"--config.data.path={data}", "--config.data.masks=24")
     flags += ("--config.loss.keep=5", "--config.same_bits=True")
-    flags += ("--config.batch_size=2", "--config.evaluate_every_steps=4")
+    flags += ("--config.batch_size=2", "--config.evaluate_every_steps=2")
     for devices, steps in ((1, 2), (1, 4), (2, 4)):
         where = f"--workdir={tmp_path}/{devices}", f"--config.max_steps={steps}"
         command = ("train.py", "--config=configs/folder.py:smoke", *where, *flags)
@@ -211,8 +211,6 @@ def test_the_same_bits_on_two_devices_as_on_one_and_resumed(data, tmp_path):
     assert compare(one, two) == []
     lines = read_metrics(two)
     assert any("keep_a" in line for line in lines)
-    # The one that was stopped was evaluated then, too.
-    assert read_metrics(one)[-1] == lines[-1]
     assert lines[-1]["test/AtoB/kept_l1"] > 0
     assert "kept l1" in (two / "index.html").read_text()
 
