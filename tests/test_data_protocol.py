@@ -11,6 +11,7 @@ from PIL import Image
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import CachedSource
 from cyclegan_jax.data.decode import Decoder
+from cyclegan_jax.data.masks import MaskedSource
 from cyclegan_jax.data.side_by_side import HalfSource
 from cyclegan_jax.data.sources import (
     EncodedSource,
@@ -42,6 +43,10 @@ MADE = {
     EncodedSource: folder,
     SubsetSource: lambda path: SubsetSource(folder(path), (2, 0)),
     MappedSource: lambda path: MappedSource(folder(path), np.flip),
+    MaskedSource: lambda path: MaskedSource(
+        MappedSource(folder(path), lambda image: image[..., :2]),
+        MappedSource(folder(path), lambda image: image[..., 2:]),
+    ),
     HalfSource: lambda path: HalfSource(folder(path), 1),
     CachedSource: lambda path: CachedSource(
         folder(path), lambda image, name: image, cache_bytes=200, quiet=True

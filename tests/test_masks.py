@@ -147,7 +147,7 @@ def test_other_channels_cannot_be_kept():
 @pytest.mark.parametrize("zipped", [False, True])
 def test_folders_beside_the_images(tmp_path, folders, zipped):
     path = make_set(tmp_path / "set", folders, folders)
-    save(path / f"{folders[1]}_mask" / "7.png", LABELS)
+    save(path / f"{folders[1]}_mask" / "+7.png", LABELS)  # The first.
     if zipped:
         path = tmp_path / "set.zip"
         with zipfile.ZipFile(path, "w") as archive:
@@ -157,7 +157,7 @@ def test_folders_beside_the_images(tmp_path, folders, zipped):
     assert list(dataset.masks) == list(SPLITS[: len(folders)])
     for masks in dataset.masks.values():
         assert shown(masks) == expected(0, 1, 2)
-    assert dataset.left_out == {"mask of no image": [f"{folders[1]}_mask/7.png"]}
+    assert dataset.left_out == {"mask of no image": [f"{folders[1]}_mask/+7.png"]}
     assert dataset.notes == ()
     plain = load_dataset("folder", path=path)
     assert plain.masks == {}
@@ -192,7 +192,9 @@ def test_authors_sets_unpacked_with_masks(tmp_path):
 def test_every_image_has_a_mask_or_none_has(tmp_path):
     make_set(tmp_path)
     (tmp_path / "trainB_mask" / "1_mask.png").unlink()
-    with pytest.raises(UserError, match=r"1 of 3 images have no mask \(trainB/1\.png"):
+    with pytest.raises(
+        UserError, match=r"1 of 3 images have no mask, such as trainB/1\.png \("
+    ):
         load_dataset("folder", path=tmp_path, masks="nonzero")
     dataset = load_dataset("folder", path=tmp_path, masks="1", splits=SPLITS[2:])
     assert list(dataset.masks) == ["test_a", "test_b"]

@@ -112,10 +112,10 @@ def with_masks(
     missing = [n for i, n in enumerate(images.names) if i not in matched]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(images)} images have no mask"
-            f" ({printable(missing[0])}, beside {printable(masks.names[0])}, ...): give"
-            " each mask the name of its image, and an image of which nothing is kept a"
-            " black one"
+            f"{len(missing)} of {len(images)} images have no mask, such as"
+            f" {printable(missing[0])} (masks are named {printable(masks.names[0])},"
+            " ...): give each mask the name of its image, and an image of which nothing"
+            " is kept a black one"
         )
     for index in sorted(set(range(len(masks))) - set(matched.values())):
         left_out.add("mask of no image", masks.names[index])
