@@ -1,7 +1,9 @@
 """Masks beside images: from the files to the batch."""
 
 import re
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -96,6 +98,21 @@ def test_what_is_kept(tmp_path, name, image, setting, kept):
     mask = MaskDecoder.of(setting)(tmp_path / name, name)
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask[..., 0], kept)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_values_of_few_bits(bits):
+    """As optimizers of PNGs write them; Pillow reads them multiplied."""
+
+    def chunk(name, content):
+        whole = name + content
+        return struct.pack(">I", len(content)) + whole + zlib.crc32(whole).to_bytes(4)
+
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    row = bytes([0, 0b00011011]) if bits == 2 else bytes([0, 0x01, 0x23])
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b""))
+    file = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+    assert MaskDecoder.of("2, 3")(file, "x.png").tolist() == [[[0], [0], [1], [1]]]
 
 
 def test_masks_turn_as_images_do(tmp_path):
