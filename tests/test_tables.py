@@ -114,7 +114,7 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
     work.claim(tmp_path, about)
     work.claim(tmp_path / "other", about | {"setting": "full"})
     (tmp_path / "setting.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read .* another --output"):
+    with pytest.raises(UserError, match=r"cannot be read .* another --output"):
         work.claim(tmp_path, about)
 
 
