@@ -3,7 +3,7 @@
     python train.py --config=configs/streets.py
 
 Needs no download: 2,000 steps, minutes on two CPU cores. `make demo` runs it and prints
-the per-pixel accuracy on test photographs, 0.875 over three seeds (docs/results.md).
+the per-pixel accuracy on test photographs, 0.854 over three seeds (docs/results.md).
 
 Two settings differ from the published ones. A label map has no room for a photograph's
 texture; at the full weight of A -> B -> A the generator hides it there as noise. And so
