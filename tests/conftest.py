@@ -35,7 +35,10 @@ jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 # Files that take longest: they come first, so that no worker is left alone with one.
-_LONG = ("test_processes.py", "test_methods.py", "test_loop.py", "test_study.py")
+_LONG = (
+    *("test_processes.py", "test_same_bits.py", "test_reproducible.py"),
+    *("test_methods.py", "test_loop.py", "test_study.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -210,8 +210,8 @@ def read_about(workdir: epath.PathLike) -> dict[str, Any]:
 
 def _check_data(workdir, data):
     before = read_about(workdir).get("data") or {}
-    known = before.keys() & (data or {})  # Masks may be new.
-    changed = sorted(s for s in known if not same_images(before[s], data[s]))
+    known = [s for s in data or {} if s in before]  # Masks may be new.
+    changed = [s for s in known if not same_images(before[s], data[s])]
     if changed:
         raise UserError(
             f"the images of {', '.join(changed)} are not those that the run in"
