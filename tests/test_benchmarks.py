@@ -10,19 +10,9 @@ import time
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
-from benchmarks import (
-    alternation,
-    flops,
-    operations,
-    ours,
-    records,
-    sick_runs,
-    upsampling,
-)
+from benchmarks import alternation, flops, operations, ours, records, upsampling
 from cyclegan_jax.core.networks import convolutions
-from cyclegan_jax.runs.settings import SETTINGS
 
 
 def test_work_of_the_published_networks():
@@ -89,28 +79,6 @@ def test_stages_of_the_gpu_script_exist():
     assert len(modules) == 4
     for module in modules:
         assert importlib.util.find_spec(module)
-
-
-def test_sick_runs_are_drawn(tmp_path):
-    for settings in sick_runs.RUNS.values():
-        for name, value in settings.items():
-            SETTINGS[name].check(name, value)
-    runs = {title: tmp_path / title for title in ("healthy", "stopped")}
-    for folder in runs.values():
-        folder.mkdir()
-        names = (*sick_runs.LOSSES, *sick_runs.SCORES)
-        values = dict.fromkeys(names, 0.5)
-        lines = [json.dumps({"step": step} | values) + "\n" for step in (1, 2)]
-        (folder / "metrics.jsonl").write_text("".join(lines))
-    samples = runs["healthy"] / "samples"
-    samples.mkdir()
-    for step in (0, 2):
-        Image.new("RGB", (40, 20), "red").save(samples / f"step_{step:08}.png")
-    assert sick_runs.sample(runs["stopped"]) is None
-    assert sick_runs.sample(runs["healthy"]).shape == (20, 40, 3)
-    sick_runs.draw(runs, tmp_path / "sick.png")
-    drawn = np.asarray(Image.open(tmp_path / "sick.png").convert("RGB"))
-    assert (drawn == (255, 0, 0)).all(-1).any()
 
 
 def test_our_program_is_the_real_step():
