@@ -165,6 +165,17 @@ def test_mistakes_are_one_sentence_each(site, open_page):
     assert page.locator("#tool").is_hidden()
 
 
+def test_the_network_is_fetched_once_for_several_pictures(site, open_page):
+    address, _ = site
+    page = open_page(f"{address}/colour/")
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url.endswith(".onnx")))
+    for seed in range(3):
+        choose(page, picture(16, 16, seed=seed))
+        shown(page, "after")
+    assert sum(fetched) == 1
+
+
 def test_opened_from_disk_it_says_how(site, open_page, tmp_path):
     address, _ = site
     page = open_page(f"{address}/colour/")

@@ -9,30 +9,34 @@
     large: (image) => `${image.width} × ${image.height} pixels are too many for a browser's memory; choose a smaller size.`,
     worker: "The files beside this page cannot be read; put the whole folder on the server, with its .mjs and .wasm files.",
   };
-  let picture = null, worker = null, busy = false, chosen = 0, timer = 0;
+  let picture = null, worker = null, asked = false, chosen = 0, timer = 0;
 
   function show(error) {
     $("error").textContent = error;
     $("error").hidden = !error;
   }
 
-  function setBusy(value, status = "") {
-    busy = value;
+  function setBusy(busy, status = "") {
     clearInterval(timer);
     $("status").textContent = status;
     $("stop").hidden = !busy;
     $("tool").setAttribute("aria-busy", busy);
   }
 
-  function stop() { // A worker that is not computing keeps its network.
-    if (busy) worker?.terminate();
-    if (busy) worker = null;
+  function stop() { // A worker that was asked for nothing keeps its network.
+    if (asked) endWorker();
     setBusy(false);
   }
 
+  function endWorker() {
+    worker?.terminate();
+    worker = null;
+    asked = false;
+  }
+
   function fail(error) { // Memory is freed only with the worker.
-    busy = true;
-    stop();
+    endWorker();
+    setBusy(false);
     show(error);
   }
 
@@ -95,6 +99,7 @@
         const memory = /alloc|memory|range/i.test(data.error);
         fail(memory ? SENTENCES.large(before) : `The translation failed: ${data.error.split("\n")[0]}`);
       } else {
+        asked = false;
         try {
           present(before, Pixels.toImage(data.result, model, shape[2], before.width, before.height), model);
           setBusy(false, `${before.width} × ${before.height} pixels in ${data.seconds.toFixed(1)} s.`);
@@ -104,6 +109,7 @@
       }
     };
     setBusy(true, "Loading the network …");
+    asked = true;
     worker.postMessage({ model, values, shape }, [values.buffer]);
   }
 
