@@ -117,7 +117,8 @@ def grid(params, real_a, real_b):
 
 def main(arguments: list[str]) -> int:
     folder = arguments[0] if arguments else ""
-    dataset = data.load_dataset("folder" if folder else "streets", path=folder)
+    name = "folder" if folder else "streets"
+    dataset = data.load_dataset(name, path=folder, streets_look="autumn")
     transform = data.Preprocess(load_size=SIZE * 9 // 8, crop_size=SIZE)
     sources = (
         data.CachedSource(source, load=transform.load, cache_bytes=2**30)

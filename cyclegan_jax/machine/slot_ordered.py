@@ -47,21 +47,15 @@ class SlotOrderedStep:
         pmap = functools.partial(devices.map, axis_name=AXIS)
         numbers = range(len(method.phases))
         last = max(number for number in numbers if method.phases[number].players)
-        self._phases = [
-            pmap(
-                functools.partial(slots.phase, method=method, number=number),
-                in_axes=(None, 0, 0, None),
-            )
-            for number in numbers
-        ]
-        self._exchanges = [
-            pmap(
-                functools.partial(slots.exchange, number=number),
-                in_axes=(None, 0, 0, 0, None),
-                donate_argnums=1,
-            )
-            for number in numbers
-        ]
+
+        def of_phases(function, **options):
+            programs = (functools.partial(function, number=n) for n in numbers)
+            return [pmap(program, **options) for program in programs]
+
+        phase = functools.partial(slots.phase, method=method)
+        self._phases = of_phases(phase, in_axes=(None, 0, 0, None))
+        axes = (None, 0, 0, 0, None)
+        self._exchanges = of_phases(slots.exchange, in_axes=axes, donate_argnums=1)
         self._updates = [
             pmap(
                 functools.partial(

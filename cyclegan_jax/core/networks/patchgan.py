@@ -92,14 +92,8 @@ class PatchDiscriminator(Discriminator):
         bias = norms.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
-            stem = conv(
-                self.width,
-                self.stem_kernel,
-                padding=self.stem_kernel // 2,
-                reflect=True,
-                name="stem",
-            )
-            x = stem(x)
+            options = {"padding": self.stem_kernel // 2, "reflect": True}
+            x = conv(self.width, self.stem_kernel, name="stem", **options)(x)
             doublings = 1
         patches = self.score_kernel == 4
         for i in range(self.n_layers + patches):
@@ -120,11 +114,14 @@ class PatchDiscriminator(Discriminator):
             if down and self.antialias:
                 x = antialiasing.downsample(x)
         if self.queue_size:
-            self.sow("intermediates", "features", x)
-            head = BatchHead(self.init_type, self.init_gain, self.dtype, name="head")
-            return head(x, queue).astype(jnp.float32)
+            return self._head(x, queue)
         x = conv(1, self.score_kernel, padding=int(patches), name="conv_out")(x)
         return x.astype(jnp.float32)
+
+    def _head(self, features, queue):
+        self.sow("intermediates", "features", features)
+        head = BatchHead(self.init_type, self.init_gain, self.dtype, name="head")
+        return head(features, queue).astype(jnp.float32)
 
 
 class PixelDiscriminator(Discriminator):
