@@ -61,6 +61,20 @@ def expected(*indices, values=(24, 26)):
 # What a file means.
 
 
+def grey_png(bits):
+    """The values 0, 1, 2, 3 in a row of 2 or 4 bits each; 0, 1, 0, 1 in one bit."""
+
+    def chunk(name, content):
+        whole = name + content
+        return struct.pack(">I", len(content)) + whole + zlib.crc32(whole).to_bytes(4)
+
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    row = {1: [0b01010000], 2: [0b00011011], 4: [0x01, 0x23]}[bits]
+    pixels = zlib.compress(bytes([0, *row]))
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
 def in_palette(values, colours):
     image = Image.fromarray(values).convert("P")
     image.putpalette(list(colours))
@@ -103,16 +117,8 @@ def test_what_is_kept(tmp_path, name, image, setting, kept):
 @pytest.mark.parametrize("bits", [2, 4])
 def test_grey_values_of_few_bits(bits):
     """As optimizers of PNGs write them; Pillow reads them multiplied."""
-
-    def chunk(name, content):
-        whole = name + content
-        return struct.pack(">I", len(content)) + whole + zlib.crc32(whole).to_bytes(4)
-
-    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
-    row = bytes([0, 0b00011011]) if bits == 2 else bytes([0, 0x01, 0x23])
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b""))
-    file = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
-    assert MaskDecoder.of("2, 3")(file, "x.png").tolist() == [[[0], [0], [1], [1]]]
+    kept = MaskDecoder.of("2, 3")(grey_png(bits), "x.png")
+    assert kept.tolist() == [[[0], [0], [1], [1]]]
 
 
 def test_masks_turn_as_images_do(tmp_path):

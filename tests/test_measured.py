@@ -36,6 +36,7 @@ from cyclegan_jax.translation.photos import Photo
 from cyclegan_jax.translation.saving import Style
 from cyclegan_jax.translation.translator import Translator
 from tests.test_docs_commands import commands
+from tests.test_masks import grey_png
 
 imagecodecs = pytest.importorskip("imagecodecs")
 tifffile = pytest.importorskip("tifffile")
@@ -482,6 +483,13 @@ def test_8_bit_arrays_are_pictures_too(tmp_path):
         data = measured.write(colour, suffix)
         np.testing.assert_array_equal(decode_image(data), colour)
         assert decode_image(data, channels=1).shape == (5, 6, 1)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_pngs_of_few_bits_are_read_as_stored(bits):
+    values = [0, 1, 0, 1] if bits == 1 else [0, 1, 2, 3]
+    pages = arrays.read_pages(grey_png(bits), kind_of(dtype="uint8", channels=1))
+    assert pages[0, 0, :, 0].tolist() == values
 
 
 def test_an_encrypted_file_is_refused_in_a_sentence():

@@ -53,6 +53,15 @@ def is_numpy(data: bytes) -> bool:
     return data[:6] == b"\x93NUMPY" or data[:4] in (b"PK\3\4", b"PK\5\6")
 
 
+def spread(data: bytes) -> int:
+    """Returns by what decoders multiply the values of a file, to fill 0 to 255.
+
+    That is 1 but for grey PNGs of 1, 2 or 4 bits, as programs that shrink PNGs write.
+    """
+    few = data[:8] == _PNG and data[25] == 0 and data[24] < 8
+    return 255 // (2 ** data[24] - 1) if few else 1
+
+
 def read_numpy(data: bytes) -> np.ndarray:
     """Reads the one array of a `.npy` or `.npz` file.
 
@@ -183,12 +192,11 @@ def _read(data, channels):
         return _read_tiff(data, channels)
     if data[:8] == _PNG:
         imagecodecs = library("imagecodecs")
-
         with Image.open(io.BytesIO(data)) as image:
             _check_size(image.height, image.width, 4)
             if image.mode == "P" or getattr(image, "is_animated", False):
                 raise NotAnImage("it is an animation or has a palette of colours")
-        array = imagecodecs.png_decode(data)
+        array = imagecodecs.png_decode(data) // spread(data)
         return array[..., None] if array.ndim == 2 else array
     with Image.open(io.BytesIO(data), formats=formats.FORMATS) as image:
         _check_size(image.height, image.width, 4)

@@ -91,8 +91,8 @@ class MaskDecoder(Decoder):
                         decode.turn_upright(image)
                     by_colour = image.mode == "P" and not self.values
                     stored = np.asarray(image.convert("RGBA") if by_colour else image)
-                    if image.format == "PNG" and image.mode == "L":
-                        stored = stored // _spread(bits=data[24])
+                    if image.mode == "L":
+                        stored = stored // arrays.spread(data)
                 stored = np.atleast_3d(stored)
                 stored = stored[..., : 3 if stored.shape[-1] > 2 else 1]
         if stored.dtype.kind not in "bui" or stored.ndim != 3:
@@ -101,11 +101,6 @@ class MaskDecoder(Decoder):
                 " whole numbers [height, width]"
             )
         return stored.astype(np.uint8) if stored.dtype == bool else stored
-
-
-def _spread(bits: int) -> int:
-    """By what Pillow multiplies grey values of so few bits, for 0 to 255."""
-    return 255 // (2**bits - 1)
 
 
 class MaskedSource:
