@@ -8,7 +8,9 @@ names, and a file of their own over /etc/hosts.
 import contextlib
 import os
 import pathlib
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,11 +28,10 @@ mount --bind {folder}/hosts /etc/hosts
 munged --force --key-file={folder}/key --socket={folder}/munge --log-file={folder}/log \
     --pid-file={folder}/munge.pid --seed-file={folder}/seed
 slurmctld -D -f {folder}/slurm.conf > {folder}/slurmctld.log 2>&1 &
-for node in {nodes}; do
-  slurmd -D -N $node -f {folder}/slurm.conf > {folder}/$node.log 2>&1 &
-done
 wait
 """
+# All that the command starts ends with it.
+_ISOLATED = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 def need(*programs: str) -> None:
@@ -55,6 +56,7 @@ class Cluster:
 
     def __init__(self, pid: int, folder: pathlib.Path):
         self.folder = folder
+        self._nodes: dict[str, subprocess.Popen] = {}
         self._enter = ["nsenter", f"--target={pid}", "--mount", "--pid", "--"]
 
     def start(self, *command: str) -> subprocess.Popen:
@@ -83,6 +85,22 @@ class Cluster:
     def state(self, job: str) -> str:
         """The state of a job, in capitals."""
         return self.show(job).partition("JobState=")[2].split()[0]
+
+    def start_node(self, node: str) -> None:
+        """Starts a node, whose processes all end with the first one."""
+        command = ["slurmd", "-D", "-N", node, "-f", f"{self.folder}/slurm.conf"]
+        with (self.folder / f"{node}.log").open("a") as log:
+            self._nodes[node] = subprocess.Popen(
+                [*self._enter, *_ISOLATED, *command],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def lose_node(self, node: str) -> None:
+        """Kills all that runs on a node, as a loss of power does."""
+        os.killpg(self._nodes[node].pid, signal.SIGKILL)
+        self._nodes.pop(node).wait()
 
 
 @contextlib.contextmanager
@@ -127,16 +145,17 @@ SlurmdParameters=config_overrides
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
 FirstJobId={os.getpid() % 4000 + 1}
-KillWait=60
+SlurmdTimeout=15
+SchedulerParameters=sched_interval=2,bf_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {nodes}
-PartitionName=debug Nodes={",".join(NODES)} Default=YES MaxTime=60
+PartitionName=debug Nodes={",".join(NODES)} Default=YES MaxTime=60 GraceTime=60
+PartitionName=urgent Nodes={",".join(NODES)} PriorityTier=2 PreemptMode=OFF
 """)
-    script = _START.format(folder=folder, nodes=" ".join(NODES))
-    command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    script = ("bash", "-c", _START.format(folder=folder))
     with (folder / "start.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "bash", "-c", script], stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*_ISOLATED, *script], stdout=log, stderr=log)
     try:
         yield _wait(process, folder)
     finally:
@@ -147,9 +166,13 @@ PartitionName=debug Nodes={",".join(NODES)} Default=YES MaxTime=60
 def _wait(process, folder):
     until = time.monotonic() + 60
     children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    cluster = None
     while time.monotonic() < until and process.poll() is None:
-        if first := children.read_text().split():
-            cluster = Cluster(int(first[0]), folder)
+        if cluster is None and (folder / "slurmctld.pid").exists():
+            cluster = Cluster(int(children.read_text()), folder)
+            for node in NODES:
+                cluster.start_node(node)
+        if cluster is not None:
             asked = cluster.start("sinfo", "-h", "-o", "%T %D")
             if asked.communicate(timeout=60)[0].split() == ["idle", str(len(NODES))]:
                 return cluster
@@ -158,19 +181,28 @@ def _wait(process, folder):
     pytest.fail("the Slurm cluster does not start:\n" + "\n".join(logs))
 
 
-_HOST = """set -e
-hostname {name}
-mount --bind {hosts} /etc/hosts
-exec "$@"
+# Runs a command on a host, as ssh does, which it stands for: with status 255 where the
+# other host cannot be reached.
+_SHELL = """#!/bin/bash
+case $(hostname) in
+  host?) [[ $(: 2>&1 > /dev/tcp/$1/22) = *refused* ]] || exit 255 ;;
+esac
+here='hostname "$0" && mount --bind {folder}/hosts /etc/hosts && exec bash -c "$*"'
+exec ip netns exec {spaces}${{1#host}} unshare --uts --mount bash -c "$here" "$@"
 """
 
 
 class Network:
-    """Two hosts, 10.9.0.1 and 10.9.0.2, with a cable between them."""
+    """Two hosts, 10.9.0.1 and 10.9.0.2, with a cable between them.
+
+    Attributes:
+      shell: a program that runs a command on `host1` or `host2`, as ssh does.
+    """
 
     def __init__(self, folder: pathlib.Path, spaces: Sequence[str]):
         self._folder, self._spaces = folder, spaces
         self._jobs: list[subprocess.Popen] = []
+        self.shell = str(folder / "on")
 
     def start(self, hosts: str, *arguments: str, only: int = 0):
         """Starts a process of a training job on each host, or on one of them.
@@ -183,22 +215,40 @@ class Network:
         (self._folder / "hosts").write_text(hosts)
         started = []
         for number in (only,) if only else (1, 2):
-            host = _HOST.format(name=f"host{number}", hosts=self._folder / "hosts")
-            enter = ("ip", "netns", "exec", self._spaces[number - 1])
-            own = ("unshare", "--uts", "--mount", "bash", "-c", host, "bash")
             job = ("--coordinator=10.9.0.1:1234", "--num_processes=2")
             me = (f"--process_id={number - 1}", "--lost_after_seconds=5")
-            command = [*enter, *own, sys.executable, "train.py", *job, *me, *arguments]
-            with (self._folder / f"host{number}.log").open("w") as log:
-                started.append(
-                    subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-                )
-        self._jobs += started
+            train = (sys.executable, "train.py", *job, *me, *arguments)
+            started.append(self.run_on(number, *train))
         return started
+
+    def run_on(self, number: int, *command: str) -> subprocess.Popen:
+        """Starts a command on a host; what it writes goes to a file of the host."""
+        with (self._folder / f"host{number}.log").open("w") as log:
+            self._jobs.append(
+                subprocess.Popen(
+                    [self.shell, f"host{number}", shlex.join(command)],
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+        return self._jobs[-1]
 
     def cut(self) -> None:
         """Pulls the cable."""
         self._ip("-n", self._spaces[0], "link", "set", "cable", "down")
+
+    def mend(self) -> None:
+        """Plugs it in again."""
+        self._ip("-n", self._spaces[0], "link", "set", "cable", "up")
+
+    def lose(self, number: int) -> None:
+        """Kills all that runs on a host."""
+        command = ("ip", "netns", "pids", self._spaces[number - 1])
+        here = subprocess.run(command, capture_output=True, text=True).stdout
+        for process in here.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
 
     def logs(self) -> list[str]:
         """What the processes started last wrote."""
@@ -207,6 +257,9 @@ class Network:
 
     def make(self) -> None:
         """Makes the hosts."""
+        program = _SHELL.format(spaces=self._spaces[0][:-1], folder=self._folder)
+        pathlib.Path(self.shell).write_text(program)
+        pathlib.Path(self.shell).chmod(0o700)
         one, two = self._spaces
         for space in self._spaces:
             self._ip("netns", "add", space)
@@ -220,8 +273,9 @@ class Network:
 
     def remove(self) -> None:
         """Ends what still runs on the hosts, and removes them."""
+        for number in (1, 2):
+            self.lose(number)
         for process in self._jobs:
-            process.kill()
             process.wait()
         for space in self._spaces:
             subprocess.run(["ip", "netns", "delete", space], capture_output=True)

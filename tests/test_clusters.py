@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,8 +74,8 @@ def wait_for_step(path, step, log, ended):
     wait(f"step {step}", reached, log, ended)
 
 
-def wait_for_end(slurm, job, log, states=("COMPLETED",)):
-    wait(states, lambda: slurm.state(job) in states, log)
+def wait_for_end(slurm, job, log, states=("COMPLETED",), timeout=240):
+    wait(states, lambda: slurm.state(job) in states, log, timeout=timeout)
 
 
 def failed(slurm, job):
@@ -115,7 +117,8 @@ def data_set(path):
 
 LAST = 40
 RUN = (
-    *processes.TINY,
+    *processes.FASTEST,
+    "--config.batch_size=2",
     "--config.data.dataset=folder",
     f"--config.max_steps={LAST}",
     "--config.log_every_steps=1",
@@ -188,49 +191,59 @@ def test_time_limit(slurm, quiet, tmp_path):
     slurm.run("scancel", job)
 
 
-MPIRUN = (
-    # It waits so long before it hands SIGTERM on, and again before SIGKILL.
-    *("mpirun", "-np", "2", "--mca", "odls_base_sigkill_timeout", "15"),
-    # As root, on fewer cores than processes.
-    *("--allow-run-as-root", "--oversubscribe", "--bind-to", "none"),
-)
+def assert_saved(workdir, log):
+    """Checks that the newest checkpoint is of the last step that was logged."""
+    last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    assert complete_steps(workdir)[-1] == last
+    assert f"Stopped by SIGTERM after steps 1 to {last}, saved" in log.read_text()
 
 
-def mpirun(log, *arguments):
-    clusters.need("mpirun")
-    command = (*MPIRUN, sys.executable, "train.py", *arguments)
-    with log.open("a") as file:
-        return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+def test_cancelled(slurm, quiet, tmp_path):
+    """A job that is cancelled saves, and ends; another one goes on."""
+    workdir = tmp_path / "run"
+    rarely = "--config.checkpoint_every_steps=1000"
+    more = (*RUN, *local_data(quiet.parent), rarely, f"--workdir={workdir}")
+    job, log = submit(slurm, *more, ENDLESS)
+    wait_for_step(workdir / "metrics.jsonl", 3, log, failed(slurm, job))
+    slurm.run("scancel", job)
+    wait_for_end(slurm, job, log, ("CANCELLED",), timeout=35)  # KillWait is 30 s.
+    assert "Restarts=0" in slurm.show(job)
+    assert_saved(workdir, log)
+    job, log = submit(slurm, *more)
+    wait_for_end(slurm, job, log)
+    assert_same(workdir, quiet)
 
 
-def test_open_mpi_sigterm(quiet, tmp_path):
-    """SIGTERM to mpirun saves; it prints nothing more of what its processes write."""
-    workdir, log = tmp_path / "run", tmp_path / "log"
-    place = (*local_data(quiet.parent), f"--workdir={workdir}")
-    job = mpirun(log, *RUN, *place, ENDLESS, "--config.checkpoint_every_steps=100000")
-    try:
-        wait_for_step(workdir / "metrics.jsonl", 2, log, over(job))
-        job.terminate()
-        assert job.wait(120) != 0
-    finally:
-        job.kill()
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    assert complete_steps(workdir) == [json.loads(lines[-1])["step"]]
+def test_preempted(slurm, quiet, tmp_path):
+    """A job of a partition that comes first takes the nodes; then training goes on."""
+    workdir = tmp_path / "run"
+    slow = "--config.checkpoint_every_steps=1"  # Not over before Slurm acts.
+    more = (*RUN, *local_data(quiet.parent), slow, f"--workdir={workdir}")
+    job, log = submit(slurm, *more)
+    wait_for_step(workdir / "metrics.jsonl", 3, log, failed(slurm, job))
+    all_of_both = ("--partition=urgent", "--nodes=2", "--exclusive")
+    quick = ("--parsable", "--output=/dev/null", "--wrap=sleep 1")
+    urgent = slurm.run("sbatch", *all_of_both, *quick).strip()
+    wait("the other job", lambda: slurm.state(urgent) == "COMPLETED", log)
+    assert slurm.state(job) == "PENDING"
+    assert_saved(workdir, log)
+    wait_for_end(slurm, job, log)
+    assert "Restarts=1" in slurm.show(job)
+    assert_same(workdir, quiet)
 
 
-def test_open_mpi_kill(quiet, tmp_path):
-    """A rank that is killed ends the job with 137; the next one ends as if never."""
-    workdir, log = tmp_path / "run", tmp_path / "log"
-    more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
-    job = mpirun(log, *more)
-    try:
-        wait_for_step(workdir / "metrics.jsonl", 5, log, over(job))
-        os.kill(find("OMPI_COMM_WORLD_RANK=1", workdir), signal.SIGKILL)
-        assert job.wait(120) == 137
-        job = mpirun(log, *more)
-        assert job.wait(240) == 0, log.read_text()
-    finally:
-        job.kill()
+@pytest.mark.parametrize("node", clusters.NODES)
+def test_lost_node(slurm, quiet, tmp_path, node):
+    """Slurm queues the job again, later than it fails; it resumes on the node."""
+    workdir = tmp_path / "run"
+    soon = "--lost_after_seconds=5"  # And SlurmdTimeout is 15 s; by default 60 and 300.
+    more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}", soon)
+    job, log = submit(slurm, *more)
+    wait_for_step(workdir / "metrics.jsonl", 5, log, failed(slurm, job))
+    slurm.lose_node(node)
+    wait("another start", lambda: "Restarts=1" in slurm.show(job), log)
+    slurm.start_node(node)
+    wait_for_end(slurm, job, log)
     assert_same(workdir, quiet)
 
 
@@ -241,6 +254,91 @@ HOSTS = "127.0.0.1 localhost\n10.9.0.1 host1\n10.9.0.2 host2\n"
 def hosts(tmp_path):
     with clusters.network(tmp_path) as two:
         yield two
+
+
+def mpirun(hosts, version):
+    """Returns the command, on two hosts, of a version of Open MPI that is installed."""
+    clusters.need("mpirun")
+    here = (shutil.which("mpirun"), ROOT / "build/open_mpi_5/bin/mpirun")
+    for program in filter(os.path.exists, here):
+        about = subprocess.check_output((program, "--version"), text=True)
+        if about.startswith(f"mpirun (Open MPI) {version}."):
+            break
+    else:
+        pytest.skip(f"Open MPI {version} is not installed")
+    prefix, agent = {4: ("mca", "plm_rsh_agent"), 5: ("prtemca", "plm_ssh_agent")}[
+        version
+    ]
+    settings = {agent: hosts.shell} | dict.fromkeys(KEEPALIVE, 2)
+    each = [f"--{prefix} {name} {value}" for name, value in settings.items()]
+    return " ".join([str(program), "--allow-run-as-root", *each])
+
+
+KEEPALIVE = [f"oob_tcp_keepalive_{name}" for name in ("time", "intvl", "probes")]
+OPEN_MPI = "examples/train_mpirun.sh"
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_open_mpi(hosts, version, quiet, tmp_path, monkeypatch):
+    """A process is killed, a host lost, the link cut, SIGTERM; then it finishes."""
+    command = f"{mpirun(hosts, version)} --host host1:1,host2:1"
+    monkeypatch.setenv("MPIRUN", command)
+    monkeypatch.setenv("PAUSE", "3")
+    (tmp_path / "hosts").write_text(HOSTS)
+    workdir, log = tmp_path / "run", tmp_path / "host1.log"
+    lines = workdir / "metrics.jsonl"
+    more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}")
+    script = ("bash", OPEN_MPI, *more)
+
+    ended, text = [], log.read_text
+
+    def again(*statuses):
+        """Waits for these statuses of mpirun, and for steps of its next start."""
+        ended.extend(statuses)
+        lines = [f"mpirun ended with status {each}; starting again" for each in ended]
+        found = re.compile("mpirun ended with .*")
+        wait(statuses, lambda: found.findall(text()) == lines, log, over(job))
+        hosts.mend()
+        wait(
+            "a step",
+            lambda: found.split(text())[-1].count(" steps, img/s") > 2,
+            *(log, over(job)),
+        )
+
+    job = hosts.run_on(1, *script, ENDLESS)
+    wait_for_step(lines, 5, log, over(job))
+    os.kill(find("OMPI_COMM_WORLD_RANK=1", workdir), signal.SIGKILL)
+    again(137)
+    hosts.lose(2)
+    again({4: 205, 5: 0}[version])
+    hosts.cut()
+    again({4: 205, 5: 0}[version], 255)
+    job.terminate()
+    assert job.wait(60) == 143
+    saved = len(lines.read_text().splitlines())
+    assert complete_steps(workdir)[-1] == saved
+    assert f"to {saved}, saved" in text()
+    job = hosts.run_on(1, *script)
+    assert job.wait(240) == 0, hosts.logs()
+    assert_same(workdir, quiet)
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_open_mpi_elsewhere(hosts, version, tmp_path):
+    """Process 0 is not on the host of mpirun, where JAX expects it; it can be told."""
+    (tmp_path / "hosts").write_text(HOSTS)
+    command = f"{mpirun(hosts, version)} --host host2:2 -np 2".split()
+    train = (sys.executable, "train.py", *RUN, f"--workdir={tmp_path}/run")
+    job = hosts.run_on(1, *command, *train)
+    assert job.wait(60) == 2, hosts.logs()
+    assert "-x JAX_COORDINATOR_ADDRESS=host2:PORT" in hosts.logs()[0]
+    assert "Traceback" not in hosts.logs()[0]
+    address = ("-x", "JAX_COORDINATOR_ADDRESS=host2:1234")
+    connect = "from cyclegan_jax.machine import hosts; hosts.connect()"
+    program = (sys.executable, "-c", f"{connect}; print('of', hosts.count())")
+    job = hosts.run_on(1, *command, *address, *program)
+    assert job.wait(60) == 0, hosts.logs()
+    assert hosts.logs()[0].count("of 2\n") == 2
 
 
 def test_cut_link(hosts, quiet, tmp_path):

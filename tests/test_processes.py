@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan_jax.machine import ending
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.integrity import cannot_write
 from tests import processes
 from tests.processes.steps import RATE
 
@@ -158,6 +160,24 @@ def test_lost_process_ends_the_job_and_the_next_goes_on(finished, tmp_path, vict
     assert_same_checkpoint(finished, workdir, FINISHED)
     for name in ("metrics.jsonl", f"samples/step_{FINISHED:08}.png"):
         assert (finished / name).read_bytes() == (workdir / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits"),
+    [
+        ("UNKNOWN: Gloo AllGather failed: Read error: Connection reset by peer", True),
+        ("UNKNOWN: Error writing: [os_error_code='28']", False),
+        ("No space left on device", False),
+    ],
+)
+def test_a_process_lost_while_a_checkpoint_is_written(tmp_path, reason, waits):
+    """TensorStore reports the failed collective; the loss itself is noticed later."""
+    try:
+        raise ValueError(reason)
+    except ValueError as error:
+        failure = cannot_write(tmp_path, error)
+        failure.__cause__ = error
+    assert bool(ending._may_follow_from_loss(failure)) == waits
 
 
 @pytest.mark.slow

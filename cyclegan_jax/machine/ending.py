@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import dataclasses
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,7 +16,13 @@ from typing import Any
 
 import jax
 
-from cyclegan_jax.errors import TRY_AGAIN, explain, one_line
+from cyclegan_jax.errors import (
+    TRY_AGAIN,
+    causes,
+    explain,
+    is_out_of_memory,
+    one_line,
+)
 from cyclegan_jax.machine import joining
 from cyclegan_jax.machine.hosts import is_main
 
@@ -82,8 +89,7 @@ class _Watch:
     def failed(self, error):
         """Reports an error to the others, unless it follows from the loss of one."""
         explained = explain(error)
-        if explained is None and not isinstance(error, KeyboardInterrupt):
-            # A collective also fails when a peer is lost, which `_look` notices later.
+        if _may_follow_from_loss(error):  # Which `_look` notices later.
             time.sleep(self._lost_after + 2)
         self.stop()
         status = explained[1] if explained else 2
@@ -152,6 +158,22 @@ def _handle_aborts(coordinator):
     libc.signal(signal.SIGABRT, _handlers[-1])
 
 
+def _may_follow_from_loss(error):
+    """Whether it may be a collective that failed because a peer was lost.
+
+    One within a checkpoint is reported by TensorStore, as a ValueError.
+    """
+    if isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
+        return False
+    return explain(error) is None or any(
+        isinstance(cause, jax.errors.JaxRuntimeError)
+        or (isinstance(cause, ValueError) and _COLLECTIVE.match(str(cause)))
+        for cause in causes(error)
+    )
+
+
+# How XLA's errors begin; those of files have the number of the system's error.
+_COLLECTIVE = re.compile(r"(?s)(UNKNOWN|INTERNAL|FAILED_PRECONDITION): (?!.*os_error)")
 _AGAIN = "; restart all processes to resume from the newest checkpoint."
 
 

@@ -3,7 +3,8 @@
 A run on several hosts is one process on each, all executing the same program. Processes
 are numbered from 0; process 0, the main process, also writes logs, samples and pages.
 They communicate through JAX's coordination service, which runs in process 0. See
-`joining` for how they find each other and `ending` for how they fail together.
+`detection` and `joining` for how they find each other and `ending` for how they fail
+together.
 """
 
 import itertools
@@ -16,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from cyclegan_jax.errors import UserError, one_line
-from cyclegan_jax.machine import joining
+from cyclegan_jax.machine import detection, joining
 
 
 def connect(
@@ -51,7 +52,7 @@ def connect(
     if num_processes is not None and process_id is not None:
         address, num, me, devices = coordinator, num_processes, process_id, None
     else:
-        found = joining.detect(timeout) if detect else None
+        found = detection.detect(timeout) if detect else None
         if found is None:
             return
         address, num, me, devices = found
@@ -70,7 +71,7 @@ def connect(
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"the other processes of this job cannot be reached ({one_line(error)});"
-            f" {joining.ALONE}."
+            f" {detection.ALONE}."
         ) from error
 
 

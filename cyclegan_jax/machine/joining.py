@@ -1,4 +1,4 @@
-"""How the processes of a job find each other, and how that can fail."""
+"""How the processes of a job connect to each other, and how that can fail."""
 
 import contextlib
 import os
@@ -12,71 +12,6 @@ from collections.abc import Iterator
 import jax
 
 from cyclegan_jax.errors import UserError, one_line
-
-# Environment variables in which launchers state the number of a job's processes.
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
-ALONE = "with --nodetect_hosts this process runs alone"
-
-
-def detect(timeout: float) -> tuple[str, int, int, list[int] | None] | None:
-    """Looks for Cloud TPU, GKE, Slurm and Open MPI, as JAX does.
-
-    Args:
-      timeout: seconds to wait for the environment's own services.
-
-    Returns:
-      HOST:PORT of process 0, the number of processes, this one's, and its devices
-      (None: all of the host); or None where it is on its own.
-
-    Raises:
-      UserError: there is a cluster environment, but its processes cannot be determined.
-    """
-    # There is no public name for it; `jax.distributed.initialize` uses it.
-    from jax._src import clusters
-
-    try:
-        address, num, me, devices = (
-            clusters.ClusterEnv.auto_detect_unset_distributed_params(
-                os.environ.get("JAX_COORDINATOR_ADDRESS"),
-                None,
-                None,
-                _own_devices(),
-                None,
-                int(timeout),
-            )
-        )
-    except (ValueError, LookupError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"cannot determine the other processes of this job ({error}); {ALONE}."
-        ) from error
-    if address is None or num is None or me is None:
-        _check_alone()
-        return None
-    return address, num, me, None if devices is None else list(devices)
-
-
-def _own_devices():
-    text = os.environ.get("JAX_LOCAL_DEVICE_IDS")
-    return [int(number) for number in text.split(",")] if text else None
-
-
-def _check_alone():
-    """Warns or raises if a launcher seems to have started several processes."""
-    for name in _SIZES:
-        text = os.environ.get(name, "")
-        if not text.isdecimal() or int(text) < 2:
-            continue
-        if name == "SLURM_NTASKS" and "SLURM_STEP_ID" not in os.environ:
-            print(
-                f"warning: this Slurm job has {text} tasks, and this process works"
-                " alone: start it with srun to use all of them.",
-                file=sys.stderr,
-            )
-            return
-        raise UserError(
-            f"{name} is {text}, but JAX does not find the other processes: give"
-            f" --coordinator, --num_processes and --process_id; {ALONE}."
-        )
 
 
 def check(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -100,17 +35,17 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
         )
     if num_processes == 1:
         return
-    found = _addresses(host, "the host of process 0")
+    found = addresses(host, "the host of process 0")
     platforms = jax.config.jax_platforms  # type: ignore[attr-defined]  # Set by JAX.
     if platforms == "cpu":
-        own = _addresses(socket.gethostname(), "this host's own name")
+        own = addresses(socket.gethostname(), "this host's own name")
         if all(map(_is_loopback, own)) and not any(map(_is_loopback, found)):
             sentence = (
                 f"this host's name, {socket.gethostname()}, resolves to {own[0]}, where"
                 " the other hosts cannot reach it: give it its network address in"
                 " /etc/hosts."
             )
-            if not _is_here(found[0]):
+            if not is_here(found[0]):
                 raise UserError(sentence)
             if process_id == 0:  # Perhaps all processes are on this host.
                 print(f"warning: {sentence}", file=sys.stderr, flush=True)
@@ -118,7 +53,16 @@ def check(coordinator: str, num_processes: int, process_id: int) -> None:
         _check_port(int(port))
 
 
-def _addresses(host, what):
+def addresses(host: str, what: str) -> list[str]:
+    """Returns the addresses of a host.
+
+    Args:
+      host: its name or address.
+      what: it is, for the message.
+
+    Raises:
+      UserError: the name is not known.
+    """
     try:
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -134,7 +78,7 @@ def _is_loopback(address):
     return address == "::1" or address.startswith("127.")
 
 
-def _is_here(address):
+def is_here(address: str) -> bool:
     """Whether an address is one of this host's."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as test:

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Trains on the hosts of Open MPI 4 or 5; with a process, a host or the storage lost, it
+# resumes from the newest checkpoint until the run is finished. SIGTERM, SIGHUP and Ctrl-C
+# save and end it. Start it on the first of the hosts:
+#
+#   MPIRUN="mpirun --hostfile hosts -np 4" bash examples/train_mpirun.sh \
+#       --config=configs/horse2zebra.py --config.batch_size=16 --workdir=/shared/run
+
+python=${PYTHON:-.venv/bin/python}
+# A host that does not answer for 40 s is lost; without this, mpirun waits for minutes.
+for prefix in OMPI PRTE; do # Open MPI 4 and 5.
+  export ${prefix}_MCA_oob_tcp_keepalive_{time=20,intvl=5,probes=4}
+done
+# After a signal mpirun would kill its processes too soon to save; each leads a group.
+save() {
+  ranks=$(pgrep -f -P $! train.py) || kill -TERM $!
+  for rank in $ranks; do kill -TERM -$rank; done
+  wait $!
+  exit 143
+}
+trap save TERM INT HUP
+# Open MPI 5 ends with 0 when it has lost a host, too.
+finished=$(mktemp --dry-run)
+for start in {1..100}; do
+  setsid ${MPIRUN:-mpirun} bash -c '
+    trap : TERM
+    "$@" || exit
+    [ "$OMPI_COMM_WORLD_RANK" != 0 ] || touch "$0"
+  ' "$finished" "$python" train.py "$@" &
+  wait $!
+  status=$?
+  case $status in
+    0) rm "$finished" 2>/dev/null && exit ;; # Otherwise a host was lost.
+    75 | 137 | 205) ;; # A process or the storage was lost; one was killed; a host lost.
+    255) # A host cannot be reached; it may be back later.
+      [ $start != 1 ] || exit 255
+      sleep "${PAUSE:-60}" & wait $!
+      ;;
+    *) exit $status ;;
+  esac
+  echo "mpirun ended with status $status; starting again" >&2
+done
+exit 75
