@@ -232,18 +232,21 @@ def test_preempted(slurm, quiet, tmp_path):
     assert_same(workdir, quiet)
 
 
-@pytest.mark.parametrize("node", clusters.NODES)
+@pytest.mark.parametrize(
+    "node", [clusters.NODES[0], pytest.param(clusters.NODES[1], marks=pytest.mark.slow)]
+)
 def test_lost_node(slurm, quiet, tmp_path, node):
     """Slurm queues the job again, later than it fails; it resumes on the node."""
     workdir = tmp_path / "run"
     soon = "--lost_after_seconds=5"  # And SlurmdTimeout is 15 s; by default 60 and 300.
     more = (*RUN, *local_data(quiet.parent), f"--workdir={workdir}", soon)
     job, log = submit(slurm, *more)
-    wait_for_step(workdir / "metrics.jsonl", 5, log, failed(slurm, job))
+    wait_for_step(workdir / "metrics.jsonl", 9, log, failed(slurm, job))
     slurm.lose_node(node)
     wait("another start", lambda: "Restarts=1" in slurm.show(job), log)
     slurm.start_node(node)
     wait_for_end(slurm, job, log)
+    assert log.read_text().count(f"\n1 of {LAST} steps") == 1  # Then it resumed.
     assert_same(workdir, quiet)
 
 
