@@ -19,25 +19,29 @@ save() {
   exit 143
 }
 trap save TERM INT HUP
-# Open MPI 5 ends with 0 when it has lost a host, too.
-finished=$(mktemp --dry-run)
+notes=$(mktemp --directory) # Of process 0, since Open MPI 5 ends with 0 at times.
+trap 'rm -r "$notes"' EXIT
 for start in {1..100}; do
+  rm -f "$notes"/*
   setsid ${MPIRUN:-mpirun} bash -c '
     trap : TERM
+    [ "$OMPI_COMM_WORLD_RANK" != 0 ] || touch "$0/started"
     "$@" || exit
-    [ "$OMPI_COMM_WORLD_RANK" != 0 ] || touch "$0"
-  ' "$finished" "$python" train.py "$@" &
+    [ "$OMPI_COMM_WORLD_RANK" != 0 ] || touch "$0/finished"
+  ' "$notes" "$python" train.py "$@" &
   wait $!
   status=$?
-  case $status in
-    0) rm "$finished" 2>/dev/null && exit ;; # Otherwise a host was lost.
-    75 | 137 | 205) ;; # A process or the storage was lost; one was killed; a host lost.
-    255) # A host cannot be reached; it may be back later.
-      [ $start != 1 ] || exit 255
-      sleep "${PAUSE:-60}" & wait $!
-      ;;
-    *) exit $status ;;
-  esac
+  if [ -e "$notes/started" ]; then
+    case $status in
+      0) [ ! -e "$notes/finished" ] || exit 0 ;; # Otherwise a host was lost.
+      75 | 137 | 205 | 255) ;; # The storage, a process or a host was lost.
+      *) exit $status ;;
+    esac
+  elif [ $start = 1 ]; then
+    exit $status
+  else # A host cannot be reached; it may be back later.
+    sleep "${PAUSE:-60}" & wait $!
+  fi
   echo "mpirun ended with status $status; starting again" >&2
 done
 exit 75

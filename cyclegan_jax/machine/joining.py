@@ -71,7 +71,7 @@ def addresses(host: str, what: str) -> list[str]:
             f"{what}, {host}, is not known here ({reason}): use an address, or put the"
             " name into /etc/hosts."
         ) from None  # Not a storage that may come back.
-    return [address[0] for *_, address in found]
+    return [str(address[0]) for *_, address in found]
 
 
 def _is_loopback(address):
