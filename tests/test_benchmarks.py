@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import pathlib
+import random
 import re
 import subprocess
 import time
+import types
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
@@ -115,3 +118,32 @@ def test_kinds_of_operations():
         "fusion.5": "Adam",
         "copy.6": "all else (activations, copies)",
     }
+
+
+def test_comparison_of_trained_alike():
+    """Against a paired t-test worked out by hand: t(0.975, 2) = 4.303."""
+    pytest.importorskip("torch")
+    from benchmarks import trained_alike
+
+    row = trained_alike.compare([1.0, 2.0, 4.0], [1.0, 1.0, 2.0])
+    assert row == ["2.333 ± 1.528", "1.333 ± 0.577", "+1.000 (-1.484 to +3.484)"]
+    assert trained_alike.compare([0.5], [0.25]) == ["0.500", "0.250", "one seed"]
+
+
+def test_epochs_of_the_oracle():
+    """Every image of A once in an epoch, B at random; flips of both kinds."""
+    pytest.importorskip("torch")
+    from benchmarks import trained_alike
+
+    config = ml_collections.ConfigDict(
+        {"data": {"load_size": 4, "crop_size": 4, "flip": True}}
+    )
+    columns = np.arange(4, dtype=np.uint8)[None, :, None]
+    images = [np.tile(columns + 10 * i, (4, 1, 3)) for i in range(9)]
+    source = types.SimpleNamespace(train_a=images, train_b=images[:5])
+    drawn = [*trained_alike.pairs(config, source, random.Random(0))]
+    pixels = [np.rint((a[0, 0, :, 0] + 1) * 127.5).astype(int) for a, _ in drawn]
+    assert sorted(row.min() for row in pixels) == [10 * i for i in range(9)]
+    assert {row[1] > row[0] for row in pixels} == {True, False}
+    assert all(((b + 1) * 127.5).max() < 44 for _, b in drawn)
+    assert {a.shape for a, _ in drawn} == {(1, 4, 4, 3)}

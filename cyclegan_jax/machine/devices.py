@@ -4,9 +4,8 @@ The training state is replicated; batches and pools carry a leading device axis.
 *slot* is a position in the global batch; slots are assigned to processes, and within a
 process to its devices, in order.
 
-With several processes, the pmapped step takes and returns arrays of this process alone
-(*local* arrays). Checkpoints and evaluations need *global* arrays, which span all
-processes; the two are views of the same memory.
+With several processes all arrays are *global*: they span the devices of all processes,
+and each process holds its own parts.
 """
 
 import functools
@@ -22,6 +21,38 @@ from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import runtime
 
 AXIS = "batch"
+
+
+class OverProcesses:
+    """A pmapped function of global arrays, one program for each of their shapes.
+
+    `jax.pmap` itself takes and returns arrays of one process alone, and cannot be
+    lowered from shapes where there are several processes.
+    """
+
+    def __init__(self, mapped: jax.stages.Wrapped):
+        """Takes what `jax.pmap` returned."""
+        self._mapped = mapped
+        self._programs: dict[Any, jax.stages.Compiled] = {}
+
+    def lower(self, *arguments: Any) -> jax.stages.Lowered:
+        """Lowers the function for arguments with these shapes, over all processes."""
+
+        def abstract(x):  # Of these alone, pmap does not make arrays of its process.
+            return jax.core.ShapedArray(x.shape, x.dtype)
+
+        return self._mapped.lower(*jax.tree.map(abstract, arguments))
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Calls the function with global arrays, or what all processes have alike."""
+        leaves, tree = jax.tree.flatten(arguments)
+        key = (tree, *((x.shape, x.dtype) for x in leaves))
+        if key not in self._programs:
+            self._programs[key] = self.lower(*arguments).compile()
+        return self._programs[key](*arguments)
+
+
+Program = jax.stages.Wrapped | OverProcesses
 
 
 class Devices:
@@ -66,57 +97,44 @@ class Devices:
         local = len(self._local) * self.per_device
         first = jax.process_index() * local
         self.local_slots = range(first, first + local)
-        self._mesh = Mesh(np.array(self._local), (AXIS,))
+        self._local_mesh = Mesh(np.array(self._local), (AXIS,))
         devices = np.array(self._local) if limit else all_devices()
-        self._global_mesh = Mesh(devices, (AXIS,))
+        self._mesh = Mesh(devices, (AXIS,))
         # None: all devices, in the order of `jax.pmap`.
         self._mapped = self._local if self.count < jax.device_count() else None
 
-    def pmap(self, step: Callable) -> jax.stages.Wrapped:
+    def pmap(self, step: Callable) -> Program:
         """Compiles a step for these devices; see `pmap`."""
-        return pmap(step, self._mapped)
+        return _over_processes(pmap(step, self._mapped))
 
-    def map(self, function: Callable, **options: Any) -> Callable:
+    def map(self, function: Callable, **options: Any) -> Program:
         """Compiles any function for these devices; options are `jax.pmap`'s."""
-        return jax.pmap(function, devices=self._mapped, **options)
+        return _over_processes(jax.pmap(function, devices=self._mapped, **options))
 
     def replicate(self, tree: Any) -> Any:
-        """Copies arrays to every local device.
+        """Copies arrays, which all processes have alike, to every device.
 
         Placed like the step's own outputs: otherwise its second call would compile
         again.
         """
-        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
+        return self._put(tree, PartitionSpec())
 
     def split(self, tree: Any) -> Any:
-        """Spreads [local slots, ...] arrays: [local devices, slots a device, ...]."""
-        sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        """Spreads [local slots, ...] arrays: [devices, slots per device, ...]."""
         shape = (len(self._local), self.per_device)
-        return jax.device_put(
-            jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree), sharding
-        )
+        tree = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
+        return self._put(tree, PartitionSpec(AXIS))
 
-    def merge(self, tree: Any) -> Any:
-        """The inverse of `split`, without moving data: [local slots, ...]."""
-        return self._merge(tree)
-
-    def to_global(self, tree: Any, *, by_slot: bool) -> Any:
-        """Views local arrays as parts of global ones.
-
-        Args:
-          tree: of arrays; replicated ones, or with `by_slot` [local slots, ...] ones.
-          by_slot: the global ones are [batch size, ...].
-        """
-        sharding = NamedSharding(self._global_mesh, _spec(by_slot))
-        return jax.tree.map(functools.partial(_view, sharding, self.count), tree)
-
-    def to_local(self, tree: Any, *, by_slot: bool) -> Any:
-        """The inverse of `to_global`."""
-        sharding = NamedSharding(self._mesh, _spec(by_slot))
-        return jax.tree.map(functools.partial(_view, sharding, len(self._local)), tree)
+    def _put(self, tree, spec):
+        """Puts this process's parts of arrays on its devices."""
+        tree = jax.device_put(tree, NamedSharding(self._local_mesh, spec))
+        if jax.process_count() == 1:
+            return tree
+        sharding = NamedSharding(self._mesh, spec)
+        return jax.tree.map(functools.partial(_whole, sharding, self.count), tree)
 
     def place(self, state: Any, pools: Any) -> tuple[Any, Any]:
-        """Puts a state on every local device, and the pools of the slots on theirs."""
+        """Puts a state on every device, and the pools of the local slots on theirs."""
         return self.replicate(state), self.split(pools)
 
     def place_batch(self, batch: Any) -> Any:
@@ -125,20 +143,31 @@ class Devices:
         return self.split({**batch, "slot": slots})
 
     def whole(self, state: Any, pools: Any) -> dict[str, Any]:
-        """Returns the placed state and pools as global arrays, for a checkpoint."""
-        return {
-            "state": self.to_global(state, by_slot=False),
-            "pools": self.to_global(self.merge(pools), by_slot=True),
-        }
+        """Returns a placed state and pools as a checkpoint has them: by slot.
+
+        They are [batch size, ...] there, whatever the number of devices.
+        """
+        return {"state": state, "pools": self._merge(pools)}
+
+    def from_whole(self, tree: dict[str, Any]) -> tuple[Any, Any]:
+        """The inverse of `whole`."""
+        return tree["state"], self._split(tree["pools"])
 
     @functools.cached_property
     def _merge(self):
-        sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        return self._reshaping(lambda x: x.reshape(-1, *x.shape[2:]))
 
-        def merge(tree):
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+    @functools.cached_property
+    def _split(self):
+        shape = (self.count, self.per_device)
+        return self._reshaping(lambda x: x.reshape(*shape, *x.shape[1:]))
 
-        return jax.jit(merge, out_shardings=sharding)
+    def _reshaping(self, function):
+        """Compiles a function of every array in a tree; no data move."""
+        return jax.jit(
+            functools.partial(jax.tree.map, function),
+            out_shardings=NamedSharding(self._mesh, PartitionSpec(AXIS)),
+        )
 
     def describe(self) -> str:
         """Names the devices in a few words."""
@@ -168,7 +197,33 @@ def pmap(step: Callable, devices: Sequence[Any] | None = None) -> jax.stages.Wra
     )
 
 
-def compile_early(step: jax.stages.Wrapped, arguments: Callable[[], tuple]) -> Callable:
+def _over_processes(mapped: jax.stages.Wrapped) -> Program:
+    return mapped if jax.process_count() == 1 else OverProcesses(mapped)
+
+
+def shapes(
+    count: int, per_device: int, state: Any, pools: Any, batch: Any
+) -> tuple[Any, ...]:
+    """Returns the shapes of a step's arguments, of what they are placed from.
+
+    Args:
+      count: devices.
+      per_device: slots per device.
+      state: arrays or shapes, as the pools' and the batch's, [slots, ...].
+      pools: of the slots of all devices or only of this process's; also the batch.
+      batch: images of both domains.
+    """
+
+    def split(x):
+        return jax.ShapeDtypeStruct((count, per_device, *x.shape[1:]), x.dtype)
+
+    pools, batch = jax.tree.map(split, (pools, batch))
+    slot = jax.ShapeDtypeStruct((count, per_device), np.int32)
+    seed = jax.ShapeDtypeStruct((), np.uint32)
+    return state, pools, {**batch, "slot": slot}, seed
+
+
+def compile_early(step: Program, arguments: tuple[Any, ...]) -> Callable:
     """Traces a pmapped step and compiles it in the background.
 
     Meanwhile Python can create the step's arguments. (A process that exits earlier
@@ -176,17 +231,16 @@ def compile_early(step: jax.stages.Wrapped, arguments: Callable[[], tuple]) -> C
 
     Args:
       step: see `pmap`.
-      arguments: creates its arguments; only their shapes are used.
+      arguments: their shapes; see `shapes`.
 
     Returns:
-      The compiled step, whose first call waits for the compiler. With several
-      processes (where only `step` assembles global arrays from local ones) and on GPUs
-      (where XLA times kernels while compiling, which needs the device to itself):
-      `step`, which compiles when first called.
+      The compiled step, whose first call waits for the compiler. On GPUs, where XLA
+      times kernels while compiling, which needs the device to itself: `step`, which
+      compiles when first called.
     """
-    if jax.process_count() > 1 or jax.default_backend() == "gpu":
+    if jax.default_backend() == "gpu":
         return step
-    lowered = step.lower(*jax.eval_shape(arguments))
+    lowered = step.lower(*arguments)
     compiler = ThreadPoolExecutor(1)
     compiled = compiler.submit(lowered.compile)
     compiler.shutdown(wait=False)
@@ -198,14 +252,8 @@ def all_devices() -> np.ndarray:
     return np.array(sorted(jax.devices(), key=lambda d: (d.process_index, d.id)))
 
 
-def _spec(by_slot):
-    return PartitionSpec(AXIS) if by_slot else PartitionSpec()
-
-
-def _view(sharding, devices, array):
-    """The array that this process's shards of `array` are part of by `sharding`."""
+def _whole(sharding, devices, array):
+    """The global array that this process's shards of `array` are part of."""
     shards = [shard.data for shard in array.addressable_shards]
-    shape = array.shape
-    if sharding.spec:
-        shape = (shards[0].shape[0] * devices, *shape[1:])
+    shape = (devices, *array.shape[1:]) if sharding.spec else array.shape
     return jax.make_array_from_single_device_arrays(shape, sharding, shards)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from cyclegan_jax import images
@@ -117,7 +118,7 @@ class SlotOrderedStep:
             tree = slots.Tree(self._slots, add)
             parts = []
             for index in range(self._per_device):
-                own, place = call(self._take, (arrays, places), jnp.int32(index))
+                own, place = call(self._take, (arrays, places), np.int32(index))
                 value, outputs, stats = call(phase, state, own, place, seed)
                 tree.put(value)
                 parts.append(outputs)

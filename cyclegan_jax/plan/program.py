@@ -65,18 +65,7 @@ def lower(
             f"mask_{domain}": jax.ShapeDtypeStruct((slots, *size, 1), jnp.bool_)
             for domain in "ab"
         }
-    batch["slot"] = jax.ShapeDtypeStruct((slots,), jnp.int32)
-
-    def split(x):
-        shape = (len(where), per_device, *x.shape[1:])
-        return jax.ShapeDtypeStruct(shape, x.dtype)
-
-    return step.lower(
-        state,
-        jax.tree.map(split, pools),
-        jax.tree.map(split, batch),
-        jax.ShapeDtypeStruct((), jnp.uint32),
-    )
+    return step.lower(*devices.shapes(len(where), per_device, state, pools, batch))
 
 
 def _image_size(preprocess):

@@ -12,7 +12,7 @@ from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts
-from cyclegan_jax.machine.devices import Devices, compile_early
+from cyclegan_jax.machine.devices import Devices, compile_early, shapes
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
@@ -138,14 +138,11 @@ class Trainer:
         saved = self.checkpoints.steps()
         newest = hosts.from_main(saved[-1] if saved else -1)
         if newest < self.total_steps and not self.config.same_bits:
-            self._step = compile_early(
-                self.step_fn,
-                lambda: (
-                    *self.devices.place(*self._create()),
-                    self.devices.place_batch(self._example),
-                    self._seed,
-                ),
+            state, pools = jax.eval_shape(self._create)
+            arguments = shapes(
+                devices.count, devices.per_device, state, pools, self._example
             )
+            self._step = compile_early(self.step_fn, arguments)
         state, pools = self._create()
         if self._initial and not saved:
             state = start_from(self._initial, state, self._given)
@@ -157,9 +154,7 @@ class Trainer:
                 self.devices.whole(self.state, self.pools),
             )
             tree, extra = self.checkpoints.load(self.step, abstract)
-            self.state = devices.to_local(tree["state"], by_slot=False)
-            pools = devices.to_local(tree["pools"], by_slot=True)
-            self.pools = devices.split(pools)
+            self.state, self.pools = devices.from_whole(tree)
             self.pending = extra["pending"]
         if self.step < self.total_steps:
             self._prepare_to_save()

@@ -1,4 +1,6 @@
-"""Calls a pmapped step, and prints whether its results are where its arguments were."""
+"""Compiles a step early and calls it; prints where it compiled, and what was copied."""
+
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +8,10 @@ import numpy as np
 
 from cyclegan_jax import cli
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.machine.devices import AXIS, Devices
+from cyclegan_jax.machine.devices import AXIS, Devices, compile_early, shapes
 
 CALLS = 3
+COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def parser() -> arguments.Parser:
@@ -18,7 +21,7 @@ def parser() -> arguments.Parser:
 
 
 def step(state, pools, batch, seed):
-    mean = jax.lax.pmean(jnp.mean(batch), AXIS)
+    mean = jax.lax.pmean(jnp.mean(batch["a"]), AXIS)
     return state * 2 + mean, pools + seed, {"mean": mean}
 
 
@@ -28,17 +31,28 @@ def addresses(*arrays):
     ]
 
 
+def name_thread(event: str, *_, **__) -> None:
+    if event == COMPILED:
+        main = threading.current_thread() is threading.main_thread()
+        print("compiled in the", "foreground" if main else "background")
+
+
 def main(values) -> int:
     devices = Devices(jax.device_count())
-    call = devices.pmap(step)
     local = len(devices.local_slots)
-    state = devices.replicate(np.ones(1 << 20, np.float32))
-    pools = devices.split(np.ones((local, 1 << 20), np.float32))
-    seed = devices.replicate(np.float32(1))
+    state = np.ones(1 << 20, np.float32)
+    pools = np.ones((local, 1 << 20), np.float32)
+    batch = {"a": np.ones((local, 4), np.float32)}
+    jax.monitoring.register_event_duration_secs_listener(name_thread)
+    call = compile_early(
+        devices.pmap(step),
+        shapes(devices.count, devices.per_device, state, pools, batch),
+    )
+    state, pools = devices.place(state, pools)
+    seed = devices.replicate(np.uint32(1))
     for _ in range(CALLS):
-        batch = devices.split(np.ones((local, 4), np.float32))
         given, before = (state, pools), addresses(state, pools)
-        state, pools, _ = call(state, pools, batch, seed)
+        state, pools, _ = call(state, pools, devices.place_batch(batch), seed)
         after = addresses(state, pools)
         print("in place" if sorted(before) == sorted(after) else "copied")
         assert all(array.is_deleted() for array in given)

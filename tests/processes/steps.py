@@ -36,6 +36,13 @@ def flat(tree) -> np.ndarray:
     return np.concatenate(leaves).astype(np.float64)
 
 
+def local(pools):
+    """The pools of this process's slots."""
+    return jax.tree.map(
+        lambda x: np.concatenate([shard.data for shard in x.addressable_shards]), pools
+    )
+
+
 def shaken(params, rng):
     """Parameters whose last digits are changed at random, up or down."""
 
@@ -83,11 +90,11 @@ def main(values) -> int:
     for seed in range(values.shaken):
         rng = np.random.default_rng(seed)
         shakes["shaken"].append(train(run, values.steps, rng)[0]["losses"])
-        shakes["shaken_pools"].append(flat(run.pools))
+        shakes["shaken_pools"].append(flat(local(run.pools)))
         run.step, run.pending = 0, []
         run.state, run.pools = jax.tree.map(jnp.copy, start)
     kept, order = train(run, values.steps)
-    kept["pools"] = flat(run.pools)  # Of this process.
+    kept["pools"] = flat(local(run.pools))  # Of this process.
     run.save()
     run.checkpoints.close()
     lines = "".join(f"{step} {slot} {digest}\n" for step, slot, digest in order)
