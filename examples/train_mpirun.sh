@@ -3,8 +3,10 @@
 # resumes from the newest checkpoint until the run is finished. SIGTERM, SIGHUP and Ctrl-C
 # save and end it. Start it on the first of the hosts:
 #
-#   MPIRUN="mpirun --hostfile hosts -np 4" bash examples/train_mpirun.sh \
+#   MPIRUN="mpirun --bind-to none --hostfile hosts -np 4" bash examples/train_mpirun.sh \
 #       --config=configs/horse2zebra.py --config.batch_size=16 --workdir=/shared/run
+#
+# (By default mpirun binds each of two processes to one core of the processor.)
 
 python=${PYTHON:-.venv/bin/python}
 # A host that does not answer for 40 s is lost; without this, mpirun waits for minutes.
@@ -23,7 +25,7 @@ notes=$(mktemp --directory) # Of process 0, since Open MPI 5 ends with 0 at time
 trap 'rm -r "$notes"' EXIT
 for start in {1..100}; do
   rm -f "$notes"/*
-  setsid ${MPIRUN:-mpirun} bash -c '
+  setsid ${MPIRUN:-mpirun --bind-to none} bash -c '
     trap : TERM
     [ "$OMPI_COMM_WORLD_RANK" != 0 ] || touch "$0/started"
     "$@" || exit

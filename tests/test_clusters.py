@@ -274,7 +274,8 @@ def mpirun(hosts, version):
     ]
     settings = {agent: hosts.shell} | dict.fromkeys(KEEPALIVE, 2)
     each = [f"--{prefix} {name} {value}" for name, value in settings.items()]
-    return " ".join([str(program), "--allow-run-as-root", *each])
+    # Bound to one core, XLA's thread pool is smaller, and sums are rounded otherwise.
+    return " ".join([str(program), "--allow-run-as-root --bind-to none", *each])
 
 
 KEEPALIVE = [f"oob_tcp_keepalive_{name}" for name in ("time", "intvl", "probes")]
