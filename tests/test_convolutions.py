@@ -35,7 +35,7 @@ CONVS = [
 ]
 
 
-PLATFORMS = ["cpu", "cuda"]
+PLATFORMS = ["cpu", "cuda", "tpu"]
 
 
 def plain_conv(x, kernel, stride=1, padding=0):

@@ -14,12 +14,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from cyclegan_jax.core.networks.convolutions import bfloat16, winograd, xla
+from cyclegan_jax.core.networks.convolutions import bfloat16, rows, winograd, xla
 from cyclegan_jax.core.networks.convolutions.window import Window
 
-_FEW = 8  # Channels; below this, XLA:CPU's convolution leaves most of a vector empty.
 _MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
-_LARGE = 5  # Side of a kernel.
 
 
 def _also_in_bfloat16(many_channels: Callable):
@@ -48,7 +46,7 @@ def _suits_products(window, images):
     return (
         bfloat16.uses_matrix_unit()
         and window.stride <= min(window.size)
-        and min(window.channels) > _FEW
+        and min(window.channels) > rows.FEW
         and all(isinstance(side, int) for side in images.shape)  # Not in an export.
     )
 
@@ -59,9 +57,9 @@ def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     padding = window.padding
     # Large tiles would be faster, but eighteen such layers in a row lose a digit.
     if tile := _winograd_tile(window, x.shape, padding):
-        return winograd.convolve(_zero_pad(x, padding), kernel, tile)
+        return winograd.convolve(rows.zero_pad(x, padding), kernel, tile)
     if _image_out(window):
-        return _conv_rows(padding, x, kernel)
+        return rows.to_few(padding, x, kernel)
     return xla.conv(window, x, kernel)
 
 
@@ -73,7 +71,7 @@ def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Arra
         dx = winograd.input_gradient(dy, kernel, tile)
         return dx[:, padding:-padding, padding:-padding] if padding else dx
     channels, _ = window.channels
-    if window.stride == 1 and window.size[0] >= _LARGE and channels <= _FEW:
+    if window.stride == 1 and window.size[0] >= rows.LARGE and channels <= rows.FEW:
         shape = dy.shape[0], *window.input_size(dy.shape[1:3]), channels
         x = jax.ShapeDtypeStruct(shape, dy.dtype)
         patches = jax.linear_transpose(lambda x: _conv_patches(window, x, kernel), x)
@@ -86,9 +84,9 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     """See `convolutions.kernel_gradient`."""
     padding = window.padding
     if tile := _winograd_tile(window, x.shape, padding, large_from=64):
-        return winograd.kernel_gradient(_zero_pad(x, padding), dy, tile)
+        return winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)
     if _image_out(window):
-        form = functools.partial(_conv_rows, padding, x)
+        form = functools.partial(rows.to_few, padding, x)
     elif window.stride > 1 or window.size[0] == 4:
         form = functools.partial(_conv_patches, window, x)
     else:
@@ -117,21 +115,17 @@ def _winograd_tile(window, images, padding, large_from=None):
 def _image_out(window):
     """Whether a large kernel makes an image of many channels."""
     _, out = window.channels
-    return window.stride == 1 and window.size[0] >= _LARGE and out <= _FEW
-
-
-def _zero_pad(x, padding):
-    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return window.stride == 1 and window.size[0] >= rows.LARGE and out <= rows.FEW
 
 
 def _shifted(window, x):
     """Lists x as seen by each of the kh kw taps, each [B, H', W', I]."""
     (kh, kw), stride = window.size, window.stride
-    x = _zero_pad(x, window.padding)
-    rows = (x.shape[1] - kh) // stride * stride + 1
-    columns = (x.shape[2] - kw) // stride * stride + 1
+    x = rows.zero_pad(x, window.padding)
+    height = (x.shape[1] - kh) // stride * stride + 1
+    width = (x.shape[2] - kw) // stride * stride + 1
     return [
-        x[:, i : i + rows : stride, j : j + columns : stride, :]
+        x[:, i : i + height : stride, j : j + width : stride, :]
         for i in range(kh)
         for j in range(kw)
     ]
@@ -143,19 +137,3 @@ def _conv_patches(window, x, kernel):
     matrix = kernel.reshape(-1, kernel.shape[-1])
     product = patches.reshape(-1, patches.shape[-1]) @ matrix
     return product.reshape(*patches.shape[:3], -1)
-
-
-def _conv_rows(padding, x, kernel):
-    """A stride-1 convolution whose horizontal taps become output channels.
-
-    A kh x kw convolution to O channels is a kh x 1 convolution to kw O channels whose
-    results are shifted and added: for O of 3 it fills the vector units.
-    """
-    kh, kw, channels, out = kernel.shape
-    x = _zero_pad(x, padding)
-    taps = kernel.transpose(0, 2, 1, 3).reshape(kh, 1, channels, kw * out)
-    y = xla.conv(Window(taps.shape, 1, 0), x, taps)  # [B, H', W, kw O]
-    width = x.shape[2] - kw + 1
-    return sum(
-        y[:, :, j : j + width, j * out : (j + 1) * out] for j in range(kw)
-    )  # [B, H', W', O]

@@ -3,10 +3,11 @@
 A convolution is linear in its input and in its kernel, so three functions are closed
 under differentiation: `conv`, `input_gradient` and `kernel_gradient`. Each has the two
 others as derivatives, to any order, and a form for each platform: CPUs have those of
-`cpu`, accelerators XLA's own. A transposed convolution is a gradient for an input, so
-the gradient for its kernel is that of the strided convolution, with the gradient of the
-output in the place of the input. Left to itself, JAX makes of it a convolution over a
-dilated input with a window as large as the image, for which GPUs have no fast program.
+`cpu`, TPUs those of `tpu`, GPUs XLA's own. A transposed convolution is a gradient for
+an input, so the gradient for its kernel is that of the strided convolution, with the
+gradient of the output in the place of the input. Left to itself, JAX makes of it a
+convolution over a dilated input with a window as large as the image, for which GPUs
+have no fast program.
 
 All take a `Window`, then two arrays; see the functions of the same names in
 `convolutions`.
@@ -18,12 +19,12 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from cyclegan_jax.core.networks.convolutions import cpu, xla
+from cyclegan_jax.core.networks.convolutions import cpu, tpu, xla
 
 
 def _by_platform(name: str) -> Callable:
     """Returns (window, array, array) -> array in the form of the platform."""
-    on_cpu, default = (getattr(forms, name) for forms in (cpu, xla))
+    on_cpu, on_tpu, default = (getattr(forms, name) for forms in (cpu, tpu, xla))
 
     # Networks have many convolutions of the same shapes: they are traced once. Inlined:
     # XLA:CPU brings only those into its fast layout that have no function of their own.
@@ -33,6 +34,7 @@ def _by_platform(name: str) -> Callable:
         return lax.platform_dependent(
             *arrays,
             cpu=functools.partial(on_cpu, window),
+            tpu=functools.partial(on_tpu, window),
             default=functools.partial(default, window),
         )
 
