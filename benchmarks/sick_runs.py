@@ -101,6 +101,7 @@ def draw(runs: dict[str, pathlib.Path], output: pathlib.Path) -> None:
     for axes in grid[-1, :2]:
         axes.set_xlabel("step")
     figure.savefig(output, dpi=80)
+    Image.open(output).convert("RGB").quantize(256).save(output, optimize=True)
 
 
 def main() -> int:
