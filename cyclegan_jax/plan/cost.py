@@ -172,10 +172,15 @@ def _flops(lowered: Any, compiled: Any) -> float:
     """Of the program as written, where XLA tells, or else as compiled.
 
     Compiled for a CPU or GPU, convolutions become calls of libraries, which XLA cannot
-    look into; for a TPU topology it only tells of compiled programs, and for cards that
-    are not here of neither, but what is written can be counted by any XLA.
+    look into; for a TPU topology it only tells of compiled programs (and JAX 0.11
+    raises for others), and for cards that are not here of neither, but what is written
+    can be counted by any XLA.
     """
-    found = lowered.cost_analysis() or compiled.cost_analysis()
+    try:
+        found = lowered.cost_analysis()
+    except jax.errors.JaxRuntimeError:
+        found = None
+    found = found or compiled.cost_analysis()
     if not found:
         written = lowered.compiler_ir("hlo").as_hlo_module()
         found = xla_client._xla.hlo_module_cost_analysis(
