@@ -22,6 +22,7 @@ from cyclegan_jax.plan import (
     sources,
     tables,
     targets,
+    traffic,
     units,
 )
 from tests.test_plan import ROOT, small_config
@@ -128,6 +129,48 @@ def test_a_compiler_that_is_known_to_crash(monkeypatch):
         targets.parse("v6e:2x2")
     monkeypatch.setattr(runtime.metadata, "version", lambda name: "0.0.52")
     assert targets.parse("v6e:2x2").count == 4
+
+
+def test_a_reader_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(targets.metadata, "version", lambda name: "0.10.2")
+    with pytest.raises(UserError, match=r"JAX 0\.10\.2 .* TPU7x .*: plan with JAX 0\.11"):
+        targets.parse("tpu7x:2x2x1")
+    monkeypatch.setattr(targets.metadata, "version", lambda name: "0.11.0")
+    assert targets.parse("tpu7x:2x2x1").count == 8
+
+
+# As TPU7x's compiler writes it: the tensor cores go on while others average.
+_AVERAGED_MEANWHILE = """HloModule averaging
+
+%sum (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %add = f32[] add(%a, %b)
+}
+
+%called_computation.1 (x: f32[256,128]) -> f32[256,128] {
+  %x = f32[256,128]{1,0:T(8,128)} parameter(0)
+  ROOT %all-reduce.4 = f32[256,128]{1,0:T(8,128)} all-reduce(%x), to_apply=%sum
+}, execution_thread="sparsecore"
+
+ENTRY %main (p: f32[256,128]) -> f32[256,128] {
+  %p = f32[256,128]{1,0:T(8,128)} parameter(0)
+  %call-start = ((), (), (s32[64]{0:T(1024)})) custom-call-start(), \
+async_execution_thread="sparsecore", called_computations={%called_computation.1}
+  %call-update = ((f32[256,128]{1,0:T(8,128)}), f32[256,128]{1,0:T(8,128)}, \
+(s32[64]{0:T(1024)})) custom-call-update(%call-start, %p)
+  ROOT %done = f32[256,128]{1,0:T(8,128)} custom-call-done(%call-update)
+}
+"""
+
+
+def test_collectives_of_other_cores_count():
+    compiled = hlo.Program(_AVERAGED_MEANWHILE)
+    size = 4 * 256 * 128
+    assert traffic.collective_bytes(compiled) == size
+    assert units.collectives(compiled) == 1
+    assert traffic.main_memory_bytes(compiled) == 2 * size
 
 
 def test_a_compiler_that_crashes(monkeypatch):

@@ -24,7 +24,7 @@ from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.plan import hlo, sources, traffic, units
 
-_FORMAT = 2  # Increment when the meaning of a cached value changes.
+_FORMAT = 3  # Increment when the meaning of a cached value changes.
 _PACKAGES = (
     *("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "nvidia-cudnn-cu12"),
     *("jax-cuda13-plugin", "nvidia-cudnn-cu13"),

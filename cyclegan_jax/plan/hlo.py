@@ -19,8 +19,9 @@ _OPCODE = re.compile(r" ?([a-z][\w\-]*)\(")
 _CALLED = re.compile(
     r"\b(?:body|calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)"
 )
-_CALLS = ("while", "conditional", "call", "async-start")
-_BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
+_CALLS = ("while", "conditional", "call", "async-start", "custom-call-start")
+# A conditional's; and what another core does meanwhile (TPU7x: averaging).
+_SEVERAL = re.compile(r"\b(?:branch|called)_computations=\{([^}]*)\}")
 _TILE = re.compile(r"T\(([\d,]+)\)")
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
 _CONSTANT = re.compile(r" constant\((\d+)\)")
@@ -157,6 +158,6 @@ def _padded(sizes, layout):
 def called(instruction: Instruction) -> list[str]:
     """Returns the names of the computations that an instruction runs."""
     names = _CALLED.findall(instruction.text)
-    for branches in _BRANCHES.findall(instruction.text):
-        names += re.findall(r"[\w.\-]+", branches)
+    for several in _SEVERAL.findall(instruction.text):
+        names += re.findall(r"[\w.\-]+", several)
     return names

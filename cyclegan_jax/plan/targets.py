@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pathlib
 import platform
+from importlib import metadata
 from typing import Any
 
 from cyclegan_jax.errors import UserError
@@ -51,6 +52,8 @@ def parse(name: str) -> chips.Slice | cards.Cards | None:
             )
         if where.chip.name == "v6e":
             runtime.check_compiler(runtime.V6E)
+        if where.chip.name == "tpu7x":
+            _check_reader()
         return where
     if several := cards.Cards.parse(name):
         if _cuda_folder() is None:
@@ -68,6 +71,16 @@ def parse(name: str) -> chips.Slice | cards.Cards | None:
         f" {', '.join(cards.CARDS)}, or several as in h100:8; and slices of TPUs, such"
         f" as {slices}."
     )
+
+
+def _check_reader():
+    """Refuses a JAX that cannot read programs in which two kinds of core share work."""
+    version = metadata.version("jax")
+    if version.startswith("0.10."):
+        raise UserError(
+            f"JAX {version} cannot read what the compiler for TPU7x returns: plan with"
+            " JAX 0.11, which pip installs on Python 3.12 or newer."
+        )
 
 
 def environment(where: chips.Slice | cards.Cards | None) -> dict[str, str]:

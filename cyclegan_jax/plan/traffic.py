@@ -25,6 +25,9 @@ FREE = {
     "conditional",
     "call",
     "async-start",
+    "async-update",
+    "custom-call-start",  # What it calls is counted.
+    "custom-call-update",
     "after-all",
     "opt-barrier",
     "partition-id",
