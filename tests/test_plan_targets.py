@@ -134,7 +134,9 @@ def test_a_compiler_that_is_known_to_crash(monkeypatch):
 def test_a_reader_that_is_too_old(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(targets.metadata, "version", lambda name: "0.10.2")
-    with pytest.raises(UserError, match=r"JAX 0\.10\.2 .* TPU7x .*: plan with JAX 0\.11"):
+    with pytest.raises(
+        UserError, match=r"JAX 0\.10\.2 .* TPU7x .*: plan with JAX 0\.11"
+    ):
         targets.parse("tpu7x:2x2x1")
     monkeypatch.setattr(targets.metadata, "version", lambda name: "0.11.0")
     assert targets.parse("tpu7x:2x2x1").count == 8
