@@ -67,7 +67,8 @@ def build(config, scan: int = 1):
     if config.same_bits:
         runtime.fix_threads()
     from cyclegan_jax.core.state import placeholders
-    from cyclegan_jax.machine.devices import Devices, pmap
+    from cyclegan_jax.machine.devices import Devices
+    from cyclegan_jax.machine.pmapped import pmap
     from cyclegan_jax.runs.experiment import Experiment
     from cyclegan_jax.training.step import build_step
 

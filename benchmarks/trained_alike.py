@@ -10,12 +10,14 @@ of the images, flips, crops and decisions of the pools. The oracle's networks ar
 imported as a run, and `evaluate.py` scores the last networks of both. Printed are
 means and standard deviations over the seeds, and the mean difference with its 95 %
 confidence interval (Student's, of the paired differences). Whatever has ended is not
-computed again. Needs requirements-parity.txt.
+computed again. Settings that the oracle would not follow are refused. Needs
+requirements-parity.txt.
 """
 
 import json
 import pathlib
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -39,6 +41,12 @@ PUBLISHED = {
     "evaluate_every_steps": 0,
     "best_metric": "",
 }
+# Settings that may be given, since both follow them or they are about reports alone.
+FOLLOWED = re.compile(
+    r"data\.(path|dataset|load_size|crop_size|flip|streets_\w+|cache_gib)|max_steps"
+    r"|pool_size|(generator|discriminator)\.width|discriminator\.n_layers|num_samples"
+    r"|optimizer\.(learning_rate|constant_epochs|decay_epochs)|\w+_every_steps"
+)
 # Data -> config, settings beside the published ones, flags of evaluate.py.
 SETS = {
     "streets": ("configs/streets.py", {}, ()),
@@ -207,8 +215,8 @@ def main() -> int:
     settings = {**PUBLISHED, **settings}
     for flag in more:
         key, found, value = flag.removeprefix("--config.").partition("=")
-        if not flag.startswith("--config.") or not found:
-            parser.error(f"{flag}: only settings, --config.NAME=VALUE, may follow")
+        if not found or not FOLLOWED.fullmatch(key):
+            parser.error(f"{flag}: not a setting that both programs follow")
         settings[key] = value
     flags = ("--efficientnet_lite0=auto", *flags)
     folder = args.output.resolve() / args.data
@@ -216,7 +224,10 @@ def main() -> int:
         train_both(folder / f"seed_{seed}", seed, name, settings, flags)
         for seed in range(args.seeds)
     ]
-    record = records.environment("cpu") | {"settings": settings, "results": results}
+    record = records.environment("JAX's default; PyTorch: cpu") | {
+        "settings": settings,
+        "results": results,
+    }
     (folder / "results.json").write_text(json.dumps(record, indent=2))
     rows = [
         [key, *compare(*([run[side][key] for run in results] for side in run))]

@@ -147,3 +147,16 @@ def test_epochs_of_the_oracle():
     assert {row[1] > row[0] for row in pixels} == {True, False}
     assert all(((b + 1) * 127.5).max() < 44 for _, b in drawn)
     assert {a.shape for a, _ in drawn} == {(1, 4, 4, 3)}
+
+
+@pytest.mark.parametrize(
+    "flag", ["--config.loss.cycle_a=5", "--config.pool_size", "-x"]
+)
+def test_settings_that_only_one_would_follow(flag, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("torch")
+    from benchmarks import trained_alike
+
+    monkeypatch.setattr("sys.argv", ["trained_alike", f"--output={tmp_path}", flag])
+    with pytest.raises(SystemExit):
+        trained_alike.main()
+    assert f"{flag}: not a setting" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from cyclegan_jax.core import networks
 from cyclegan_jax.core.methods.cyclegan import CycleGAN
 from cyclegan_jax.core.state import TrainState, create_pools
 from cyclegan_jax.core.steps import train_step
-from cyclegan_jax.machine.devices import pmap
+from cyclegan_jax.machine.pmapped import pmap
 from examples import one_page
 
 

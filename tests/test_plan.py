@@ -15,7 +15,7 @@ import pytest
 
 from configs import streets
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import devices
+from cyclegan_jax.machine.pmapped import AXIS
 from cyclegan_jax.plan import chips, cost, hlo, program, tables, traffic
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import trainer
@@ -89,12 +89,12 @@ def test_two_devices_add_up():
 
     def step(x, w):
         def body(total, row):
-            return total + jax.lax.pmean(row @ w, devices.AXIS), None
+            return total + jax.lax.pmean(row @ w, AXIS), None
 
         total, _ = jax.lax.scan(body, jnp.zeros(8), x)
-        return jax.lax.pmean(w, devices.AXIS), total
+        return jax.lax.pmean(w, AXIS), total
 
-    mapped = jax.pmap(step, devices.AXIS, in_axes=(0, None), out_axes=None)
+    mapped = jax.pmap(step, AXIS, in_axes=(0, None), out_axes=None)
     shapes = (2, 5, 16), (16, 8)
     lowered = mapped.lower(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
     compiled = hlo.Program(lowered.compile().as_text())

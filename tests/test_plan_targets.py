@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import pytest
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import devices, runtime
+from cyclegan_jax.machine import runtime
+from cyclegan_jax.machine.pmapped import AXIS
 from cyclegan_jax.plan import (
     cards,
     child,
@@ -248,14 +249,12 @@ def compile_for(name, rows):
     def step(w, x):
         def body(w, part):
             grad = jax.grad(lambda w: jnp.sum((part @ w) ** 2))(w)
-            return w - jax.lax.pmean(grad, devices.AXIS), None
+            return w - jax.lax.pmean(grad, AXIS), None
 
         return jax.lax.scan(body, w, x)[0]
 
     where = targets.slice_devices(chips.Slice.parse(name))
-    mapped = jax.pmap(
-        step, devices.AXIS, in_axes=(None, 0), out_axes=None, devices=where
-    )
+    mapped = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, devices=where)
     shapes = (rows, 128), (len(where), 3, 8, rows)
     return cost.measure(
         mapped.lower(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))

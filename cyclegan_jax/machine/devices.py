@@ -1,4 +1,4 @@
-"""The devices of a training run: placement of arrays, and the pmapped step.
+"""The devices of a training run, and the placement of arrays on them.
 
 The training state is replicated; batches and pools carry a leading device axis. A
 *slot* is a position in the global batch; slots are assigned to processes, and within a
@@ -9,8 +9,7 @@ and each process holds its own parts.
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,41 +17,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import runtime
-
-AXIS = "batch"
-
-
-class OverProcesses:
-    """A pmapped function of global arrays, one program for each of their shapes.
-
-    `jax.pmap` itself takes and returns arrays of one process alone, and cannot be
-    lowered from shapes where there are several processes.
-    """
-
-    def __init__(self, mapped: jax.stages.Wrapped):
-        """Takes what `jax.pmap` returned."""
-        self._mapped = mapped
-        self._programs: dict[Any, jax.stages.Compiled] = {}
-
-    def lower(self, *arguments: Any) -> jax.stages.Lowered:
-        """Lowers the function for arguments with these shapes, over all processes."""
-
-        def abstract(x):  # Of these alone, pmap does not make arrays of its process.
-            return jax.core.ShapedArray(x.shape, x.dtype)
-
-        return self._mapped.lower(*jax.tree.map(abstract, arguments))
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Calls the function with global arrays, or what all processes have alike."""
-        leaves, tree = jax.tree.flatten(arguments)
-        key = (tree, *((x.shape, x.dtype) for x in leaves))
-        if key not in self._programs:
-            self._programs[key] = self.lower(*arguments).compile()
-        return self._programs[key](*arguments)
-
-
-Program = jax.stages.Wrapped | OverProcesses
+from cyclegan_jax.machine import pmapped, runtime
+from cyclegan_jax.machine.pmapped import AXIS
 
 
 class Devices:
@@ -103,13 +69,14 @@ class Devices:
         # None: all devices, in the order of `jax.pmap`.
         self._mapped = self._local if self.count < jax.device_count() else None
 
-    def pmap(self, step: Callable) -> Program:
-        """Compiles a step for these devices; see `pmap`."""
-        return _over_processes(pmap(step, self._mapped))
+    def pmap(self, step: Callable) -> pmapped.Program:
+        """Compiles a step for these devices; see `pmapped.pmap`."""
+        return pmapped.over_processes(pmapped.pmap(step, self._mapped))
 
-    def map(self, function: Callable, **options: Any) -> Program:
+    def map(self, function: Callable, **options: Any) -> pmapped.Program:
         """Compiles any function for these devices; options are `jax.pmap`'s."""
-        return _over_processes(jax.pmap(function, devices=self._mapped, **options))
+        mapped = jax.pmap(function, devices=self._mapped, **options)
+        return pmapped.over_processes(mapped)
 
     def replicate(self, tree: Any) -> Any:
         """Copies arrays, which all processes have alike, to every device.
@@ -175,76 +142,6 @@ class Devices:
         hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
         plural = "s" if self.count > 1 else ""
         return f"{self.count} {jax.default_backend()} device{plural} ({kind}){hosts}"
-
-
-def pmap(step: Callable, devices: Sequence[Any] | None = None) -> jax.stages.Wrapped:
-    """Compiles `step(state, pools, batch, seed)` for all devices of a run.
-
-    State and metrics are replicated, pools and batches split. The arguments `state` and
-    `pools` are donated: their memory becomes the results', so do not use them again.
-
-    Args:
-      step: what one device does; it may use the axis `AXIS`.
-      devices: by default all that there are; to compile only, a topology's will do.
-    """
-    return jax.pmap(
-        step,
-        axis_name=AXIS,
-        in_axes=(None, 0, 0, None),
-        out_axes=(None, 0, None),
-        donate_argnums=(0, 1),
-        devices=devices,
-    )
-
-
-def _over_processes(mapped: jax.stages.Wrapped) -> Program:
-    return mapped if jax.process_count() == 1 else OverProcesses(mapped)
-
-
-def shapes(
-    count: int, per_device: int, state: Any, pools: Any, batch: Any
-) -> tuple[Any, ...]:
-    """Returns the shapes of a step's arguments, of what they are placed from.
-
-    Args:
-      count: devices.
-      per_device: slots per device.
-      state: arrays or shapes, as the pools' and the batch's, [slots, ...].
-      pools: of the slots of all devices or only of this process's; also the batch.
-      batch: images of both domains.
-    """
-
-    def split(x):
-        return jax.ShapeDtypeStruct((count, per_device, *x.shape[1:]), x.dtype)
-
-    pools, batch = jax.tree.map(split, (pools, batch))
-    slot = jax.ShapeDtypeStruct((count, per_device), np.int32)
-    seed = jax.ShapeDtypeStruct((), np.uint32)
-    return state, pools, {**batch, "slot": slot}, seed
-
-
-def compile_early(step: Program, arguments: tuple[Any, ...]) -> Callable:
-    """Traces a pmapped step and compiles it in the background.
-
-    Meanwhile Python can create the step's arguments. (A process that exits earlier
-    waits for the compiler, which cannot be interrupted.)
-
-    Args:
-      step: see `pmap`.
-      arguments: their shapes; see `shapes`.
-
-    Returns:
-      The compiled step, whose first call waits for the compiler. On GPUs, where XLA
-      times kernels while compiling, which needs the device to itself: `step`, which
-      compiles when first called.
-    """
-    if jax.default_backend() == "gpu":
-        return step
-    lowered = step.lower(*arguments)
-    compiler = ThreadPoolExecutor(1)
-    compiled = compiler.submit(lowered.compile)
-    compiler.shutdown(wait=False)
-    return lambda *arrays: compiled.result()(*arrays)
 
 
 def all_devices() -> np.ndarray:

@@ -15,7 +15,8 @@ from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.steps import Metrics
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import runtime
-from cyclegan_jax.machine.devices import AXIS, Devices
+from cyclegan_jax.machine.devices import Devices
+from cyclegan_jax.machine.pmapped import AXIS
 
 
 class SlotOrderedStep:

@@ -9,7 +9,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax.machine import memory, runtime
-from cyclegan_jax.machine.devices import AXIS, all_devices
+from cyclegan_jax.machine.devices import all_devices
+from cyclegan_jax.machine.pmapped import AXIS
 
 KEPT = 8  # Programs: enough for a video, a batch and its tiles at a time.
 _CPU_FACTOR = 2  # Peak memory over XLA:CPU's plan, which omits convolutions' buffers.

@@ -10,7 +10,7 @@ import ml_collections
 
 from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import devices
+from cyclegan_jax.machine import pmapped
 from cyclegan_jax.runs.experiment import Experiment
 
 # Any number: the length of an epoch is a constant in the learning rate's rule, and the
@@ -47,7 +47,7 @@ def lower(
     experiment.check_accumulate(per_device)
     experiment.check_image_size(size)
     optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch))
-    step = devices.pmap(experiment.step(optimizer), where)
+    step = pmapped.pmap(experiment.step(optimizer), where)
     slots = per_device * len(where)
     given = placeholders(experiment.method)
     create = functools.partial(
@@ -65,7 +65,7 @@ def lower(
             f"mask_{domain}": jax.ShapeDtypeStruct((slots, *size, 1), jnp.bool_)
             for domain in "ab"
         }
-    return step.lower(*devices.shapes(len(where), per_device, state, pools, batch))
+    return step.lower(*pmapped.shapes(len(where), per_device, state, pools, batch))
 
 
 def _image_size(preprocess):

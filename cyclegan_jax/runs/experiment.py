@@ -15,7 +15,7 @@ from cyclegan_jax.core.methods.interface import Method
 from cyclegan_jax.core.state import TrainState, create_pools, create_state
 from cyclegan_jax.data import masks
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine.devices import AXIS
+from cyclegan_jax.machine.pmapped import AXIS
 from cyclegan_jax.metrics.meanings import check_metric
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.torch_files import published

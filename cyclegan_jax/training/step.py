@@ -2,7 +2,8 @@
 
 import optax
 
-from cyclegan_jax.machine.devices import Devices, Program
+from cyclegan_jax.machine.devices import Devices
+from cyclegan_jax.machine.pmapped import Program
 from cyclegan_jax.machine.slot_ordered import SlotOrderedStep
 from cyclegan_jax.runs.experiment import Experiment
 

@@ -12,7 +12,8 @@ from cyclegan_jax.core.state import placeholders
 from cyclegan_jax.data import fingerprint
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import environment, hosts
-from cyclegan_jax.machine.devices import Devices, compile_early, shapes
+from cyclegan_jax.machine.devices import Devices
+from cyclegan_jax.machine.pmapped import compile_early, shapes
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps

@@ -8,7 +8,8 @@ import numpy as np
 
 from cyclegan_jax import cli
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.machine.devices import AXIS, Devices, compile_early, shapes
+from cyclegan_jax.machine.devices import Devices
+from cyclegan_jax.machine.pmapped import AXIS, compile_early, shapes
 
 CALLS = 3
 COMPILED = "/jax/core/compile/backend_compile_duration"
