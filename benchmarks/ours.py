@@ -66,6 +66,8 @@ def build(config, scan: int = 1):
     runtime.compute_in(config.compute_dtype)
     if config.same_bits:
         runtime.fix_threads()
+    import jax
+
     from cyclegan_jax.core.state import placeholders
     from cyclegan_jax.machine.devices import Devices
     from cyclegan_jax.machine.pmapped import pmap
@@ -78,7 +80,8 @@ def build(config, scan: int = 1):
     optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch=1000))
     step = build_step(experiment, optimizer, devices)
     if scan > 1:
-        step = pmap(_several(experiment.step(optimizer)))
+        platform = jax.default_backend()
+        step = pmap(_several(experiment.step(optimizer, platform)))
     images = {d: random_images(size, batch, seed) for seed, d in enumerate("ab")}
     images["slot"] = np.arange(batch, dtype=np.int32)
     if scan > 1:

@@ -143,22 +143,23 @@ def test_networks_start_differently():
 
 
 @pytest.mark.parametrize(
-    ("change", "terms", "calls"),
+    ("change", "terms", "batches"),
     [
-        ({}, "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b", (6, 4)),
-        ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba", (4, 4)),
+        ({}, "cycle_a cycle_b d_a d_b g_ab g_ba identity_a identity_b", (6, 6)),
+        ({"identity": 0.0}, "cycle_a cycle_b d_a d_b g_ab g_ba", (4, 6)),
         ({"gan": 0.0, "identity": 0.0}, "cycle_a cycle_b", (4, 0)),
-        ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba", (2, 4)),
-        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a", (4, 4)),
+        ({"cycle_a": 0.0, "cycle_b": 0.0}, "d_a d_b g_ab g_ba", (2, 6)),
+        ({"cycle_b": 0.0}, "cycle_a d_a d_b g_ab g_ba identity_a", (4, 6)),
     ],
 )
-def test_a_term_without_weight_is_not_computed(change, terms, calls, monkeypatch):
+def test_a_term_without_weight_is_not_computed(change, terms, batches, monkeypatch):
     method = make_method(weights=dataclasses.replace(LossWeights(), **change))
     called, train_pass = [], phases.train_pass
 
-    def counting(module, *args):
-        called.append("d" if isinstance(module, networks.PatchDiscriminator) else "g")
-        return train_pass(module, *args)
+    def counting(module, options, variables, inputs, *args):
+        name = "d" if isinstance(module, networks.PatchDiscriminator) else "g"
+        called.extend(name * (len(inputs) // SLOTS))
+        return train_pass(module, options, variables, inputs, *args)
 
     monkeypatch.setattr(phases, "train_pass", counting)
     step = functools.partial(
@@ -168,8 +169,27 @@ def test_a_term_without_weight_is_not_computed(change, terms, calls, monkeypatch
     trace = jax.make_jaxpr(step, axis_env=[("batch", 1)], return_shape=True)
     _, (_, _, metrics) = trace(state, pools, make_batch(), np.uint32(0))
     assert sorted(metrics) == terms.split()
-    assert (called.count("g"), called.count("d")) == calls
+    assert (called.count("g"), called.count("d")) == batches
     assert ("d_a" in state.params) == bool(pools) == ("d_a" in metrics)
+
+
+@pytest.mark.parametrize(
+    ("norm", "dropout", "passes"),
+    [("instance", False, 3), ("batch", False, 6), ("instance", True, 6)],
+)
+def test_few_passes_compute_the_same(norm, dropout, passes, monkeypatch):
+    """Six translations in three passes, unless the order of the calls matters."""
+    method = make_method(norm, dropout)
+    expected = run(method, 1)
+    called, train_pass = [], phases.train_pass
+
+    def counting(module, *args):
+        called.append(isinstance(module, networks.ResNetGenerator))
+        return train_pass(module, *args)
+
+    monkeypatch.setattr(phases, "train_pass", counting)
+    assert_close(run(method, 1, few_passes=True), expected)
+    assert sum(called) == passes
 
 
 @pytest.mark.parametrize(
@@ -253,6 +273,18 @@ def test_a_network_that_is_not_trained_must_be_given():
     assert given.params["vgg"] is random.params["d_a"]
     assert moved(given.params["vgg"], random.params["vgg"])
     chex.assert_trees_all_equal_shapes(create(given=placeholders(method)), given)
+
+
+@pytest.mark.parametrize(("platform", "constrained"), [("cpu", 0), ("cuda", 2)])
+def test_gradients_are_brought_into_the_order_of_parameters(platform, constrained):
+    """On GPUs, for each parameter, so that nothing else is copied into another."""
+    params = {"net": {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}}
+    state = start(make_method())[0].replace(
+        params=params, opt_state={"net": SGD.init(params["net"])}
+    )
+    update = jax.jit(functools.partial(steps.update, optimizer=SGD))
+    lowered = update.trace(state, grads=params).lower(lowering_platforms=(platform,))
+    assert lowered.as_text().count("LayoutConstraint") == constrained
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "hinge", "wgangp"])

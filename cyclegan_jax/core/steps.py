@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.experimental import layout
 
 from cyclegan_jax import images
 from cyclegan_jax.core import feature_queue, image_pool
@@ -33,6 +34,7 @@ def train_step(
     accumulate: int = 1,
     ema_decay: float = 0.0,
     pixels: images.DomainPixels = images.PICTURES,
+    few_passes: bool = False,
 ) -> tuple[TrainState, dict[str, Any], Metrics]:
     """Updates every network once, from this device's share of the batch.
 
@@ -49,6 +51,7 @@ def train_step(
       accumulate: parts that the share is split into to save memory; must divide B.
       ema_decay: of the generators' moving averages; 0 for none.
       pixels: how the images of `a` and `b` are stored.
+      few_passes: see `methods.phases.Networks`.
 
     Returns:
       The new state, the new pools, and scalar metrics averaged over devices.
@@ -62,7 +65,7 @@ def train_step(
     for number, phase in enumerate(method.phases):
         keys = fold(slot_keys, 2 * number)
         grads, outputs, terms, norm_stats = gradients(
-            method, phase, state, arrays, keys, accumulate
+            method, phase, state, arrays, keys, accumulate, few_passes=few_passes
         )
         grads, terms = lax.pmean((grads, terms), axis_name)
         state = update(state, optimizer, grads).replace(norm_stats=norm_stats)
@@ -97,7 +100,7 @@ def update(state, optimizer, grads):
     """Updates the networks that have gradients, each with its own optimiser state."""
     params, opt_state = dict(state.params), dict(state.opt_state)
     optimizer = optax.with_extra_args_support(optimizer)
-    for name, grad in grads.items():
+    for name, grad in _as_stored(grads).items():
         updates, opt_state[name] = optimizer.update(
             grad, opt_state[name], params[name], network=name
         )
@@ -105,18 +108,38 @@ def update(state, optimizer, grads):
     return state.replace(params=params, opt_state=opt_state)
 
 
+def _as_stored(grads):
+    """On GPUs, brings gradients into the order in memory that parameters have.
+
+    cuDNN's kernels have another, in which XLA would compute the whole update, and copy
+    parameters and moments back.
+    """
+
+    def constrain(grads):
+        def one(x):
+            return layout.with_layout_constraint(x, layout.Layout(tuple(range(x.ndim))))
+
+        return jax.tree.map(one, grads)
+
+    return lax.platform_dependent(
+        grads, cuda=constrain, rocm=constrain, default=lambda grads: grads
+    )
+
+
 def fold(keys: jax.Array, number: int) -> jax.Array:
     """Folds a number into each of [B] PRNG keys."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
 
-def gradients(method, phase, state, arrays, keys, accumulate):
+def gradients(method, phase, state, arrays, keys, accumulate, *, few_passes=False):
     """Returns gradients, outputs, metrics and running statistics of one phase."""
 
     def loss_fn(players, norm_stats, arrays, keys):
         params = state.params | players
         queues = arrays.get(feature_queue.POOL)
-        net = Networks(method.modules, params, norm_stats, keys, queues)
+        net = Networks(
+            method.modules, params, norm_stats, keys, queues, few_passes=few_passes
+        )
         loss, outputs, metrics = phase.loss(net, arrays)
         if net.features:
             outputs = outputs | {feature_queue.NEWEST: net.features}

@@ -47,7 +47,7 @@ def lower(
     experiment.check_accumulate(per_device)
     experiment.check_image_size(size)
     optimizer = experiment.optimizer(experiment.schedule(steps_per_epoch))
-    step = pmapped.pmap(experiment.step(optimizer), where)
+    step = pmapped.pmap(experiment.step(optimizer, where[0].platform), where)
     slots = per_device * len(where)
     given = placeholders(experiment.method)
     create = functools.partial(

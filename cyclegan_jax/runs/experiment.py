@@ -108,8 +108,15 @@ class Experiment:
         """Returns Adam, to be applied to each network separately."""
         return optimizers.adam(schedule, self.config.optimizer)
 
-    def step(self, optimizer: optax.GradientTransformation) -> Callable:
-        """Returns the per-device training step: (state, pools, batch, seed) -> ..."""
+    def step(
+        self, optimizer: optax.GradientTransformation, platform: str = "cpu"
+    ) -> Callable:
+        """Returns the per-device training step: (state, pools, batch, seed) -> ...
+
+        Args:
+          optimizer: see `optimizer`.
+          platform: of the devices, as JAX names it.
+        """
         return functools.partial(
             steps.train_step,
             method=self.method,
@@ -118,6 +125,7 @@ class Experiment:
             accumulate=self.config.accumulate,
             ema_decay=self.config.ema_decay,
             pixels=self.pixels,
+            few_passes=platform == "gpu",
         )
 
     def create(

@@ -1,5 +1,6 @@
 """The step of a run, for its devices."""
 
+import jax
 import optax
 
 from cyclegan_jax.machine.devices import Devices
@@ -13,7 +14,7 @@ def build_step(
 ) -> SlotOrderedStep | Program:
     """Returns a run's step for these devices: (state, pools, batch, seed) -> ..."""
     if not experiment.config.same_bits:
-        return devices.pmap(experiment.step(optimizer))
+        return devices.pmap(experiment.step(optimizer, jax.default_backend()))
     return SlotOrderedStep(
         devices,
         experiment.method,

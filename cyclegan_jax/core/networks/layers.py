@@ -52,7 +52,9 @@ class Conv(nn.Module):
       stride: step of the window.
       padding: zeros on each side; with `reflect`, mirrored pixels instead.
       reflect: whether the padding mirrors the image.
-      use_bias: whether a bias is added.
+      use_bias: whether there is a bias.
+      dead_bias: whether it is left out of the sum, since the norm that follows removes
+        it; published weights have it.
       init_type: name of the kernel's initialisation, see `kernel_init`.
       init_gain: its gain.
       dtype: of the computation.
@@ -64,6 +66,7 @@ class Conv(nn.Module):
     padding: int = 0
     reflect: bool = False
     use_bias: bool = True
+    dead_bias: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -94,6 +97,7 @@ class ConvTranspose(nn.Module):
     features: int
     kernel_size: int
     use_bias: bool = True
+    dead_bias: bool = False
     init_type: str = "normal"
     init_gain: float = 0.02
     dtype: Any = jnp.float32
@@ -114,6 +118,8 @@ def _add_bias(module, y):
     if not module.use_bias:
         return y
     bias = module.param("bias", nn.initializers.zeros_init(), (module.features,))
+    if module.dead_bias:
+        return y
     return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
 
 

@@ -10,9 +10,9 @@ from flax import linen as nn
 from jax import lax
 
 from cyclegan_jax.core.networks import statistics
+from cyclegan_jax.core.networks.statistics import EPSILON
 
 NORMS = ("instance", "instance_affine", "batch", "none")
-EPSILON = 1e-5  # PyTorch's default for both norms; Flax's is 1e-6.
 
 
 class InstanceNorm(nn.Module):
@@ -29,9 +29,7 @@ class InstanceNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [B, H, W, C] to the same shape and dtype."""
-        y = x.astype(jnp.float32)
-        mean, var = statistics.moments(y)
-        y = (y - mean) * lax.rsqrt(var + EPSILON)
+        y = statistics.standardise(x)
         if self.affine:
             shape = (1, 1, 1, x.shape[-1])
             scale = self.param("scale", nn.initializers.ones_init(), shape[-1:])
@@ -132,10 +130,11 @@ def normalise(
     raise ValueError(f"unknown norm {kind!r}; choose from {NORMS}")
 
 
-def norm_wants_bias(kind: str) -> bool:
-    """Whether convolutions before this norm carry a bias (the reference's rule).
+def bias_before(kind: str) -> dict[str, bool]:
+    """Returns the options of convolutions before this norm (the reference's rule).
 
-    Before an instance norm the bias changes nothing, but published weights have it;
+    Before an instance norm a bias changes nothing, but published weights have it;
     before a batch norm, and without any norm, the reference leaves it out.
     """
-    return kind.startswith("instance")
+    instance = kind.startswith("instance")
+    return {"use_bias": instance, "dead_bias": instance}

@@ -89,7 +89,6 @@ class PatchDiscriminator(Discriminator):
         )
         if self.spectral_norm:
             conv = spectrally_normalised(conv, update=train)
-        bias = norms.norm_wants_bias(self.norm)
         x, doublings = images, 0
         if self.stem_kernel:
             options = {"padding": self.stem_kernel // 2, "reflect": True}
@@ -100,7 +99,8 @@ class PatchDiscriminator(Discriminator):
             features = self.width * min(2 ** (i + doublings), 8)
             down = i < self.n_layers
             stride = 2 if down and not self.antialias else 1
-            x = conv(features, 4, stride, use_bias=bias or not i, name=f"conv_{i}")(x)
+            bias = norms.bias_before(self.norm) if i else {}
+            x = conv(features, 4, stride, **bias, name=f"conv_{i}")(x)
             if i:
                 x = norms.normalise(
                     x,
@@ -155,9 +155,9 @@ class PixelDiscriminator(Discriminator):
         )
         if self.spectral_norm:
             conv = spectrally_normalised(conv, update=train)
-        bias = norms.norm_wants_bias(self.norm)
+        bias = norms.bias_before(self.norm)
         x = nn.leaky_relu(conv(self.width, name="conv_0")(images), 0.2)
-        x = conv(2 * self.width, use_bias=bias, name="conv_1")(x)
+        x = conv(2 * self.width, **bias, name="conv_1")(x)
         x = norms.normalise(
             x,
             self.norm,
@@ -166,5 +166,6 @@ class PixelDiscriminator(Discriminator):
             init_gain=self.init_gain,
             name="norm_1",
         )
-        x = conv(1, use_bias=bias, name="conv_out")(nn.leaky_relu(x, 0.2))
+        use_bias = bias["use_bias"]
+        x = conv(1, use_bias=use_bias, name="conv_out")(nn.leaky_relu(x, 0.2))
         return x.astype(jnp.float32)

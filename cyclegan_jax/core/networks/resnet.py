@@ -124,7 +124,7 @@ class ResNetGenerator(nn.Module):
         """
         if not self.dropout:
             dropout_keys = None
-        down, up = self._layers(train, dropout_keys)
+        down, up = self._layers(train, dropout_keys, seen=bool(features))
         if features:
             padded = layers.pad(images, self.outer_kernel // 2, reflect=self.reflect)
             return _outputs(down, images, padded, features)
@@ -133,15 +133,15 @@ class ResNetGenerator(nn.Module):
             x = layer(x)
         return jnp.tanh(x.astype(jnp.float32))
 
-    def _layers(self, train, dropout_keys):
-        """The layers before the way up, and the others."""
+    def _layers(self, train, dropout_keys, *, seen):
+        """The layers before the way up, and the others; are their outputs `seen`?"""
         gain = {"init_gain": self.init_gain}
         settings: Any = {"init_type": self.init_type, "dtype": self.dtype, **gain}
-        bias = norms.norm_wants_bias(self.norm)
-        conv: Any = functools.partial(layers.Conv, use_bias=bias, **settings)
-        transposed: Any = functools.partial(
-            layers.ConvTranspose, use_bias=bias, **settings
-        )
+        bias = norms.bias_before(self.norm)
+        if seen:  # Before the norm.
+            bias["dead_bias"] = False
+        conv: Any = functools.partial(layers.Conv, **bias, **settings)
+        transposed: Any = functools.partial(layers.ConvTranspose, **bias, **settings)
         outer: dict[str, Any] = {
             "kernel_size": self.outer_kernel,
             "padding": self.outer_kernel // 2,

@@ -56,9 +56,10 @@ class UNetGenerator(nn.Module):
             "init_gain": self.init_gain,
             "dtype": self.dtype,
         }
-        bias = norms.norm_wants_bias(self.norm)
+        bias = norms.bias_before(self.norm)
+        live = {**bias, "dead_bias": False}  # Where no norm follows.
         conv: Callable[..., layers.Conv] = functools.partial(
-            layers.Conv, kernel_size=4, stride=2, padding=1, use_bias=bias, **settings
+            layers.Conv, kernel_size=4, stride=2, padding=1, **settings
         )
         up: Callable[..., layers.ConvTranspose] = functools.partial(
             layers.ConvTranspose, kernel_size=4, **settings
@@ -74,15 +75,16 @@ class UNetGenerator(nn.Module):
         innermost = self.downs - 1
 
         # skips[i]: [B, H/2^i, W/2^i, features[i - 1]], what decoder stage i - 1 adds.
-        x = conv(features[0], name="down_0")(images)
+        x = conv(features[0], **live, name="down_0")(images)
         skips = [x]
         for i in range(1, self.downs):
-            x = conv(features[i], name=f"down_{i}")(nn.leaky_relu(x, 0.2))
+            options = bias if i < innermost else live
+            x = conv(features[i], **options, name=f"down_{i}")(nn.leaky_relu(x, 0.2))
             if i < innermost:
                 x = norm(x, name=f"down_norm_{i}")
                 skips.append(x)
         for i in range(innermost, 0, -1):
-            x = up(features[i - 1], use_bias=bias, name=f"up_{i}")(nn.relu(x))
+            x = up(features[i - 1], **bias, name=f"up_{i}")(nn.relu(x))
             x = norm(x, name=f"up_norm_{i}")
             if self.dropout and 5 <= i + 1 < self.downs:
                 x = layers.dropout(x, dropout_keys, i)
