@@ -56,6 +56,7 @@ def trained(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_trained_longer(trained, capsys):
     assert loop.train(smoke(), trained) == 0
     assert "--allow_changes" in capsys.readouterr().out
@@ -178,6 +179,7 @@ def test_sizes_of_images():
     assert one.shape == other.shape == (32, 32, 3)
 
 
+@pytest.mark.slow
 def test_translations(trained, tmp_path):
     save(tmp_path / "a.png")
     given = [str(tmp_path / "a.png")]

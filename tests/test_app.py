@@ -57,6 +57,7 @@ def photo(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_every_step_direction_and_size(runs, photo):
     served = service.Service(list(map(str, runs)))
     assert list(served.runs) == ["a/run", "b/run"]

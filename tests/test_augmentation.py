@@ -94,6 +94,7 @@ def test_the_published_ranges(size):
     assert abs(np.corrcoef(numbers["shift"].T)[0, 1]) < 0.1
 
 
+@pytest.mark.slow
 def test_a_step_is_pytorchs(monkeypatch):
     """Losses of both sides, and the gradients by the parameters after a step."""
     torch = pytest.importorskip("torch")

@@ -84,6 +84,7 @@ def mixing_numbers(step, slots):
     return {d: np.array(draw(fold(keys, n))) for n, d in ((1, "b"), (2, "a"))}
 
 
+@pytest.mark.slow
 def test_training_is_pytorchs():
     """Losses of six steps, and the parameters after them: the queues fill and move."""
     rng, slots, rate = np.random.default_rng(0), 2, 1e-3

@@ -67,6 +67,7 @@ def remote(server):
     return workdir
 
 
+@pytest.mark.slow
 def test_run_in_a_bucket_is_the_local_one(local, remote, server):
     assert compare(remote, local) == []
     assert complete_steps(remote) == complete_steps(local) == [2, 4]

@@ -198,6 +198,7 @@ def test_the_command_trains(tmp_path):
     assert (tmp_path / "run/index.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["cuda", "nonsense"])
 def test_a_backend_that_is_not_here(platform, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", platform)

@@ -163,6 +163,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_command_with_everything(made, tmp_path):
     """Random LPIPS weights and an untrained FCN: what matters is that they are used."""
     run, result = made

@@ -151,6 +151,7 @@ def use(config, folder, capsys):
             assert exported.in_avals[0].shape[-1] == 3
 
 
+@pytest.mark.slow
 def test_pairs_side_by_side_train(folders, tmp_path, capsys):
     use(tiny("pix2pix", "side_by_side+smoke", folders), tmp_path, capsys)
 

@@ -65,6 +65,7 @@ def segmenter(dataset):
     return fcn_training.fit(dataset, 32, steps=60, batch_size=4, seed=0)
 
 
+@pytest.mark.slow
 def test_fcn_learns_the_classes(dataset, segmenter):
     """Far better than the labels of other pictures, on pictures it has not seen."""
     truth = labels.Truth(dataset.test_class_maps, 19)

@@ -79,6 +79,7 @@ def with_masks(domains, make=make_batch):
     return make_with_masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domains", ["ab", "b"])
 def test_its_terms_in_a_step(monkeypatch, domains):
     """The same on two devices and in parts."""

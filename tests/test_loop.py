@@ -141,6 +141,7 @@ def test_old_checkpoints_go(tmp_path):
     assert Checkpoints(tmp_path / "run/checkpoints", keep=9).steps() == [3, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_not_finite_loss_is_named(tmp_path):
     config = smoke(**{"optimizer.learning_rate": 1e30})
     with pytest.raises(UserError, match=r"loss \w+ became (nan|inf) in step [23]"):
@@ -162,6 +163,7 @@ def test_checkpoint_of_another_network_is_refused(finished, tmp_path):
         loop.train(smoke(**{"generator.width": 8}), workdir)
 
 
+@pytest.mark.slow
 def test_checkpoint_that_does_not_fit(finished, tmp_path):
     """Files stop growing, as on a full disk: the checkpoint before stays valid."""
     workdir = tmp_path / "run"
@@ -194,6 +196,7 @@ def test_second_trainer_is_refused(finished):
     assert (finished / "config.json").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["AtoB/class_iou", "BtoA/cycle_l1"])
 def test_best_checkpoint_stays(tmp_path, metric, capsys):
     """Though it is neither among the newest nor due; also after a resumption."""
@@ -294,6 +297,7 @@ def test_bad_settings(change, message, tmp_path):
     assert not (tmp_path / "run").exists()  # Nothing half-written.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["trainB", "testA"])
 def test_corrupt_image(tmp_path, split, capsys):
     """Named, and nothing is written; or left out."""
@@ -326,6 +330,7 @@ def test_unwritable_folder(tmp_path):
         loop.train(smoke(), tmp_path / "file" / "run")
 
 
+@pytest.mark.slow
 def test_identity_is_skipped_for_different_channels(tmp_path, capsys):
     config = smoke(**{"data.channels_b": 1}, max_steps=2)
     assert loop.train(config, tmp_path / "run") == 0
@@ -405,6 +410,7 @@ def test_steps_neither_compile_again_nor_wait(tmp_path, monkeypatch):
     assert fetched  # By the reports: the trap works.
 
 
+@pytest.mark.slow
 def test_a_save_compiles_nothing_large(tmp_path, caplog):
     """A job may have few seconds left for it."""
     run = loop.Trainer(Experiment.of(smoke(ema_decay=0.5)), tmp_path / "run")

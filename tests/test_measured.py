@@ -311,6 +311,7 @@ def run(tmp_path_factory):
     return root / "run"
 
 
+@pytest.mark.slow
 def test_a_run_trains_samples_and_is_told_of(run):
     assert json.loads((run / "config.json").read_text())["data"]["range_b"] == (
         LIMITS_B

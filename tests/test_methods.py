@@ -247,6 +247,7 @@ def check_what_moved(method, after):
     assert set(before.params) - set(NAMES[method]) == others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -282,6 +283,7 @@ def test_runs_go_on_exactly(method, tmp_path):
             Translator(Run.load(parts), size="tile")
 
 
+@pytest.mark.slow
 def test_runs_without_pools_go_on_exactly(tmp_path):
     """Checkpoints cannot hold arrays without elements."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -51,6 +51,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_it_resumes_as_then(old, config):
     with pytest.raises(UserError, match="--devices=1"):
         loop.train(config, old)

@@ -66,6 +66,7 @@ def test_the_step_computes_the_same_bits_as_the_project(page):
         jax.tree.map(np.testing.assert_array_equal, moments[name], expected)
 
 
+@pytest.mark.slow
 def test_it_trains_and_writes_a_picture(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert page.main([]) == 0

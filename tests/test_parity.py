@@ -278,6 +278,7 @@ def test_published_sizes(network, kwargs, size, bound, tmp_path):
             assert torch.equal(again(photo), torch.from_numpy(expected))
 
 
+@pytest.mark.slow
 def test_step_from_an_imported_run(tmp_path, monkeypatch):
     """Written to files, imported, and trained: the first step is PyTorch's."""
     case = cases.load_case("train_lsgan_sgd")

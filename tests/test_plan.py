@@ -40,6 +40,7 @@ def step():
     return program.lower(small_config(), jax.devices(), 1, steps_per_epoch=4)
 
 
+@pytest.mark.slow
 def test_it_is_the_training_step(step, tmp_path):
     config = small_config()
     run = trainer.Trainer(Experiment.of(config), tmp_path / "run")
@@ -282,6 +283,7 @@ def test_mistakes_on_the_command_line(arguments, message):
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_the_command_on_cpus(tmp_path):
     arguments = ("--topology=cpu", "--per_device_batch=2", "--remat=on")
     result = plan(*arguments, f"--cache={tmp_path}")

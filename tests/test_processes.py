@@ -206,6 +206,7 @@ def test_one_of_four_is_lost(tmp_path):
     assert logged == list(range(2, last + 1, 2))  # None lost, none twice.
 
 
+@pytest.mark.slow
 def test_a_signal_to_any_host_stops_all_at_one_step(tmp_path):
     workdir = tmp_path / "run"
     command = (*TRAIN, f"--workdir={workdir}", "--config.max_steps=100000")
@@ -228,6 +229,7 @@ def test_a_signal_to_any_host_stops_all_at_one_step(tmp_path):
     assert f"Stopped by SIGTERM after steps {first} to {first}," in outputs[0]
 
 
+@pytest.mark.slow
 def test_a_failing_process_ends_the_job(tmp_path):
     """The second host does not share the first one's storage."""
     folders = [(f"--workdir={tmp_path / name}",) for name in ("one", "other")]
@@ -241,6 +243,7 @@ def test_a_failing_process_ends_the_job(tmp_path):
     assert re.search("error: stopped by process 1 on .*must be on storage", outputs[0])
 
 
+@pytest.mark.slow
 def test_evaluation_and_translation_on_two_processes(finished, tmp_path):
     command = ("evaluate.py", f"--workdir={finished}", "--inception=none")
     processes.run(command)

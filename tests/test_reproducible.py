@@ -40,6 +40,7 @@ def told(runs):
     return fingerprint.main(fingerprint.parser().parse_args(runs))
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
     first, second = twice
     assert told([str(first), str(second)]) == 0
@@ -83,6 +84,7 @@ def change(workdir, other, part):
         new.save(6, tree, extra)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "name"),
     [
@@ -98,6 +100,7 @@ def test_one_bit_is_found(twice, tmp_path, part, name, capsys):
     assert out == f"checkpoints: first at step 6, in {name}\n"
 
 
+@pytest.mark.slow
 def test_another_seed_differs_from_the_first_line_on(twice, tmp_path, capsys):
     config = run_folder.load_config(twice[0])
     config.seed = 1
@@ -190,6 +193,7 @@ def test_stages_of_a_run_whose_settings_changed(twice, tmp_path):
     assert [stage.loss.cycle_a for stage in stages] == [4.0, 3.0, 2.0]
 
 
+@pytest.mark.slow
 def test_reproduce_by_flag(twice, tmp_path):
     path, workdir = twice[0] / "run.json", tmp_path / "again"
     command = ("train.py", f"--reproduce={path}", f"--workdir={workdir}")
@@ -317,6 +321,7 @@ def test_data_have_a_fingerprint(tmp_path):
     assert changed["test_b"] != renamed["test_b"]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_data(tmp_path):
     config = streets.get_config("smoke")
     config.generator.width = config.discriminator.width = 4

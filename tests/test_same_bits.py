@@ -57,10 +57,12 @@ def same(one, other):
     assert len(names) >= 2
 
 
+@pytest.mark.slow
 def test_devices(whole, tmp_path):
     same(whole, train(tmp_path / "run", *JOBS["8"], "--config.max_steps=5"))
 
 
+@pytest.mark.slow
 def test_resumed_elsewhere(whole, tmp_path):
     """On 4 devices, then on 2 of each of two processes."""
     for steps, job in ((2, "4"), (5, "2x2")):
@@ -68,6 +70,7 @@ def test_resumed_elsewhere(whole, tmp_path):
     assert comparing.compare(whole, tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_without_it_the_bits_differ(whole, tmp_path):
     """The mutation: ordinary sums over devices."""
     flags = ("--config.max_steps=5", "--config.same_bits=False")
@@ -221,6 +224,7 @@ def test_what_cannot_have_it():
         slot_ordered.check(method, 8, 2)
 
 
+@pytest.mark.slow
 def test_reproduced_on_other_devices(whole, tmp_path):
     command = ("train.py", f"--reproduce={whole}/run.json", f"--workdir={tmp_path}/run")
     (output,) = processes.run(command, devices=2)

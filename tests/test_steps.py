@@ -105,12 +105,14 @@ def test_two_devices_equal_one(norm, dropout):
     assert np.all(one[1]["fake_a"].count == 2)
 
 
+@pytest.mark.slow
 def test_parts_equal_the_whole():
     method = make_method()
     whole = run(method, 1, num_steps=2)
     assert_close(whole, run(method, 2, num_steps=2, accumulate=2))
 
 
+@pytest.mark.slow
 def test_gradient_penalty_with_batch_norm():
     """The penalty's pass through the discriminator moves no statistics."""
     plain = run(make_method("batch"), 1)[0]
@@ -287,6 +289,7 @@ def test_gradients_are_brought_into_the_order_of_parameters(platform, constraine
     assert lowered.as_text().count("LayoutConstraint") == constrained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["vanilla", "hinge", "wgangp"])
 def test_other_adversarial_losses_train(mode):
     method = make_method(gan_mode=mode)
@@ -296,6 +299,7 @@ def test_other_adversarial_losses_train(mode):
     assert all(moved(before.params[n], state.params[n]) for n in state.params)
 
 
+@pytest.mark.slow
 def test_pools_of_the_domains_draw_independently():
     """After many steps the two pools of a slot hold images of different ages."""
     method = make_method()
@@ -322,6 +326,7 @@ def test_pools_of_the_domains_draw_independently():
     assert len({tuple(row) for row in ages_a}) > 1  # Nor do the slots move together.
 
 
+@pytest.mark.slow
 def test_moving_average_follows_the_generators():
     method = make_method()
     state, _, _ = run(method, 1, num_steps=2, ema_decay=0.5)
@@ -336,6 +341,7 @@ def test_moving_average_follows_the_generators():
     assert_close(state.ema_params["g_ab"], mean, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_unequal_channels():
     generator = functools.partial(networks.generator, "resnet_1blocks", width=4)
     discriminator = networks.discriminator("n_layers", n_layers=1, width=4)

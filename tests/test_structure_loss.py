@@ -55,6 +55,7 @@ def after_a_step(weight):
     return state, jax.tree.map(lambda x: x[0], (after, metrics))
 
 
+@pytest.mark.slow
 def test_its_terms_are_the_distances():
     before, (_, metrics) = after_a_step(WEIGHT)
     method = with_structure(WEIGHT)
@@ -168,6 +169,7 @@ def test_alarms_of_scores_where_one_split_has_no_test_images():
     assert [len(x) for x in alarm.columns.values()] == [2, 2]
 
 
+@pytest.mark.slow
 def test_the_page_warns_with_a_picture(tmp_path, monkeypatch):
     """Of samples from the end of the first epoch on, and of scores."""
     monkeypatch.setattr(samples.Sampler, "columns", lambda self, state: pairs())

@@ -129,6 +129,7 @@ def tables(output, *flags):
     )
 
 
+@pytest.mark.slow
 def test_the_command_plans_and_writes_what_is_there(tmp_path):
     output = tmp_path / "out"
     plan = tables(output, "--plan", "--rows=cyclegan,pix2pix")

@@ -61,6 +61,7 @@ def call(*arguments):
     return command_line.main(arguments_of.parse(parser, [*map(str, arguments)]))
 
 
+@pytest.mark.slow
 def test_import_and_export_by_command(files, tmp_path):
     run, output = tmp_path / "run", tmp_path / "output"
     result = command("import", *files.values(), f"--workdir={run}")
@@ -145,6 +146,7 @@ def fine_tuning(files, **changes):
     return config
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_imported_networks(files, tmp_path):
     """With a rate of 0, the trained run has exactly the imported weights."""
     imported = tmp_path / "imported"
@@ -159,6 +161,7 @@ def test_training_goes_on_from_imported_networks(files, tmp_path):
         loop.train(config, imported)
 
 
+@pytest.mark.slow
 def test_missing_networks_start_from_random_numbers(files, tmp_path, capsys):
     imported = tmp_path / "imported"
     some = {"g_ab": files["g_ab"]}
@@ -226,6 +229,7 @@ def test_a_mistake_by_command():
     )
 
 
+@pytest.mark.slow
 def test_export_without_moving_averages(files, tmp_path):
     import_weights(files, tmp_path / "imported", folder.get_config())
     config = fine_tuning(files, init_from=str(tmp_path / "imported"), ema_decay=0.9)

@@ -31,6 +31,7 @@ def settings(root):
     return config
 
 
+@pytest.mark.slow
 def test_what_is_used_is_told_and_known_again(tmp_path, capsys, monkeypatch):
     root, workdir = tmp_path / "set", tmp_path / "run"
     for i in range(3):

