@@ -24,12 +24,12 @@ demo: $(VENV)/.installed
 	$(RUN) evaluate.py --workdir=$(DEMO_DIR) --inception=none
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not clusters and not real_weights"
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not exhaustive and not faults and not clusters and not real_weights"
 
 tests: test
 
 slow: $(VENV)/.installed
-	$(RUN) -m pytest -n auto --dist loadfile -m "slow or real_weights"
+	$(RUN) -m pytest -n auto --dist loadfile -m "slow or exhaustive or real_weights"
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults

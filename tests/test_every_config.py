@@ -156,7 +156,7 @@ def test_pairs_side_by_side_train(folders, tmp_path, capsys):
     use(tiny("pix2pix", "side_by_side+smoke", folders), tmp_path, capsys)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "variant"), programs(), ids=map(":".join, programs()))
 def test_it_trains_evaluates_translates_and_exports(
     name, variant, folders, tmp_path, capsys

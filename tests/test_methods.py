@@ -74,7 +74,7 @@ def make(name):
     )
 
 
-SLOW = pytest.mark.slow
+EXHAUSTIVE = pytest.mark.exhaustive
 NAMES = {
     "pix2pix": ["d_b", "g_ab"],
     "simgan": ["d_a", "g_ba"],
@@ -85,7 +85,7 @@ NAMES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
 def test_two_devices_equal_one(name):
     """Noise, latent vectors and batch statistics are by slot, not by device."""
@@ -251,7 +251,7 @@ def check_what_moved(method, after):
 @pytest.mark.parametrize(
     "method",
     [
-        name if name in ("pix2pix", "cogan") else pytest.param(name, marks=SLOW)
+        name if name in ("pix2pix", "cogan") else pytest.param(name, marks=EXHAUSTIVE)
         for name in NAMES
     ],
 )

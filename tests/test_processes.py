@@ -69,7 +69,7 @@ def one_device(tmp_path_factory):
     return train_steps(folder, 1, 1, more=("--shaken=3",))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("num", "many"), [(1, 2), (1, 4), (1, 8), (2, 4), (4, 1)])
 def test_devices_and_processes_do_not_matter(one_device, num, many, tmp_path):
     """Data and decisions are the same; numbers differ by rounding alone.

@@ -119,7 +119,7 @@ LONGER = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("job", "name", "settings"), LONGER)
 def test_settings_and_methods(job, name, settings, tmp_path):
     """Every GAN mode and method, bfloat16, dropout, an odd part of the batch."""
@@ -130,7 +130,7 @@ def test_settings_and_methods(job, name, settings, tmp_path):
     same(one, train(tmp_path / "run", *JOBS[job], *flags, config=name))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_as_users_run_it(tmp_path):
     """Fifty steps and scores, by programs with all of XLA's optimisations."""
     flags = ("--config.max_steps=50", "--config.evaluate_every_steps=25")
