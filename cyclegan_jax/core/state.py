@@ -74,13 +74,15 @@ def create_state(
             norm_stats[name] = variables["batch_stats"]
     averaged = [name for name in params if name.startswith("g")] if ema else []
     trained = [name for phase in method.phases for name in phase.players]
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state={name: optimizer.init(params[name]) for name in trained},
-        norm_stats=norm_stats,
-        ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
-    )
+
+    @jax.jit  # One program, where each array would have one of its own.
+    def rest(params):
+        opt_state = {name: optimizer.init(params[name]) for name in trained}
+        means = {name: jax.tree.map(jnp.copy, params[name]) for name in averaged}
+        return jnp.zeros((), jnp.int32), opt_state, means
+
+    step, opt_state, ema_params = rest(params)
+    return TrainState(step, params, opt_state, norm_stats, ema_params)
 
 
 def placeholders(method: Method) -> dict[str, Literal["random"]]:

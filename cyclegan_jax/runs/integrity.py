@@ -177,6 +177,7 @@ def _sums(leaves):
     return [_sum(leaf) for leaf in leaves]
 
 
+@jax.jit  # Traced once a shape.
 def _sum(array):
     """The sum, modulo 2^32, of every value's bits, mixed with its place.
 
