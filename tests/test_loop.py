@@ -169,12 +169,18 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
     workdir = tmp_path / "run"
     assert loop.train(smoke(max_steps=4), workdir) == 0
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    slowest = "jax_persistent_cache_min_compile_time_secs"
+    kept = getattr(jax.config, slowest)
+    jax.config.update(
+        slowest, 1e9
+    )  # No program is kept: other tests would read a part.
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
     try:
         with pytest.raises(UserError, match=r"cannot be written .* still valid"):
             loop.train(smoke(), workdir)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update(slowest, kept)
     assert Checkpoints(workdir / "checkpoints").steps() == [4]
     assert loop.train(smoke(), workdir) == 0
     expected = final_arrays(finished)

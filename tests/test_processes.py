@@ -13,7 +13,7 @@ from PIL import Image
 
 from cyclegan_jax.machine import ending
 from cyclegan_jax.runs import folder as run_folder
-from cyclegan_jax.runs.checkpoints import Checkpoints
+from cyclegan_jax.runs.checkpoints import Checkpoints, complete_steps
 from cyclegan_jax.runs.integrity import cannot_write
 from tests import processes
 from tests.processes.steps import RATE
@@ -130,12 +130,15 @@ def finished(tmp_path_factory):
 
 def wait_for_step(workdir, step, timeout=120):
     """Waits until a running job has logged a step."""
-    path, until = workdir / "metrics.jsonl", time.monotonic() + timeout
-    while time.monotonic() < until:
-        if path.exists() and f'"step": {step},' in path.read_text():
-            return
+    path = workdir / "metrics.jsonl"
+    wait(lambda: path.exists() and f'"step": {step},' in path.read_text(), timeout)
+
+
+def wait(condition, timeout=120):
+    until = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < until, "what a job should do was not seen"
         time.sleep(0.02)
-    raise TimeoutError(f"step {step} was not reached")
 
 
 @pytest.mark.slow
@@ -146,6 +149,7 @@ def test_lost_process_ends_the_job_and_the_next_goes_on(finished, tmp_path, vict
     longer = (*command, "--config.max_steps=100000")
     job = processes.start(longer, processes=2, devices=2)
     wait_for_step(workdir, 6)
+    wait(lambda: complete_steps(workdir))  # They are written in the background.
     job[victim].kill()
     start = time.monotonic()
     outputs = processes.finish(job)

@@ -226,7 +226,7 @@ def test_rows_from_training_to_the_grid(tmp_path):
         assert work.run(job, tmp_path / fcn.FILE_NAME) > 0
     text = pages.write(tmp_path / "out", jobs, {"data": "streets"})
     missing = [line for line in text.splitlines() if "not run" in line]
-    assert len(missing) == 6 + 7 + 4 + 4  # SimGAN has one direction so far.
+    assert len(missing) == 6 + 7 + 5 + 5  # SimGAN has one direction so far.
     grid = Image.open(tmp_path / "out/grid_BtoA.png")
     columns = 4  # Input, CycleGAN, SimGAN, truth.
     assert grid.width == 4 + columns * 132
