@@ -173,7 +173,7 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
     kept = getattr(jax.config, slowest)
     jax.config.update(
         slowest, 1e9
-    )  # No program is kept: other tests would read a part.
+    )  # Part of a program would be kept.
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
     try:
         with pytest.raises(UserError, match=r"cannot be written .* still valid"):
