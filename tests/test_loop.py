@@ -171,9 +171,7 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     slowest = "jax_persistent_cache_min_compile_time_secs"
     kept = getattr(jax.config, slowest)
-    jax.config.update(
-        slowest, 1e9
-    )  # Part of a program would be kept.
+    jax.config.update(slowest, 1e9)  # Part of a program would be kept.
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
     try:
         with pytest.raises(UserError, match=r"cannot be written .* still valid"):
