@@ -196,7 +196,7 @@ def test_every_method(name, discriminators):
     batch = {d: np.zeros((2, size, size, 3), np.uint8) for d in "ab"}
     batch["slot"] = np.arange(2, dtype=np.int32)
     step = jax.make_jaxpr(
-        experiment.step(SGD), axis_env=[("batch", 1)], return_shape=True
+        experiment.step(SGD, "cpu"), axis_env=[("batch", 1)], return_shape=True
     )
     _, (_, new, _) = step(state, pools, batch, np.uint32(0))
     shapes = functools.partial(jax.tree.map, lambda x: (x.shape, x.dtype))

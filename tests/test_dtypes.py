@@ -31,6 +31,6 @@ def test_promotion_is_explicit(method, dtype):
     images = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
     batch = {"a": images, "b": images, "slot": jax.ShapeDtypeStruct((1,), jnp.int32)}
     with jax.numpy_dtype_promotion("strict"):
-        jax.make_jaxpr(experiment.step(optimizer), axis_env=[("batch", 1)])(
+        jax.make_jaxpr(experiment.step(optimizer, "cpu"), axis_env=[("batch", 1)])(
             state, pools, batch, jax.ShapeDtypeStruct((), jnp.uint32)
         )

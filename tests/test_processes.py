@@ -192,6 +192,7 @@ def test_one_of_four_is_lost(tmp_path):
         (*command, "--config.max_steps=100000"), processes=4, devices=1
     )
     wait_for_step(workdir, 6)
+    wait(lambda: complete_steps(workdir))
     job[2].kill()
     start = time.monotonic()
     outputs = processes.finish(job)

@@ -86,7 +86,7 @@ def test_tensorboard_events(tmp_path):
 def test_pytorch_is_not_imported(tmp_path):
     """By tensorboardX, which would where it is installed."""
     (tmp_path / "torch.py").write_text("print('imported')\nTensor = list\n")
-    program = "import cyclegan_jax.runs.writer; print(1); import torch"
+    program = "import cyclegan_jax.training.loop; print(1); import torch"
     output = subprocess.check_output(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},

@@ -108,15 +108,8 @@ class Experiment:
         """Returns Adam, to be applied to each network separately."""
         return optimizers.adam(schedule, self.config.optimizer)
 
-    def step(
-        self, optimizer: optax.GradientTransformation, platform: str = "cpu"
-    ) -> Callable:
-        """Returns the per-device training step: (state, pools, batch, seed) -> ...
-
-        Args:
-          optimizer: see `optimizer`.
-          platform: of the devices, as JAX names it.
-        """
+    def step(self, optimizer: optax.GradientTransformation, platform: str) -> Callable:
+        """Returns a step of one device of a platform: (state, pools, ...) -> ..."""
         return functools.partial(
             steps.train_step,
             method=self.method,

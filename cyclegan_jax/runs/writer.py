@@ -21,14 +21,15 @@ from cyclegan_jax.runs import storage
 from cyclegan_jax.runs.uploads import Upload
 
 # tensorboardX imports PyTorch where it is installed: seconds at every start.
-_absent = {} if "torch" in sys.modules else {"torch": None}
-sys.modules |= _absent  # type: ignore[arg-type]
+_hidden = "torch" not in sys.modules
+if _hidden:
+    sys.modules["torch"] = None  # type: ignore[assignment]
 try:
     from tensorboardX import event_file_writer, record_writer, summary
     from tensorboardX.proto import event_pb2
 finally:
-    for _name in _absent:
-        del sys.modules[_name]
+    if _hidden:
+        del sys.modules["torch"]
 
 _EVENTS_BYTES = 2**18  # What is written again at each log, at most; and a picture.
 

