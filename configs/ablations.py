@@ -24,23 +24,23 @@
 | `ema` | average of the generators' weights, 0.9999 |
 | `uvcgan2` | these but `two_rates`; no pools, a rate of 1e-4, beta2 0.99 |
 
-The last seven are options of UVCGAN v2 (Torbunov et al. 2023) with its numbers
-(docs/training.md); none of them has been compared here.
+From `augment` on, they are options (docs/training.md), trained with the identity loss:
+compare them with `identity`. The last seven are of UVCGAN v2 (Torbunov et al. 2023).
 
 (Here A are photographs. The paper does not define its X: in its figure 7, "GAN +
 forward" collapses from photo to labels, the direction without a cycle, so its X are
 labels.)
 
-Data: `streets` (the default), `cityscapes` or `folder`, with the image size and number
-of steps of their own configs, but without the identity loss, as in tables 4 and 5.
-docs/results.md has scores on `streets`. `smoke` tests an installation in seconds.
+Data: `streets` (the default), `emoji`, `cityscapes` or `folder`, with the image size and
+number of steps of their own configs, but without the identity loss, as in tables 4 and
+5. docs/results.md has scores. `smoke` tests an installation in seconds.
 """
 
 import ml_collections
 
 from cyclegan_jax.runs import variants
 
-DATA = ("streets", "cityscapes", "folder")
+DATA = ("streets", "emoji", "cityscapes", "folder")
 ABLATIONS = {
     "full": {},
     "cycle_alone": {"loss.gan": 0.0},
@@ -51,6 +51,8 @@ ABLATIONS = {
     "vanilla": {"loss.gan_mode": "vanilla"},
     "no_pool": {"pool_size": 0},
     "unet": {},  # Its size follows from the images.
+}
+OPTIONS = {
     "augment": {"discriminator.augment": "color,translation,cutout"},
     "spectral_norm": {"discriminator.spectral_norm": True},
     "batch_head": {"discriminator.queue_size": 3},
@@ -62,16 +64,18 @@ ABLATIONS = {
     "constant_rate": {"optimizer.policy": "constant"},
     "ema": {"ema_decay": 0.9999},
 }
-ABLATIONS["uvcgan2"] = {
-    **ABLATIONS["spectral_norm"],
-    **ABLATIONS["batch_head"],
-    **ABLATIONS["gradient_penalty"],
-    **ABLATIONS["constant_rate"],
-    **ABLATIONS["ema"],
+OPTIONS["uvcgan2"] = {
+    **OPTIONS["spectral_norm"],
+    **OPTIONS["batch_head"],
+    **OPTIONS["gradient_penalty"],
+    **OPTIONS["constant_rate"],
+    **OPTIONS["ema"],
     "optimizer.learning_rate": 1e-4,
     "optimizer.beta2": 0.99,
     "pool_size": 0,
 }
+for name, changes in OPTIONS.items():
+    ABLATIONS[name] = ABLATIONS["identity"] | changes
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -31,6 +31,7 @@ class Row:
 
 
 CYCLEGAN = Row("cyclegan", "CycleGAN", "ablations:{data}+full")
+IDENTITY = Row("identity", "CycleGAN + identity", "ablations:{data}+identity")
 COMPARISON = (
     Row("cogan", "CoGAN", "cogan:{data}"),
     Row("bigan", "BiGAN/ALI", "bigan:{data}"),
@@ -58,9 +59,27 @@ ABLATION = (
         for key, title in _ABLATIONS.items()
     ),
     CYCLEGAN,
-    Row("identity", "CycleGAN + identity", "ablations:{data}+identity"),
+    IDENTITY,
 )
-ROWS = {row.key: row for row in (*COMPARISON, *ABLATION)}
+_OPTIONS = {
+    "augment": "DiffAugment",
+    "spectral_norm": "spectral norm",
+    "batch_head": "batch head",
+    "gradient_penalty": "gradient penalty",
+    "two_rates": "two rates",
+    "constant_rate": "constant rate",
+    "ema": "EMA 0.9999",
+    "uvcgan2": "UVCGAN v2's options",
+}
+# DiffAugment and the options of UVCGAN v2, beside CycleGAN with the identity loss.
+OPTIONS = (
+    IDENTITY,
+    *(
+        Row(key, f"+ {title}", f"ablations:{{data}}+{key}")
+        for key, title in _OPTIONS.items()
+    ),
+)
+ROWS = {row.key: row for row in (*COMPARISON, *ABLATION, *OPTIONS)}
 # Number, title, direction and rows of each table.
 TABLES = (
     (2, "labels to photo, FCN scores", "BtoA", COMPARISON),
