@@ -88,7 +88,7 @@ TABLES = (
     (5, "ablations, photo to labels", "AtoB", ABLATION),
 )
 # Seconds of a row's training and evaluation on two CPU cores with --setting=quick; of
-# CUT, FastCUT and `identity`, those of CycleGAN by the ratio of their steps.
+# CUT, FastCUT, `identity` and the options, those of CycleGAN by the ratio of their steps.
 SECONDS = {
     "cyclegan": 105,
     "identity": 125,
@@ -103,4 +103,12 @@ SECONDS = {
     "gan_alone": 75,
     "gan_forward": 95,
     "gan_backward": 80,
+    "augment": 130,
+    "spectral_norm": 130,
+    "batch_head": 130,
+    "gradient_penalty": 200,
+    "two_rates": 125,
+    "constant_rate": 125,
+    "ema": 125,
+    "uvcgan2": 210,
 }
