@@ -31,9 +31,9 @@ compare them with `identity`. The last seven are of UVCGAN v2 (Torbunov et al. 2
 forward" collapses from photo to labels, the direction without a cycle, so its X are
 labels.)
 
-Data: `streets` (the default), `emoji`, `cityscapes` or `folder`, with the image size and
-number of steps of their own configs, but without the identity loss, as in tables 4 and
-5. docs/results.md has scores. `smoke` tests an installation in seconds.
+Data: `streets` (the default), `emoji`, `cityscapes` or `folder`, with the image size
+and number of steps of their own configs, but without the identity loss, as in tables 4
+and 5. docs/results.md has scores. `smoke` tests an installation in seconds.
 """
 
 import ml_collections

@@ -6,22 +6,22 @@
 The released networks for 128x128 faces with the weight sharing of those for digits,
 trained as released: batch size 128, weight decay, 100,000 steps. Like the discriminator
 for digits, ours has no norm: with batch norm it did not learn (docs/methods.md).
-On `streets`: 64x64, half the width, batch size 16, 2,000 steps; docs/results.md has
-scores after 1,000. `smoke` tests an installation in seconds.
+On `streets` and `emoji`: 64x64, half the width, batch size 16, 2,000 steps;
+docs/results.md has scores after 1,000. `smoke` tests an installation in seconds.
 """
 
 import ml_collections
 
 from cyclegan_jax.runs import variants
 
-DATA = ("streets", "cityscapes", "folder")
+DATA = ("streets", "emoji", "cityscapes", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Returns the released setting; variants are data and `smoke`."""
     data, smoke = variants.choose(variant, DATA, ("", "smoke"))
     config = variants.of_data(data)
-    small = data == "streets"
+    small = data in ("streets", "emoji")
     config.method = "cogan"
     config.batch_size = 16 if small else 128
     config.max_steps = 2_000 if small else 100_000

@@ -5,16 +5,16 @@
     python train.py --config=configs/cut.py:folder --config.data.path=/data/my_set
 
 As published: anti-aliased networks, Xavier initialisation, no pool, 200 epochs and 200
-of decay (FastCUT: 150 and 50). On `streets`, networks, image size and number of steps
-are those of its own config. `BtoA` chooses the other direction. It has not been run at
-full length here. `smoke` tests an installation in seconds.
+of decay (FastCUT: 150 and 50). On `streets` and `emoji`, networks, image size and
+number of steps are those of their own configs. `BtoA` chooses the other direction. It
+has not been run at full length here. `smoke` tests an installation in seconds.
 """
 
 import ml_collections
 
 from cyclegan_jax.runs import variants
 
-DATA = ("streets", "horse2zebra", "cityscapes", "facades", "maps", "folder")
+DATA = ("streets", "emoji", "horse2zebra", "cityscapes", "facades", "maps", "folder")
 KINDS = ("cut", "fastcut")
 
 
@@ -37,7 +37,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if kind == "fastcut":
         config.loss.nce, config.loss.nce_identity = 10.0, 0.0
         config.cut.flip_equivariance = True
-    if data == "streets":
+    if data in ("streets", "emoji"):
         config.cut.layers = "0,4,8,12,14"  # Of three blocks, the first and the last.
     else:
         config.optimizer.constant_epochs, config.optimizer.decay_epochs = epochs

@@ -16,7 +16,7 @@ import ml_collections
 
 from cyclegan_jax.runs import variants
 
-DATA = ("streets", "facades", "maps", "cityscapes", "folder", "side_by_side")
+DATA = ("streets", "emoji", "facades", "maps", "cityscapes", "folder", "side_by_side")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -12,7 +12,7 @@ import ml_collections
 
 from cyclegan_jax.runs import variants
 
-DATA = ("streets", "cityscapes", "facades", "maps", "folder")
+DATA = ("streets", "emoji", "cityscapes", "facades", "maps", "folder")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -137,7 +137,7 @@ def test_two_courses():
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
-        ("horses", "'horses'.*streets, facades"),
+        ("horses", "'horses'.*streets, emoji, facades"),
         ("facades+maps", "choose one of"),
         ("facades+smok", "'smok'"),
     ],

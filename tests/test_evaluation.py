@@ -1,5 +1,6 @@
 """Evaluation: metrics against formulas and against the images that were written."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -53,10 +54,15 @@ def test_metrics_are_those_of_the_images(made):
         assert len(files) == 4
         back = "BtoA" if name == "AtoB" else "AtoB"
         true = sorted((folder_ / back / "input").iterdir())
-        differences = {"paired_l1": [], "cycle_l1": []}
+        differences = {"paired_l1": [], "cycle_l1": [], "paired_l1_of_input": []}
+        truths = [read(file) for file in true]
+        chance = [np.mean(np.abs(x - y)) for x, y in itertools.pairwise(truths)]
+        differences["paired_l1_by_chance"] = chance
         for file, other in zip(files, true, strict=True):
             output = read(folder_ / name / "output" / file.name)
             differences["paired_l1"].append(np.mean(np.abs(output - read(other))))
+            unmodified = np.mean(np.abs(read(file) - read(other)))
+            differences["paired_l1_of_input"].append(unmodified)
             cycle = read(folder_ / name / "cycle" / file.name)
             differences["cycle_l1"].append(np.mean(np.abs(cycle - read(file))))
         for metric, values in differences.items():

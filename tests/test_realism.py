@@ -253,7 +253,12 @@ def measured(data, networks, references):
 
 def test_conventions_and_references(data):
     metrics = measured(data, INCEPTION, ("test", "train+test"))
-    assert len(metrics) == 12
+    assert len(metrics) == 16
+    given = Task("BtoA", *data[:1], prepared(data[1])).real("a")
+    real = data[2].mean(axis=(1, 2)) / 255 + 1
+    inputs = np.concatenate(list(given)).mean(axis=(1, 2)) / 255 + 1
+    of_input = distances.kid(inputs, real).value
+    assert metrics["kid_clean_test_of_input"] == pytest.approx(of_input)
     assert metrics["fid_clean_test"] == pytest.approx(0, abs=1e-9)
     assert metrics["fid_legacy_pytorch_test"] == pytest.approx(0, abs=1e-9)
     assert metrics["fid_clean_train+test"] > 1e-6
@@ -263,7 +268,11 @@ def test_conventions_and_references(data):
 
 def test_only_inceptions_distance_is_called_fid(data):
     metrics = measured(data, {"vgg16": Averages(EXTRACTORS["vgg16"])}, ("test",))
-    assert set(metrics) == {"kid_vgg16_test", "kid_standard_error_vgg16_test"}
+    assert set(metrics) == {
+        "kid_vgg16_test",
+        "kid_vgg16_test_of_input",
+        "kid_standard_error_vgg16_test",
+    }
 
 
 def test_features_of_vgg(tmp_path):

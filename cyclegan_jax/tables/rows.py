@@ -1,4 +1,4 @@
-"""The rows of the tables, one config each."""
+"""The tables and their rows, one config each."""
 
 import dataclasses
 
@@ -30,8 +30,27 @@ class Row:
         return published.SCORES.get(self.key, {})
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: some rows in one direction.
+
+    Attributes:
+      title: of the table.
+      direction: AtoB or BtoA.
+      rows: of the table.
+    """
+
+    title: str
+    direction: str
+    rows: tuple[Row, ...]
+
+
+def _ablation(key, title):
+    return Row(key, title, f"ablations:{{data}}+{key}")
+
+
 CYCLEGAN = Row("cyclegan", "CycleGAN", "ablations:{data}+full")
-IDENTITY = Row("identity", "CycleGAN + identity", "ablations:{data}+identity")
+IDENTITY = _ablation("identity", "CycleGAN + identity")
 COMPARISON = (
     Row("cogan", "CoGAN", "cogan:{data}"),
     Row("bigan", "BiGAN/ALI", "bigan:{data}"),
@@ -47,48 +66,47 @@ COMPARISON = (
     Row("cut", "CUT", "cut:{data}", one_way=True),
     Row("fastcut", "FastCUT", "cut:{data}+fastcut", one_way=True),
 )
-_ABLATIONS = {
-    "cycle_alone": "Cycle alone",
-    "gan_alone": "GAN alone",
-    "gan_forward": "GAN + forward cycle",
-    "gan_backward": "GAN + backward cycle",
-}
 ABLATION = (
-    *(
-        Row(key, title, f"ablations:{{data}}+{key}")
-        for key, title in _ABLATIONS.items()
-    ),
+    _ablation("cycle_alone", "Cycle alone"),
+    _ablation("gan_alone", "GAN alone"),
+    _ablation("gan_forward", "GAN + forward cycle"),
+    _ablation("gan_backward", "GAN + backward cycle"),
     CYCLEGAN,
     IDENTITY,
 )
-_OPTIONS = {
-    "augment": "DiffAugment",
-    "spectral_norm": "spectral norm",
-    "batch_head": "batch head",
-    "gradient_penalty": "gradient penalty",
-    "two_rates": "two rates",
-    "constant_rate": "constant rate",
-    "ema": "EMA 0.9999",
-    "uvcgan2": "UVCGAN v2's options",
-}
-# DiffAugment and the options of UVCGAN v2, beside CycleGAN with the identity loss.
+# DiffAugment and the options of UVCGAN v2; all have the identity loss.
 OPTIONS = (
     IDENTITY,
-    *(
-        Row(key, f"+ {title}", f"ablations:{{data}}+{key}")
-        for key, title in _OPTIONS.items()
-    ),
+    _ablation("augment", "+ DiffAugment"),
+    _ablation("spectral_norm", "+ spectral norm"),
+    _ablation("batch_head", "+ batch head"),
+    _ablation("gradient_penalty", "+ gradient penalty"),
+    _ablation("two_rates", "+ two rates"),
+    _ablation("constant_rate", "+ constant rate"),
+    _ablation("ema", "+ EMA 0.9999"),
+    _ablation("uvcgan2", "+ all of UVCGAN v2"),
 )
 ROWS = {row.key: row for row in (*COMPARISON, *ABLATION, *OPTIONS)}
-# Number, title, direction and rows of each table.
 TABLES = (
-    (2, "labels to photo, FCN scores", "BtoA", COMPARISON),
-    (3, "photo to labels", "AtoB", COMPARISON),
-    (4, "ablations, labels to photo, FCN scores", "BtoA", ABLATION),
-    (5, "ablations, photo to labels", "AtoB", ABLATION),
+    Table("Table 2: labels to photo, FCN scores", "BtoA", COMPARISON),
+    Table("Table 3: photo to labels", "AtoB", COMPARISON),
+    Table("Table 4: ablations, labels to photo, FCN scores", "BtoA", ABLATION),
+    Table("Table 5: ablations, photo to labels", "AtoB", ABLATION),
+    Table("Options, labels to photo, FCN scores", "BtoA", OPTIONS),
+    Table("Options, photo to labels", "AtoB", OPTIONS),
+)
+# Where pairs are true and there are no classes.
+PAIRED_TABLES = tuple(
+    Table(f"{title}, {direction}", direction, rows)
+    for title, rows in (
+        ("Methods", COMPARISON),
+        ("Ablations", ABLATION),
+        ("Options", OPTIONS),
+    )
+    for direction in ("AtoB", "BtoA")
 )
 # Seconds of a row's training and evaluation on two CPU cores with --setting=quick; of
-# CUT, FastCUT, `identity` and the options, those of CycleGAN by the ratio of their steps.
+# CUT, FastCUT, `identity` and the options, those of CycleGAN by the ratio of steps.
 SECONDS = {
     "cyclegan": 105,
     "identity": 125,

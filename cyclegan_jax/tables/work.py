@@ -129,14 +129,14 @@ def claim(output: epath.Path, about: dict) -> None:
     files.write_json(path, about)
 
 
-def run(job: Job, fcn: epath.PathLike) -> float:
+def run(job: Job, scoring: Sequence[str]) -> float:
     """Trains or resumes, evaluates, and keeps the result; returns the seconds.
 
     The seconds include those of earlier, interrupted calls.
 
     Args:
       job: what to do.
-      fcn: what `train_fcn` wrote, to segment photographs.
+      scoring: flags of evaluate.py.
 
     Raises:
       UserError: one of the processes failed; its output is in the run's folder.
@@ -144,10 +144,10 @@ def run(job: Job, fcn: epath.PathLike) -> float:
     start, spent = time.monotonic(), job.beside(".seconds")
     before = float(spent.read_text()) if spent.exists() else 0.0
     arguments = [f"--config={job.config}", f"--workdir={job.folder}"]
-    scoring = ["--inception=none", f"--fcn={fcn}", f"--workdir={job.folder}"]
+    evaluation = ["--inception=none", *scoring, f"--workdir={job.folder}"]
     try:
         call([*_PROGRAM, "train", *arguments, *job.flags], job.beside(".train.log"))
-        call([*_PROGRAM, "evaluate", *scoring], job.beside(".evaluate.log"))
+        call([*_PROGRAM, "evaluate", *evaluation], job.beside(".evaluate.log"))
     finally:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
