@@ -144,7 +144,7 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
-FirstJobId={os.getpid() % 4000 + 1}
+FirstJobId={os.getpid() * 32 % 4000 + 1}
 SlurmdTimeout=15
 SchedulerParameters=sched_interval=2,bf_interval=2
 PreemptType=preempt/partition_prio

@@ -1,5 +1,6 @@
 """Runs in real jobs of Slurm and Open MPI, and on hosts whose network is cut."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -130,12 +131,19 @@ ENDLESS = "--config.max_steps=1000000"
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
-    """The run to which nothing is done, of two processes; its data are beside it."""
-    folder = tmp_path_factory.mktemp("quiet")
-    data_set(folder / "data.zip")
-    processes.run(
-        ("train.py", *RUN, *local_data(folder), f"--workdir={folder}/run"), processes=2
-    )
+    """The run to which nothing is done, of two processes; its data are beside it.
+
+    One for all workers of pytest-xdist.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quiet"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "run").exists():
+            data_set(folder / "data.zip")
+            more = (*local_data(folder), f"--workdir={folder}/run")
+            processes.run(("train.py", *RUN, *more), processes=2)
     return folder / "run"
 
 

@@ -118,8 +118,10 @@ def test_second_trainer_is_refused(undisturbed, tmp_path):
     workdir = tmp_path / "run"
     (first,) = processes.start((*TRAIN, f"--workdir={workdir}"))
     assert wait_for_moment(first, workdir, "line", random.Random(0))
+    first.send_signal(signal.SIGSTOP)  # Otherwise it is over before the other gives up.
     (second,) = processes.start((*TRAIN, f"--workdir={workdir}"))
     (output,) = processes.finish([second])
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert f"another process is training in {workdir}" in output
     processes.finish([first])

@@ -1,5 +1,6 @@
 """Runs: what they write, and that they go on exactly after any interruption."""
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import interrupts
 from cyclegan_jax.runs import folder as run_folder
+from cyclegan_jax.runs import lease
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import best_step
 from cyclegan_jax.runs.experiment import Experiment
@@ -185,8 +187,9 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, final_arrays(workdir), expected)
 
 
-def test_second_trainer_is_refused(finished):
+def test_second_trainer_is_refused(finished, monkeypatch):
     """And leaves alone what the first one is writing."""
+    monkeypatch.setattr(lease, "PATIENCE", 0.0)
     writing = finished / "checkpoints" / "12.orbax-checkpoint-tmp"
     writing.mkdir()
     before = (finished / "config.json").read_bytes()
@@ -198,6 +201,14 @@ def test_second_trainer_is_refused(finished):
     assert writing.exists()
     writing.rmdir()
     assert (finished / "config.json").read_bytes() == before
+
+
+def test_trainer_that_is_ending_is_waited_for(finished, monkeypatch, capsys):
+    with contextlib.ExitStack() as first:
+        first.enter_context(run_folder.lock(finished))
+        monkeypatch.setattr(lease.time, "sleep", lambda _: first.close())
+        assert loop.train(smoke(), finished) == 0
+    assert "waiting up to 15 s for it to end" in capsys.readouterr().out
 
 
 @pytest.mark.slow

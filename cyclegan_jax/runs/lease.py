@@ -23,11 +23,14 @@ from etils import epath
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import hosts
 
 REFRESH = 15.0
 """Seconds between two refreshes."""
 STALE = 75.0
 """Seconds after which a lease that nobody refreshed is void."""
+PATIENCE = 15.0
+"""Seconds to wait for a trainer that may be ending; of several processes, `STALE`."""
 _BUSY = (BlockingIOError, PermissionError)  # What `flock` says of another's lock.
 
 
@@ -45,9 +48,7 @@ def lock(workdir: epath.Path) -> Iterator[None]:
         return
     with (workdir / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except _BUSY:
-            raise _taken(workdir) from None
+            _lock_file(file, workdir)
         except OSError as error:  # Lustre, NFS and FUSE may have no locks.
             print(
                 f"warning: {workdir} has no locks ({error.strerror}): see to it that no"
@@ -55,6 +56,27 @@ def lock(workdir: epath.Path) -> Iterator[None]:
                 file=sys.stderr,
             )
         yield
+
+
+def _lock_file(file, workdir):
+    """Locks a file; where a job is started again, its last one may still be ending."""
+    until = None
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except _BUSY:
+            now = time.monotonic()
+            if until is None:
+                patience = PATIENCE if hosts.count() == 1 else STALE
+                until = now + patience
+                print(
+                    f"{workdir} is in use by another process: waiting up to"
+                    f" {patience:.0f} s for it to end",
+                    flush=True,
+                )
+            if now >= until:
+                raise _taken(workdir) from None
+            time.sleep(0.2)
 
 
 def _taken(workdir, who=""):
