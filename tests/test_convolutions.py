@@ -332,6 +332,7 @@ def test_second_derivative_in_bfloat16():
     assert error < 0.02 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("large_tiles")
 def test_a_generator_keeps_its_precision(monkeypatch):
     """Published depth, the fewest channels that Winograd's forms take, both tiles."""

@@ -74,6 +74,7 @@ def documented(package, images, model, path):
     return np.load(path / "translations.npy")
 
 
+@pytest.mark.slow
 def test_the_command_and_the_documented_loader(run, tmp_path):
     case = cases.load_case(CASE)
     model = tmp_path / "models/model.stablehlo"
@@ -113,7 +114,11 @@ def test_any_batch_and_size(name, other):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("resnet_1blocks", {}), ("unet_8", {"norm": "instance"})]
+    ("name", "settings"),
+    [
+        pytest.param("resnet_1blocks", {}, marks=pytest.mark.slow),
+        ("unet_8", {"norm": "instance"}),
+    ],
 )
 def test_bfloat16_of_any_size(name, settings, monkeypatch):
     """Also where this process multiplies bfloat16 in a form for fixed sizes."""
@@ -167,6 +172,7 @@ def test_other_sizes_are_refused():
         exported.call(np.zeros((1, 8, 8, 1), np.float32))
 
 
+@pytest.mark.slow
 def test_steps_and_moving_averages(run, tmp_path):
     """Two checkpoints, whose averages are other networks than their parameters."""
     variables = Run.load(run).variables["g_ab"]["params"]

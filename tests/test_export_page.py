@@ -103,6 +103,7 @@ def bicubic(pixels, size):
     return np.asarray(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_pixels_are_those_of_the_translator(site, open_page, name):
     address, runs = site
@@ -141,6 +142,7 @@ def test_pixels_are_those_of_the_translator(site, open_page, name):
     assert elsewhere == []
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_sentence_each(site, open_page):
     address, _ = site
     page = open_page(f"{address}/colour/")
@@ -165,6 +167,7 @@ def test_mistakes_are_one_sentence_each(site, open_page):
     assert page.locator("#tool").is_hidden()
 
 
+@pytest.mark.slow
 def test_the_network_is_fetched_once_for_several_pictures(site, open_page):
     address, _ = site
     page = open_page(f"{address}/colour/")
@@ -176,6 +179,7 @@ def test_the_network_is_fetched_once_for_several_pictures(site, open_page):
     assert sum(fetched) == 1
 
 
+@pytest.mark.slow
 def test_opened_from_disk_it_says_how(site, open_page, tmp_path):
     address, _ = site
     page = open_page(f"{address}/colour/")
@@ -185,6 +189,7 @@ def test_opened_from_disk_it_says_how(site, open_page, tmp_path):
     assert page.locator("#tool").is_hidden()
 
 
+@pytest.mark.slow
 def test_keyboard_phone_and_stop(site, open_page):
     address, _ = site
     options = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}
@@ -207,6 +212,7 @@ def export(*arguments):
     return command.main(command.parser().parse_args(arguments))
 
 
+@pytest.mark.slow
 def test_folders_that_are_not_for_pages(site, tmp_path):
     _, runs = site
     before = sorted((runs / "colour").iterdir())

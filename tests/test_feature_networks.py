@@ -84,6 +84,7 @@ def test_fcn_pairs_photographs_with_their_own_labels(dataset):
     assert blue[2] > photo[classes != sky].mean(axis=0)[2]
 
 
+@pytest.mark.slow
 def test_same_seed_same_network(dataset):
     one, two = (
         fcn_training.fit(dataset, 32, steps=2, batch_size=2, seed=5) for _ in range(2)
@@ -115,6 +116,7 @@ def test_fcn_file(tmp_path, segmenter, dataset):
         fcn.Segmenter.load(path, CITYSCAPES.names)
 
 
+@pytest.mark.slow
 def test_fcn_command(tmp_path):
     config = streets.get_config("smoke")
     run_folder.create(tmp_path, config.to_dict())

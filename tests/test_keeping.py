@@ -186,6 +186,7 @@ def smoke(path, **changes):
     return config
 
 
+@pytest.mark.slow
 def test_what_a_run_writes(data, tmp_path):
     """On two devices."""
     workdir = tmp_path / "run"

@@ -137,6 +137,7 @@ def test_crashed_run_goes_on_exactly(finished, tmp_path, monkeypatch):
     assert_same_run(finished, workdir)
 
 
+@pytest.mark.slow
 def test_old_checkpoints_go(tmp_path):
     config = smoke(checkpoint_every_steps=1, keep_checkpoints=2, keep_every_steps=3)
     assert loop.train(config, tmp_path / "run") == 0
@@ -266,6 +267,7 @@ def test_damaged_checkpoint(tmp_path):
         loop.train(smoke(max_steps=4), workdir)
 
 
+@pytest.mark.slow
 def test_start_from_another_run_only_once(finished, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     shutil.copytree(finished, first)

@@ -163,6 +163,7 @@ def test_remat_changes_nothing():
     )
 
 
+@pytest.mark.slow
 def test_remat_saves_memory():
     """Four more blocks need memory for their inputs only."""
 

@@ -31,6 +31,7 @@ def page(monkeypatch):
     return one_page
 
 
+@pytest.mark.slow
 def test_the_step_computes_the_same_bits_as_the_project(page):
     generator, discriminator = page.generator, page.discriminator
     method = CycleGAN(generator, generator, discriminator, discriminator)

@@ -111,6 +111,7 @@ def test_a_step_moves_the_vectors(norm):
     assert_close((state, metrics), (lambda s, _, m: (s, m))(*run(method, 2)))
 
 
+@pytest.mark.slow
 def test_every_slot_moves_them_alike():
     """What `same_bits` relies on: the statistics of any slot are those of the step."""
     method = normalised()

@@ -49,6 +49,7 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(twice, capsys):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_earlier(twice, tmp_path, capsys):
     shutil.copytree(twice[0], tmp_path / "part")
     shutil.rmtree(tmp_path / "part" / "checkpoints" / "6")
@@ -56,6 +57,7 @@ def test_a_run_that_ends_earlier(twice, tmp_path, capsys):
     assert "up to step 4; one continues to 6." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_part_has_digits(twice, capsys):
     assert told([str(twice[0])]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -113,6 +115,7 @@ def test_another_seed_differs_from_the_first_line_on(twice, tmp_path, capsys):
     assert "order of the next batches" in out
 
 
+@pytest.mark.slow
 def test_run_json_says_what_a_rerun_needs(twice):
     about = run_folder.read_about(twice[0])
     assert about["config"] == run_folder.read_config(twice[0])
@@ -124,6 +127,7 @@ def test_run_json_says_what_a_rerun_needs(twice):
     assert len(about["data"]["test_b"]["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_reproduce(twice, tmp_path, monkeypatch, capsys):
     """Differences are listed; the config is the same, whatever files say today."""
     about = run_folder.read_about(twice[0])
@@ -160,6 +164,7 @@ def test_going_on_elsewhere_leaves_a_trace(tmp_path, monkeypatch):
     assert run_folder.resumptions({"went_on": [3, {"changed": 4}]}) == []
 
 
+@pytest.mark.slow
 def test_what_is_reproduced_is_the_run_as_it_ended(twice, tmp_path):
     """It was extended, and its data have moved: run.json has how it began."""
     about = run_folder.read_about(twice[0])
@@ -177,6 +182,7 @@ def test_what_is_reproduced_is_the_run_as_it_ended(twice, tmp_path):
     assert stage.data.palette == ""
 
 
+@pytest.mark.slow
 def test_stages_of_a_run_whose_settings_changed(twice, tmp_path):
     about = run_folder.read_about(twice[0])
     rate, name = about["config"]["optimizer"]["learning_rate"], "learning_rate"
@@ -207,6 +213,7 @@ def test_reproduce_by_flag(twice, tmp_path):
     assert "leave out --config" in output
 
 
+@pytest.mark.slow
 def test_reproduce_with_other_images(twice):
     about = run_folder.read_about(twice[0])
     config = run_folder.load_config(twice[0])

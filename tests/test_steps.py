@@ -93,7 +93,7 @@ def assert_close(a, b, rtol=1e-4, atol=1e-5):
 
 @pytest.mark.parametrize(
     ("norm", "dropout"),
-    [("instance", False), ("batch", True)],
+    [("instance", False), pytest.param("batch", True, marks=pytest.mark.slow)],
 )
 def test_two_devices_equal_one(norm, dropout):
     """Gradients, pools, dropout and batch statistics: all by slot, not by device."""
@@ -177,7 +177,11 @@ def test_a_term_without_weight_is_not_computed(change, terms, batches, monkeypat
 
 @pytest.mark.parametrize(
     ("norm", "dropout", "passes"),
-    [("instance", False, 3), ("batch", False, 6), ("instance", True, 6)],
+    [
+        ("instance", False, 3),
+        pytest.param("batch", False, 6, marks=pytest.mark.slow),
+        pytest.param("instance", True, 6, marks=pytest.mark.slow),
+    ],
 )
 def test_few_passes_compute_the_same(norm, dropout, passes, monkeypatch):
     """Six translations in three passes, unless the order of the calls matters."""

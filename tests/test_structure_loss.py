@@ -75,6 +75,7 @@ def test_its_terms_are_the_distances():
         assert metrics[f"structure_{domain}"] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_trains_the_generators_alone():
     _, (plain, metrics) = after_a_step(0.0)
     before, (after, _) = after_a_step(WEIGHT)

@@ -165,6 +165,7 @@ def take_part(page, choose):
     return download.value, feedback
 
 
+@pytest.mark.slow
 def test_answers_in_a_browser(study, open_page, tmp_path):
     path, key_path = study
     key = study_scoring.read_key(key_path)

@@ -84,10 +84,13 @@ def test_resize_as_published(run):
 @pytest.mark.parametrize(
     ("norm", "blocks", "options"),
     [
-        ("instance", 2, {}),
+        pytest.param("instance", 2, {}, marks=pytest.mark.slow),
         ("instance_affine", 1, {}),
         ("batch", 1, {}),
-        ("instance", 1, {"antialias": True, "antialias_up": True}),
+        pytest.param(
+            *("instance", 1, {"antialias": True, "antialias_up": True}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_tiles_equal_the_whole(norm, blocks, options):
