@@ -179,11 +179,16 @@ def test_journey(slurm, server, quiet):
     assert "error: process 1 on" in text
     assert f"to {LAST}, saved in {workdir}" in text
     assert_same(workdir, quiet)
-    found = []
-    for run in (workdir, str(quiet)):
-        processes.run(("evaluate.py", f"--workdir={run}", "--inception=none"))
-        folder = files.as_path(run) / "evaluation" / str(LAST)
-        found.append((folder / "metrics.json").read_bytes())
+    runs, jobs = (workdir, str(quiet)), []
+    for run in runs:
+        command = ("evaluate.py", f"--workdir={run}", "--inception=none")
+        jobs += processes.start(command)
+    outputs = processes.finish(jobs)
+    assert [job.returncode for job in jobs] == [0, 0], outputs
+    found = [
+        (files.as_path(run) / "evaluation" / str(LAST) / "metrics.json").read_bytes()
+        for run in runs
+    ]
     assert found[0] == found[1]
 
 
