@@ -37,7 +37,7 @@ faults: $(VENV)/.installed
 # Slurm, Open MPI and network namespaces: needs root, and Debian's slurm-wlm, munge,
 # openmpi-bin (version 4) and iproute2.
 clusters: $(VENV)/.installed build/open_mpi_5
-	$(RUN) -m pytest -n 4 --dist worksteal -m "clusters and not slow" tests/test_clusters.py
+	$(RUN) -m pytest -m "clusters and not slow" tests/test_clusters.py
 
 build/open_mpi_5: $(VENV)/.installed
 	$(RUN) -m venv --without-pip $@

@@ -133,7 +133,7 @@ ENDLESS = "--config.max_steps=1000000"
 def quiet(tmp_path_factory):
     """The run to which nothing is done, of two processes; its data are beside it.
 
-    One for all workers of pytest-xdist.
+    One for all workers of pytest-xdist, if there are several.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quiet"
