@@ -174,6 +174,7 @@ def test_imported_networks_in_a_bucket(remote, tmp_path):
 
 def test_a_bucket_that_another_process_uses(remote, monkeypatch):
     monkeypatch.setattr(lease, "REFRESH", 0.2)
+    monkeypatch.setattr(lease, "PATIENCE", 0.0)
     remote, other = remote / "locked", lease.this_process() | {"host": "elsewhere"}
     with run_folder.lock(remote):
         monkeypatch.setattr(lease, "this_process", lambda: other | {"pid": 1})

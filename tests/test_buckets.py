@@ -1,5 +1,6 @@
 """Runs on gs://, against a real server of Google Cloud Storage's protocol."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -131,6 +132,7 @@ def test_damaged_checkpoint_is_set_aside(local, remote, bucket, capsys):
 
 def test_second_trainer_is_refused(bucket, monkeypatch):
     monkeypatch.setattr(lease, "REFRESH", 0.2)
+    monkeypatch.setattr(lease, "PATIENCE", 0.0)
     with run_folder.lock(bucket):
         other = json.loads((bucket / ".lease").read_text()) | {"pid": 1}
         monkeypatch.setattr(
@@ -140,6 +142,37 @@ def test_second_trainer_is_refused(bucket, monkeypatch):
             pass
         assert (bucket / ".lease").exists()
     assert not (bucket / ".lease").exists()
+
+
+def test_trainer_that_is_ending_is_waited_for(bucket, monkeypatch):
+    """It refreshes its lease until then."""
+    from google.cloud import storage as cloud
+
+    monkeypatch.setattr(lease, "REFRESH", 0.05)
+    path, sleeps = os.fspath(bucket / ".lease").removeprefix("gs://"), []
+    holder, _, name = path.partition("/")
+
+    def generation():
+        return cloud.Client().bucket(holder).get_blob(name).generation
+
+    with contextlib.ExitStack() as first:
+        first.enter_context(run_folder.lock(bucket))
+        other = lease.this_process() | {"pid": 1, "host": "elsewhere"}
+
+        def sleep(seconds):
+            sleeps.append(seconds)
+            if len(sleeps) == 4:
+                first.close()
+            else:
+                before = generation()
+                while generation() == before:
+                    pass
+
+        monkeypatch.setattr(lease, "this_process", lambda: other)
+        monkeypatch.setattr(lease.time, "sleep", sleep)
+        with run_folder.lock(bucket):
+            assert json.loads((bucket / ".lease").read_text())["host"] == "elsewhere"
+    assert len(sleeps) == 4
 
 
 def test_lease_of_a_dead_trainer_is_taken_over(bucket, monkeypatch):

@@ -204,12 +204,17 @@ def test_second_trainer_is_refused(finished, monkeypatch):
     assert (finished / "config.json").read_bytes() == before
 
 
-def test_trainer_that_is_ending_is_waited_for(finished, monkeypatch, capsys):
+@pytest.mark.parametrize(("processes", "seconds"), [(1, 15), (2, 60 + 15)])
+def test_trainer_that_is_ending_is_waited_for(
+    tmp_path, processes, seconds, monkeypatch, capsys
+):
+    monkeypatch.setattr(lease.hosts, "count", lambda: processes)
     with contextlib.ExitStack() as first:
-        first.enter_context(run_folder.lock(finished))
+        first.enter_context(run_folder.lock(tmp_path))
         monkeypatch.setattr(lease.time, "sleep", lambda _: first.close())
-        assert loop.train(smoke(), finished) == 0
-    assert "waiting up to 15 s for it to end" in capsys.readouterr().out
+        with run_folder.lock(tmp_path):
+            pass
+    assert f"waiting up to {seconds} s for it to end" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -43,6 +43,8 @@ def connect(
     Raises:
       UserError: the arguments do not fit together, or the others cannot be reached.
     """
+    global _lost_after
+    _lost_after = lost_after_seconds
     missing = [x is None for x in (coordinator or None, num_processes, process_id)]
     if any(missing) and not all(missing):
         raise UserError(
@@ -73,6 +75,14 @@ def connect(
             f"the other processes of this job cannot be reached ({one_line(error)});"
             f" {detection.ALONE}."
         ) from error
+
+
+_lost_after = 60.0
+
+
+def lost_after() -> float:
+    """Seconds of silence after which a process of this job counts as lost."""
+    return _lost_after
 
 
 def count() -> int:

@@ -30,7 +30,8 @@ REFRESH = 15.0
 STALE = 75.0
 """Seconds after which a lease that nobody refreshed is void."""
 PATIENCE = 15.0
-"""Seconds to wait for a trainer that may be ending; of several processes, `STALE`."""
+"""Seconds to wait for a trainer that may be ending; one of several processes ends when
+it has noticed that it lost the others, and gets these seconds more."""
 _BUSY = (BlockingIOError, PermissionError)  # What `flock` says of another's lock.
 
 
@@ -67,16 +68,19 @@ def _lock_file(file, workdir):
         except _BUSY:
             now = time.monotonic()
             if until is None:
-                patience = PATIENCE if hosts.count() == 1 else STALE
-                until = now + patience
+                until = now + _patience()
                 print(
                     f"{workdir} is in use by another process: waiting up to"
-                    f" {patience:.0f} s for it to end",
+                    f" {_patience():.0f} s for it to end",
                     flush=True,
                 )
             if now >= until:
                 raise _taken(workdir) from None
             time.sleep(0.2)
+
+
+def _patience():
+    return PATIENCE if hosts.count() == 1 else hosts.lost_after() + PATIENCE
 
 
 def _taken(workdir, who=""):
@@ -128,19 +132,21 @@ class _Lease:
         return True
 
     def _acquire(self):
-        seen, until, told = None, 0.0, False
+        seen, void, refreshed, told = None, 0.0, False, False
+        start = time.monotonic()
         while not self._write(0):
             other = self._bucket.get_blob(self._name)
             if other is None:
                 continue
             who = _read(other)
-            now = time.monotonic()
-            if seen is None:
-                seen, until = other.generation, now + STALE
             host = f" (on {who.get('host', 'another host')})"
-            if other.generation != seen:
+            now = time.monotonic()
+            if seen != other.generation:
+                refreshed = seen is not None
+                seen, void = other.generation, now + STALE
+            if refreshed and now >= start + _patience():
                 raise _taken(self._workdir, host)
-            if now > until or _is_gone(who):
+            if now > void or _is_gone(who):
                 if self._write(other.generation):
                     return
                 raise _taken(self._workdir)
@@ -148,7 +154,8 @@ class _Lease:
                 told = True
                 print(
                     f"{self._workdir} was in use by another process{host}: looking for"
-                    f" up to {STALE:.0f} s whether that is still running",
+                    f" up to {max(STALE, _patience()):.0f} s whether that is still"
+                    " running",
                     flush=True,
                 )
             time.sleep(1.0)

@@ -106,7 +106,8 @@ PAIRED_TABLES = tuple(
     for direction in ("AtoB", "BtoA")
 )
 # Seconds of a row's training and evaluation on two CPU cores with --setting=quick; of
-# CUT, FastCUT, `identity` and the options, those of CycleGAN by the ratio of steps.
+# CUT, FastCUT and `identity`, those of CycleGAN by the ratio of their steps; of the
+# options, those of `identity` by the ratio of their seconds on one core.
 SECONDS = {
     "cyclegan": 105,
     "identity": 125,
@@ -121,12 +122,12 @@ SECONDS = {
     "gan_alone": 75,
     "gan_forward": 95,
     "gan_backward": 80,
-    "augment": 130,
-    "spectral_norm": 130,
-    "batch_head": 130,
-    "gradient_penalty": 200,
-    "two_rates": 125,
-    "constant_rate": 125,
-    "ema": 125,
-    "uvcgan2": 210,
+    "augment": 120,
+    "spectral_norm": 125,
+    "batch_head": 150,
+    "gradient_penalty": 120,
+    "two_rates": 110,
+    "constant_rate": 110,
+    "ema": 120,
+    "uvcgan2": 160,
 }
