@@ -1,4 +1,4 @@
-r"""Trains the rows of the paper's tables 2 to 5, and writes the tables.
+r"""Trains the rows of the paper's tables 2 to 5 and of options, and writes the tables.
 
     python -m cyclegan_jax.tables --data=streets
     python -m cyclegan_jax.tables --data=streets --setting=full
@@ -67,7 +67,7 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
         "--data",
         default="streets",
         choices=DATA,
-        help="the data; A are photos",
+        help="the data; A are photos, or Google's emoji",
     )
     add("--data_path", default="", help="where they are")
     add("--palette", default="", help="the class colours of a folder's B")
