@@ -58,8 +58,8 @@ def test_it_resumes_as_then(old, config):
     assert loop.train(config, old, devices=1) == 0
     then = lines(old / "metrics_after_resuming.jsonl")
     now = lines(old / "metrics.jsonl")
-    assert [set(line) for line in now] == [set(line) for line in then]
     for line, expected in zip(now, then, strict=True):
+        assert set(line) >= set(expected)
         names = [name for name in line if not name.startswith("test/")]
         values = [line[name] for name in names]
         np.testing.assert_allclose(values, [expected[n] for n in names], rtol=1e-4)
