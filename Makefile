@@ -35,9 +35,9 @@ faults: $(VENV)/.installed
 	$(RUN) -m pytest -n auto -m faults
 
 # Slurm, Open MPI and network namespaces: needs root, and Debian's slurm-wlm, munge,
-# openmpi-bin (version 4) and iproute2.
+# openmpi-bin (version 4) and iproute2. Four at once, as jobs wait more than they compute.
 clusters: $(VENV)/.installed build/open_mpi_5
-	$(RUN) -m pytest -m "clusters and not slow" tests/test_clusters.py
+	$(RUN) -m pytest -n 4 --dist worksteal -m "clusters and not slow" tests/test_clusters.py
 
 build/open_mpi_5: $(VENV)/.installed
 	$(RUN) -m venv --without-pip $@
