@@ -19,7 +19,7 @@ from cyclegan_jax.core.steps import train_step
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.metrics.meanings import loss as metric_of
 from cyclegan_jax.runs.experiment import Experiment
-from tests import test_parity
+from tests import slow_but, test_parity
 from tests.oracle import cases
 from tests.test_steps import assert_close, make_method, run
 
@@ -187,7 +187,7 @@ def config_of(name, **changes):
     return config
 
 
-@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("name", slow_but(["streets", "bigan"], SEEN))
 def test_every_method(name, monkeypatch):
     """Every batch that a discriminator sees is augmented, and each is monitored."""
     sizes = []

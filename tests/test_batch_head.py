@@ -19,6 +19,7 @@ from cyclegan_jax.machine import devices, slot_ordered
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.training import loop
+from tests import slow_but
 from tests.test_augmentation import config_of
 from tests.test_loop import assert_same_run, smoke, stop_after
 from tests.test_steps import SGD, SLOTS, assert_close, make_batch, make_method, run
@@ -185,7 +186,13 @@ def test_resumed_exactly(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "discriminators"),
-    [("streets", 2), *((name, 1) for name in ("pix2pix", "simgan", "bigan", "cut"))],
+    slow_but(
+        [("streets", 2)],
+        [
+            ("streets", 2),
+            *((name, 1) for name in ("pix2pix", "simgan", "bigan", "cut")),
+        ],
+    ),
 )
 def test_every_method(name, discriminators):
     """A step returns the pools that it takes."""

@@ -84,6 +84,7 @@ def test_stages_of_the_gpu_script_exist():
         assert importlib.util.find_spec(module)
 
 
+@pytest.mark.slow
 def test_our_program_is_the_real_step():
     """It is built and takes what it is given."""
     config = ours.make_config(32, 1, batch=2, identity=False)

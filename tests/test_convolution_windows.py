@@ -12,6 +12,7 @@ from jax import export, lax
 
 from cyclegan_jax.core import networks
 from cyclegan_jax.core.networks import convolutions
+from tests import slow_but
 
 SIZE = 32
 GENERATORS = {
@@ -77,7 +78,7 @@ def training_gradient(module, inputs):
     return variables["params"], jax.grad(loss, (0, 1))
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("platform", slow_but(["tpu"], ["cuda", "tpu"]))
 @pytest.mark.parametrize("name", [*GENERATORS, *DISCRIMINATORS, *COUPLED])
 def test_windows_of_a_network(name, platform):
     module = (GENERATORS | DISCRIMINATORS | COUPLED)[name]

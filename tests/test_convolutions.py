@@ -9,6 +9,7 @@ from jax import export, lax
 from cyclegan_jax.core import networks
 from cyclegan_jax.core.networks import convolutions
 from cyclegan_jax.core.networks.convolutions import bfloat16, cpu, winograd
+from tests import slow_but
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 # (kernel size, stride, padding, channels in, channels out, height, width)
@@ -170,7 +171,9 @@ def bfloat16_form(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("bfloat16_form")
-@pytest.mark.parametrize(("k", "stride", "padding", "i", "o", "h", "w"), CONVS)
+@pytest.mark.parametrize(
+    ("k", "stride", "padding", "i", "o", "h", "w"), slow_but(CONVS[::3], CONVS)
+)
 def test_conv_in_bfloat16(k, stride, padding, i, o, h, w):
     assert_rounded_once(
         lambda x, kernel: convolutions.conv(x, kernel, stride=stride, padding=padding),
@@ -312,6 +315,7 @@ def assert_equal_second_derivatives(platform, form, plain, x, kernel):
         assert_close(a, e)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bfloat16_form")
 def test_second_derivative_in_bfloat16():
     """Rounded several times on the way: only size and direction are sure."""

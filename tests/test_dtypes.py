@@ -12,9 +12,10 @@ import pytest
 
 from cyclegan_jax.core.methods.registry import METHODS
 from cyclegan_jax.runs.experiment import Experiment
+from tests import slow_but
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", slow_but(["bfloat16"], ["float32", "bfloat16"]))
 @pytest.mark.parametrize("method", METHODS)
 def test_promotion_is_explicit(method, dtype):
     name = "streets" if method == "cyclegan" else method

@@ -93,6 +93,7 @@ def test_same_seed_same_network(dataset):
     np.testing.assert_array_equal(one(photos), two(photos))
 
 
+@pytest.mark.slow
 def test_fcn_file(tmp_path, segmenter, dataset):
     path = tmp_path / "new" / "fcn.safetensors"
     segmenter.save(path)

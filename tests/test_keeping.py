@@ -123,6 +123,7 @@ def coloured(rng, *colours):
     return (halves[None, None] + noise).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_what_masks_mark_stays():
     """Red and blue become green; what is red is kept."""
     method = keeping(50.0, cycle_a=0.0, cycle_b=0.1, identity=0.0)

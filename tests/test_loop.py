@@ -23,6 +23,7 @@ from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import best_step
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import loop
+from tests import slow_but
 
 
 def smoke(**changes):
@@ -96,7 +97,9 @@ def stop_after(step, patch, number=signal.SIGTERM):
     patch.setattr(loop.Trainer, "record", interrupting)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", slow_but([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM])
+)
 def test_interrupted_run_goes_on_exactly(finished, tmp_path, monkeypatch, number):
     """Stopped in the middle of a logging interval, then resumed."""
     workdir = tmp_path / "run"

@@ -143,6 +143,7 @@ class Spy(phases.Networks):
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "simgan", "cut"])
+@pytest.mark.slow
 def test_both_sides_learn_from_the_same_images(name):
     """Noise included, although every phase has different keys."""
     method = dataclasses.replace(

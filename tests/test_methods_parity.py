@@ -21,9 +21,11 @@ from cyclegan_jax.core.methods.pix2pix import Pix2Pix
 from cyclegan_jax.core.networks import projection, vgg
 from cyclegan_jax.core.state import TrainState, create_pools
 from cyclegan_jax.torch_weights import names as torch_names
+from tests import slow_but
 from tests.oracle import cases
 
 METHODS = cases.case_names("method_")
+QUICK = ("method_pix2pix", "method_simgan")
 
 
 def build(kind, kwargs):
@@ -220,7 +222,7 @@ def inputs(case, t):
     return batch, script
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(QUICK, METHODS))
 def test_training(name, monkeypatch):
     case = cases.load_case(name)
     method = build_method(case)

@@ -14,6 +14,7 @@ from cyclegan_jax.export import exporting as export
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.runs import import_weights
+from tests import slow_but
 from tests.oracle import cases
 from tests.test_export import documented
 from tests.test_parity import assert_close, build
@@ -47,15 +48,21 @@ def test_agrees_with_pytorch(name):
     assert_close(translate(model, case["input"]), expected, CLOSE)
 
 
+ZERO_PADDED = ("resnet_1blocks", {"reflect": False, "norm": "none"})
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [
-        ("resnet_3blocks", {}),
-        ("resnet_1blocks", {"reflect": False, "norm": "none"}),
-        ("resnet_1blocks", {"outer_kernel": 5, "down_kernel": 4, "norm": "batch"}),
-        ("resnet_1blocks", {"channels": 1, "dtype": jnp.bfloat16}),
-        ("unet_16", {"norm": "instance_affine"}),
-    ],
+    slow_but(
+        [ZERO_PADDED],
+        [
+            ZERO_PADDED,
+            ("resnet_3blocks", {}),
+            ("resnet_1blocks", {"outer_kernel": 5, "down_kernel": 4, "norm": "batch"}),
+            ("resnet_1blocks", {"channels": 1, "dtype": jnp.bfloat16}),
+            ("unet_16", {"norm": "instance_affine"}),
+        ],
+    ),
 )
 def test_any_setting_batch_and_size(name, settings):
     """Of which PyTorch has no counterpart, or the cases none; in float32."""

@@ -31,9 +31,12 @@ from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import recognise
 from cyclegan_jax.torch_weights.runs import import_weights
 from cyclegan_jax.training.init_from import start_from
+from tests import slow_but
 from tests.oracle import cases
 
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
+LONGER = ("blur", "unet_batch_square", "unet_gray", "unet_dropout")
+QUICK = [n for n in NETWORKS if not n.startswith(LONGER)]
 TRAINING = [n for n in cases.case_names() if n.startswith("train")]
 NAMES = ("g_ab", "g_ba", "d_a", "d_b")
 SLOTS = 2
@@ -63,7 +66,7 @@ def assert_close(actual, expected, bound):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=bound * scale)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(QUICK, NETWORKS))
 def test_outputs(name):
     case = cases.load_case(name)
     config = case["config"]
@@ -167,15 +170,7 @@ def script_of(case, t):
     return batch, script
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name == "train_lsgan_adam"
-        else pytest.param(name, marks=pytest.mark.slow)
-        for name in TRAINING
-    ],
-)
+@pytest.mark.parametrize("name", slow_but(["train_lsgan_adam"], TRAINING))
 def test_training(name, monkeypatch):
     case = cases.load_case(name)
     method, optimizer, state, pools = build_training(case)

@@ -72,6 +72,7 @@ def _dead(path):
     return leaf == "bias" and layer != ["conv_out"] and not first
 
 
+@pytest.mark.slow
 def test_the_step_averages_its_gradients_and_losses(step):
     """On two devices: the bytes of all live parameters, and eight losses."""
     compiled = step.compile()

@@ -29,6 +29,7 @@ from cyclegan_jax.metrics.measure import Batch, Task
 from cyclegan_jax.metrics.realism import Realism
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.torch_files.download import file_sha256
+from tests import slow_but
 from tests.oracle import inception as oracle
 
 GOLDEN = pathlib.Path(__file__).parent / "golden_inception.npz"
@@ -51,7 +52,7 @@ def tensors():
     return oracle.weights(their_shapes())
 
 
-@pytest.mark.parametrize("source", ["golden", "live"])
+@pytest.mark.parametrize("source", slow_but(["golden"], ["golden", "live"]))
 def test_features_are_pytorchs(tensors, source):
     if source == "live":
         pytest.importorskip("torch")

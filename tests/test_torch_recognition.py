@@ -8,9 +8,12 @@ import pytest
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.torch_weights import names as torch_names
 from cyclegan_jax.torch_weights.recognition import recognise
+from tests import slow_but
 from tests.oracle import cases
 
 NETWORKS = [n for n in cases.case_names() if "network" in cases.load_case(n)["config"]]
+LONGER = ("blurpatch", "blurresnet_batch", "unet_batch_square", "unet_dropout")
+QUICK = [n for n in NETWORKS if not n.startswith(LONGER)]
 
 
 def expected_settings(config):
@@ -29,7 +32,7 @@ def expected_settings(config):
     return settings | {"name": "pixel"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(QUICK, NETWORKS))
 def test_settings_and_outputs(name):
     case = cases.load_case(name)
     config = case["config"]
