@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs import streets
-from cyclegan_jax import files
+from cyclegan_jax import errors, files
 from cyclegan_jax.core import steps
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import interrupts
@@ -191,17 +191,21 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, final_arrays(workdir), expected)
 
 
-def test_second_trainer_is_refused(finished, monkeypatch):
-    """And leaves alone what the first one is writing."""
-    monkeypatch.setattr(lease, "PATIENCE", 0.0)
+@pytest.mark.parametrize(("processes", "status"), [(1, 2), (2, errors.TRY_AGAIN)])
+def test_second_trainer_is_refused(finished, processes, status, monkeypatch):
+    """And leaves alone what the first one is writing; a job of several may try again."""
+    monkeypatch.setattr(lease, "_patience", lambda: 0.0)
     writing = finished / "checkpoints" / "12.orbax-checkpoint-tmp"
     writing.mkdir()
     before = (finished / "config.json").read_bytes()
     with (
         run_folder.lock(finished),
-        pytest.raises(UserError, match="another process is training"),
+        pytest.raises(UserError, match="another process is training") as refused,
+        monkeypatch.context() as patch,
     ):
+        patch.setattr(lease.hosts, "count", lambda: processes)
         loop.train(smoke(max_steps=99), finished)
+    assert errors.explain(refused.value)[1] == status
     assert writing.exists()
     writing.rmdir()
     assert (finished / "config.json").read_bytes() == before

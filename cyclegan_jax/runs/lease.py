@@ -40,7 +40,8 @@ def lock(workdir: epath.Path) -> Iterator[None]:
     """Keeps a second trainer out of an existing folder; freed at exit.
 
     Raises:
-      UserError: another process trains there.
+      UserError: another process trains there. In a job of several processes it may be
+        a rest of the last one, and trying again later helps: caused by a TimeoutError.
       OSError: the folder cannot be written to.
     """
     if files.is_remote(workdir):
@@ -75,7 +76,7 @@ def _lock_file(file, workdir):
                     flush=True,
                 )
             if now >= until:
-                raise _taken(workdir) from None
+                raise _taken(workdir) from _may_end()
             time.sleep(0.2)
 
 
@@ -88,6 +89,11 @@ def _taken(workdir, who=""):
         f"another process{who} is training in {workdir}; stop it first,"
         " or choose another --workdir."
     )
+
+
+def _may_end():
+    """The cause of a refusal that may be over later; see `errors.is_temporary`."""
+    return TimeoutError("it did not end") if hosts.count() > 1 else None
 
 
 class _Lease:
@@ -145,11 +151,11 @@ class _Lease:
                 refreshed = seen is not None
                 seen, void = other.generation, now + STALE
             if refreshed and now >= start + _patience():
-                raise _taken(self._workdir, host)
+                raise _taken(self._workdir, host) from _may_end()
             if now > void or _is_gone(who):
                 if self._write(other.generation):
                     return
-                raise _taken(self._workdir)
+                raise _taken(self._workdir) from _may_end()
             if not told:
                 told = True
                 print(
