@@ -193,18 +193,15 @@ def test_checkpoint_that_does_not_fit(finished, tmp_path):
 
 @pytest.mark.parametrize(("processes", "status"), [(1, 2), (2, errors.TRY_AGAIN)])
 def test_second_trainer_is_refused(finished, processes, status, monkeypatch):
-    """And leaves alone what the first one is writing; a job of several may try again."""
+    """It leaves alone what the first is writing; a job of several may try again."""
     monkeypatch.setattr(lease, "_patience", lambda: 0.0)
     writing = finished / "checkpoints" / "12.orbax-checkpoint-tmp"
     writing.mkdir()
     before = (finished / "config.json").read_bytes()
-    with (
-        run_folder.lock(finished),
-        pytest.raises(UserError, match="another process is training") as refused,
-        monkeypatch.context() as patch,
-    ):
-        patch.setattr(lease.hosts, "count", lambda: processes)
-        loop.train(smoke(max_steps=99), finished)
+    with run_folder.lock(finished):
+        monkeypatch.setattr(lease.hosts, "count", lambda: processes)
+        with pytest.raises(UserError, match="another process is training") as refused:
+            loop.train(smoke(max_steps=99), finished)
     assert errors.explain(refused.value)[1] == status
     assert writing.exists()
     writing.rmdir()
