@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -213,6 +214,16 @@ def test_estimated_cycles():
         kind: (moved, count) for kind, moved, count in units.moved_by_kind(compiled)
     }
     assert kinds == {"pad": (128, 2), "copy": (192, 3), "__cudnn$conv": (64, 1)}
+    layers = units.by_layer(compiled)
+    assert layers == [
+        ["Net/block_*", 0, 0, 150, 2],
+        ["(copies)", 0, 0, 21, 3],
+        ["(others)", 0, 0, 20, 1],
+    ]
+    measured = cost.Cost(True, 1, cycles=191, layers=layers)
+    assert re.search(
+        r"0\.000 +78\.5% +0\.000 +0\.000 +0\.000 +2 +Net/", tables.layers(measured)
+    )
     measured = cost.Cost(True, 1, cycles=191, dearest=[["a:1", "pad", 150, 2]])
     assert "191" not in tables.estimate(measured, 1.5e9)
     assert "0.000 ms at 1.5 GHz" in tables.estimate(measured, 1.5e9)

@@ -112,6 +112,9 @@ def _print_units(setting, where):
         clock = where.clock if where else None
         print(f"\n{title}: {tables.estimate(setting.cost, clock)}\n")
         print(tables.dearest(setting.cost))
+    if where:
+        print(f"\n{title}: by layer, backward passes included:\n")
+        print(tables.layers(setting.cost))
     if isinstance(where, cards.Cards):
         print(f"\n{title}: main memory by kind of kernel; windows of convolutions:\n")
         print(tables.kinds(setting.cost))

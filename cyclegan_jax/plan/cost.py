@@ -24,7 +24,7 @@ from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.plan import hlo, sources, traffic, units
 
-_FORMAT = 3  # Increment when the meaning of a cached value changes.
+_FORMAT = 4  # Increment when the meaning of a cached value changes.
 _PACKAGES = (
     *("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "nvidia-cudnn-cu12"),
     *("jax-cuda13-plugin", "nvidia-cudnn-cu13"),
@@ -51,6 +51,7 @@ class Cost:
       collectives: number of such operations.
       cycles: that XLA estimates for all units, on TPUs.
       dearest: the source lines with most cycles, see `units.dearest`.
+      layers: cycles or bytes by layer, see `units.by_layer`.
       kinds: bytes by kind of unit, see `units.moved_by_kind`.
       windows: of convolutions, see `units.windows`.
       seconds: the compilation took.
@@ -65,6 +66,7 @@ class Cost:
     collectives: int = 0
     cycles: float = 0
     dearest: list = dataclasses.field(default_factory=list)
+    layers: list = dataclasses.field(default_factory=list)
     kinds: list = dataclasses.field(default_factory=list)
     windows: list = dataclasses.field(default_factory=list)
     seconds: float = 0
@@ -162,6 +164,7 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
         collectives=units.collectives(program),
         cycles=units.cycles(program),
         dearest=units.dearest(program, sources.Sources(text)),
+        layers=units.by_layer(program),
         kinds=units.moved_by_kind(program),
         windows=units.windows(program),
         seconds=round(seconds, 1),

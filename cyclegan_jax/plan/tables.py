@@ -8,6 +8,8 @@ from cyclegan_jax.plan.chips import GIB, Slice
 from cyclegan_jax.plan.cost import Cost
 from cyclegan_jax.plan.roofline import Bounds, bounds
 
+_LAYERS = 20  # The rest is small.
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -117,6 +119,18 @@ def dearest(cost: Cost) -> str:
     for line, what, cycles, units in cost.dearest:
         share = f"{cycles / cost.cycles:.1%}"
         rows.append((f"{cycles / 1e6:.3f}", share, units, line, what))
+    return align(rows)
+
+
+def layers(cost: Cost) -> str:
+    """What the layers take, of cycles or of what is moved, by what it goes to."""
+    unit = "M cycles" if cost.cycles else "MB moved"
+    rows = [(unit, "share", "convolutions", "norms", "rest", "units", "layer")]
+    parts = [sum(row[number] for row in cost.layers) for number in (1, 2, 3, 4)]
+    for layer, *spent, units in [["all", *parts], *cost.layers[:_LAYERS]]:
+        share = f"{sum(spent) / max(sum(parts[:3]), 1):.1%}"
+        values = [f"{value / 1e6:,.3f}" for value in (sum(spent), *spent)]
+        rows.append((values[0], share, *values[1:], units, layer))
     return align(rows)
 
 

@@ -48,13 +48,20 @@ def dearest(program: Program, sources: Sources) -> list[list]:
 
 def _origin(unit):
     """A unit's place in the networks, with layers of one kind under one name."""
-    named = _NAME.search(unit.text)
-    if not named:
+    path, backward = _path(unit)
+    if not path:
         return kind(unit)
-    parts = [part for part in named[1].split("/") if not _FRAMES.fullmatch(part)]
+    return "/".join(path) + (" (backward)" if backward else "")
+
+
+def _path(unit):
+    """The names in a unit's place, without numbers; whether in the backward pass."""
+    named = _NAME.search(unit.text)
+    names = named[1].split("/") if named else []
+    parts = [part for part in names if not _FRAMES.fullmatch(part)]
     backward = any(part.startswith("transpose(") for part in parts)
-    path = "/".join(_WRAPPED.sub(r"\1", part) for part in parts)
-    return re.sub(r"_\d+", "_*", path) + (" (backward)" if backward else "")
+    plain = (_WRAPPED.sub(r"\1", part) for part in parts)
+    return [re.sub(r"_\d+", "_*", part) for part in plain if part], backward
 
 
 def _cycles(unit):
@@ -81,6 +88,48 @@ def moved_by_kind(program: Program) -> list[list]:
             moved[kind(unit)] += times * traffic.moved(program, computation, unit)
             counts[kind(unit)] += times
     return [[name, size, counts[name]] for name, size in moved.most_common()]
+
+
+def by_layer(program: Program) -> list[list]:
+    """Returns what the layers of the networks take, backward passes included.
+
+    That is what XLA estimates, in cycles, or else what is moved in main memory, in
+    bytes. Layers of one kind count together.
+
+    Returns:
+      [layer, convolutions, norms, rest (padding, shifts, casts, activations), number of
+      units], most first. Units outside networks are (optimizer), (copies), which change
+      a layout, and (others).
+    """
+    estimated = bool(cycles(program))
+    spent: dict[str, list[int]] = {}
+    for computation, unit, times in program.running():
+        if unit.opcode in traffic.FREE or unit.opcode.endswith("-done"):
+            continue
+        layer, column = _layer(unit)
+        row = spent.setdefault(layer, [0, 0, 0, 0])
+        row[column] += times * (
+            _cycles(unit) if estimated else traffic.moved(program, computation, unit)
+        )
+        row[-1] += times
+    rows = [[layer, *row] for layer, row in spent.items()]
+    return sorted(rows, key=lambda row: -sum(row[1:4]))
+
+
+def _layer(unit):
+    """A unit's layer, and its column: 0 convolution, 1 norm, 2 something else."""
+    path, _ = _path(unit)
+    if not path:
+        copies = any(word in unit.name for word in ("copy", "transpose", "bitcast"))
+        return "(copies)" if copies else "(others)", 2
+    network, *inner = path
+    if not network[0].isupper():  # A class in the networks' package, all others not.
+        return "(optimizer)" if network == "optimizer" else "(others)", 2
+    *layers, operation = inner or [""]
+    name = "/".join([network, *layers[:1]])
+    if any("norm" in layer for layer in layers):
+        return name, 1
+    return name, 0 if operation in ("conv_general_dilated", "dot_general") else 2
 
 
 def windows(program: Program) -> list[list]:
