@@ -97,11 +97,31 @@ def test_big_endian_16_bit_tiff():
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_32_bit_values_are_refused(dtype):
-    data = encode(np.ones((2, 2), dtype), "TIFF")
-    with pytest.raises(UnreadableImage, match=r"deep\.tif holds 32-bit values"):
-        decode_image(data, name="deep.tif")
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "channels"),
+    [
+        *[(dtype, 1) for dtype in ("int8", "int16", "int32", "uint32", "float16")],
+        *[("float32", 1), ("float64", 1), ("float32", 3), ("uint16", 2), ("uint16", 5)],
+    ],
+)
+def test_tiffs_that_are_no_pictures_are_named(dtype, channels, big):
+    """Pillow takes some for pictures, and says of others that they are no TIFF."""
+    tifffile, buffer = pytest.importorskip("tifffile"), io.BytesIO()
+    values = np.full((6, 8, channels), 100).astype(dtype)
+    how = {"planarconfig": "contig"} if channels > 1 else {}
+    values = values if how else values[..., 0]
+    tifffile.imwrite(buffer, values, photometric="minisblack", bigtiff=big, **how)
+    with pytest.raises(UnreadableImage, match="declare what it is") as refused:
+        decode_image(buffer.getvalue(), name="deep.tif")
+    assert dtype in str(refused.value) or "32-bit values" in str(refused.value)
+
+
+def test_tiffs_that_are_damaged_are_called_so():
+    data = encode(np.ones((20, 20), np.uint8), "TIFF")
+    for damaged in (data[:6], data[:40], b"II*\0" + bytes(100)):
+        with pytest.raises(UnreadableImage, match="cannot be decoded"):
+            decode_image(damaged, name="x.tif")
 
 
 def test_cmyk_becomes_rgb():

@@ -1,5 +1,6 @@
 """Masks beside images: from the files to the batch."""
 
+import io
 import re
 import struct
 import zipfile
@@ -23,6 +24,7 @@ from cyclegan_jax.data.fingerprint import fingerprint
 from cyclegan_jax.data.masks import MaskDecoder, MaskedSource, with_masks
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.files import as_path
+from cyclegan_jax.translation import measured
 from tests import buckets
 
 RNG = np.random.default_rng(0)
@@ -119,6 +121,43 @@ def test_grey_values_of_few_bits(bits):
     """As optimizers of PNGs write them; Pillow reads them multiplied."""
     kept = MaskDecoder.of("2, 3")(grey_png(bits), "x.png")
     assert kept.tolist() == [[[0], [0], [1], [1]]]
+
+
+def encoded(values, format_name, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+DEEP = np.array([[[0, 50, 100]]], np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda: measured.write(DEEP, ".png"), "colours of 16 bits"),
+        (lambda: b"P6 1 1 999 " + DEEP.astype(">u2").tobytes(), "colours of 16 bits"),
+        (lambda: b"P5 3 1 7 \0\1\2", "values up to 7, which"),
+        (lambda: encoded(LABELS, "TIFF", compression="jpeg"), "compression changes"),
+        (lambda: encoded(COLOUR, "WEBP"), "compression changes"),
+    ],
+)
+@pytest.mark.parametrize("setting", ["nonzero", "50"])
+def test_values_that_would_be_changed_are_refused(data, message, setting):
+    pytest.importorskip("imagecodecs")
+    with pytest.raises(UnreadableImage, match=rf"x is a [A-Z]+.*{message}.*\.npy"):
+        MaskDecoder.of(setting)(bytes(data()), "x")
+
+
+def test_formats_that_keep_values():
+    for data in (
+        encoded(LABELS, "PPM"),
+        encoded(LABELS, "TIFF", compression="tiff_lzw"),
+        encoded(np.stack([LABELS] * 3, -1), "WEBP", lossless=True),
+        encoded(LABELS.astype(np.uint16), "TIFF"),
+    ):
+        kept = MaskDecoder.of("3")(data, "x")[..., 0]
+        np.testing.assert_array_equal(kept, LABELS == 3)
 
 
 def test_masks_turn_as_images_do(tmp_path):

@@ -23,6 +23,7 @@ from cyclegan_jax.data import (
 )
 from cyclegan_jax.data.decode import Decoder, UnreadableImage, decode_image
 from cyclegan_jax.data.preprocess import Preprocess
+from cyclegan_jax.data.sources import folder_source
 from cyclegan_jax.data.traits import traits
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.export.exporting import Generator
@@ -359,6 +360,27 @@ def test_translation_gives_values_and_type_of_the_other_domain(identity, tmp_pat
     np.testing.assert_array_equal(back, a)
     with pytest.raises(UserError, match="float64, not uint16"):
         Translator(identity, "AtoB")(a.astype(float))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".npz"])
+@pytest.mark.parametrize("shape", [(4, 5, 1), (4, 5, 3), (2, 4, 5, 1), (3, 4, 5, 3)])
+def test_what_is_written_is_read_back(shape, suffix):
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    pixels = kind_of(channels=shape[-1])
+    pages = arrays.read_pages(measured.write(values, suffix), pixels)
+    np.testing.assert_array_equal(pages, values.reshape(-1, *shape[-3:]))
+
+
+def test_a_file_of_no_pages_is_named(tmp_path):
+    for name, pages in (("0", 0), ("1", 1), ("2", 2)):
+        stack = np.ones((pages, 16, 16, 1), np.uint16)
+        (tmp_path / f"{name}.npy").write_bytes(measured.write(stack, ".npy"))
+    decoder = Decoder(pixels=kind_of(channels=1))
+    source = folder_source(tmp_path, decoder=decoder, root=tmp_path.parent)
+    names = [name.partition("/")[2] for name in source.names]
+    assert names == ["0.npy", "1.npy", "2/0001.npy", "2/0002.npy"]
+    with pytest.raises(UserError, match=r"0\.npy .* is not .* empty"):
+        source[0]
 
 
 @pytest.mark.parametrize("suffix", ["tif", "npy", "npz"])

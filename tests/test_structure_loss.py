@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import types
 
 import jax
@@ -12,12 +13,14 @@ import pytest
 
 from configs import streets
 from cyclegan_jax import images
+from cyclegan_jax.core.methods.registry import METHODS
 from cyclegan_jax.core.networks import vit
 from cyclegan_jax.core.steps import train_step
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.live import LiveEvaluation
 from cyclegan_jax.metrics.measure import Batch
 from cyclegan_jax.pages import report
+from cyclegan_jax.runs import experiment
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import alarms, init_from, loop, samples
@@ -145,6 +148,14 @@ def test_mistakes():
 
 
 # The page's warnings.
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"cyclegan"}))
+def test_methods_without_the_term_refuse_it(method):
+    config = importlib.import_module(f"configs.{method}").get_config("smoke")
+    config.loss.structure = 3.0
+    with pytest.raises(UserError, match=rf"loss\.structure is 3\.0, but.*{method}"):
+        experiment.build_method(config)
 
 
 def pairs():

@@ -194,6 +194,9 @@ def test_the_command_plans_and_writes_what_is_there(tmp_path):
         (["--rows=dual"], "error: no row 'dual'; there are cogan, "),
         (["--data=coco"], "coco"),
         (["--seeds=0"], "seeds"),
+        (["--data_path=x", "--plan"], "streets are drawn, not read"),
+        (["--data=emoji", "--plan"], "--data=emoji needs --data_path"),
+        (["--data=emoji", "--data_path=/nowhere"], "no /nowhere (--data_path)"),
         (["--vgg=/nowhere.pth", "--plan"], "there is no file /nowhere.pth (--vgg)"),
     ],
 )

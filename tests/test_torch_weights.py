@@ -93,6 +93,10 @@ def test_a_run_of_cut(tmp_path, capsys):
     assert call("export", f"--workdir={run}", f"--output={output}") == 0
     for path in files.values():
         assert (output / path.name).read_bytes() == path.read_bytes()
+    assert config.cut.layers == "0,4,8,12"
+    shallow = tmp_path / "shallow"  # Without layers that it lacks, which do not matter.
+    assert call("import", files["g_ab"], f"--workdir={shallow}") == 0
+    assert Run.load(shallow).config.cut.layers == "0,4,8,12"
     back = tmp_path / "back"  # The same, from B to A.
     assert call("import", f"g_ba={files['g_ab']}", f"--workdir={back}", layers) == 0
     assert Run.load(back).translation("BtoA").networks == ("g_ba",)

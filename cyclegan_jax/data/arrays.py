@@ -164,7 +164,7 @@ def count_pages(stream: IO[bytes], channels: int) -> int:
       channels: of an image.
 
     Returns:
-      The number; 1 for files that cannot be read, whose decoding says why.
+      The number; 1 for files that are empty or cannot be read: decoding says why.
     """
     head = stream.read(8)
     stream.seek(0)
@@ -178,7 +178,7 @@ def count_pages(stream: IO[bytes], channels: int) -> int:
                 return len(_with_axes(blank, series.axes, channels))
         if is_numpy(head):
             array = _image_axes(np.broadcast_to(np.uint8(0), _numpy_shape(stream)))
-            return len(array) if array.ndim == 4 else 1
+            return max(len(array), 1) if array.ndim == 4 else 1
     except Exception:  # Decoders raise anything on damaged files.
         return 1
     return 1

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cyclegan_jax.data import arrays, colour, formats
 from cyclegan_jax.errors import UserError
@@ -137,7 +137,7 @@ def decode_image(
             image.load()
             if not as_stored:
                 turn_upright(image)
-            small = _eight_bit(image, name)
+            small = _eight_bit(image, data, name)
             return _to_array(
                 small if as_stored else colour.to_srgb(small, profile), channels
             )
@@ -159,6 +159,9 @@ def reading(source: bytes | str | os.PathLike, name: str) -> Iterator[bytes]:
         data = source if isinstance(source, bytes) else read_file(source, name)
         yield data
     except (*BROKEN, RuntimeError, zipfile.BadZipFile) as error:
+        values = formats.tiff_values(data)
+        if values and isinstance(error, UnidentifiedImageError):
+            raise _no_picture(name, values) from error
         reason = formats.reason_unreadable(error, data)
         raise UnreadableImage(
             f"image {name} cannot be decoded ({reason}): replace or remove it"
@@ -225,8 +228,19 @@ def turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _eight_bit(image: Image.Image, name: str) -> Image.Image:
+def _no_picture(name, values):
+    return UnreadableImage(
+        f"image {name} is a TIFF of {values}, which is no picture of 8 or 16 bits:"
+        f" {DECLARE}"
+    )
+
+
+def _eight_bit(image: Image.Image, data: bytes, name: str) -> Image.Image:
     """Maps 16-bit greyscale to 8 bits by rounding value * 255 / 65535."""
+    if image.format == "TIFF":  # Pillow takes some signed values for unsigned ones.
+        stored = formats.tiff_values(data)
+        if stored.startswith(("int", "float", "complex")):
+            raise _no_picture(name, stored)
     # Pillow opens a 16-bit PGM as mode "I", already scaled to 0..65535.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         values = np.asarray(image).astype(np.uint32)

@@ -5,12 +5,13 @@ Every file that is not an image has a reason, for `LeftOut`.
 """
 
 import contextlib
+import io
 import mimetypes
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
@@ -29,6 +30,9 @@ _SUFFIXES = {
     "PCX": (".pcx",),
     "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
 }
+_PLACES = {TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSETS}
+# TIFF's tag SampleFormat.
+_SAMPLES = {1: "uint", 2: "int", 3: "float", 4: "undefined", 5: "int", 6: "complex"}
 _BY_NAME_ONLY = ("TGA", "PCX")  # Nearly any bytes may begin one.
 # Pillow identifies many of these as TIFFs, and would read their small preview.
 _RAW_SUFFIXES = (
@@ -173,6 +177,31 @@ def reason_unreadable(error: BaseException, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"not one of {FORMAT_TEXT}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def tiff_values(data: bytes) -> str:
+    """Describes what a TIFF holds, such as "float64 in 3 channels".
+
+    Args:
+      data: the content of any file.
+
+    Returns:
+      "" if it is no TIFF, or is damaged.
+    """
+    try:
+        head = data[: 16 if 43 in data[2:4] else 8]  # BigTIFF's is longer.
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        with io.BytesIO(data) as file:
+            file.seek(tags.next)
+            tags.load(file)
+        if not _PLACES & set(tags):  # Of the values; these tags come late.
+            return ""
+        kind = _SAMPLES[tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0]]
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
+        channels = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    except Exception:  # Decoders may raise anything on damaged files.
+        return ""
+    return f"{kind}{bits} in {channels} channel{'s' * (channels > 1)}"
 
 
 def _is_picture(open_file: Callable[[], IO[bytes]]) -> bool:

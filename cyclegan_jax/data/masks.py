@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
-from cyclegan_jax.data import arrays, decode
+from cyclegan_jax.data import arrays, decode, traits
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.decode import Decoder, UnreadableImage
 from cyclegan_jax.data.preprocess import resize_nearest
@@ -81,10 +81,11 @@ class MaskDecoder(Decoder):
                 stored = arrays.read_numpy(data)
             else:
                 with decode.open_image(data, name) as image:
-                    if image.format in _LOSSY:
+                    if changed := _changed(image, data):
                         raise UnreadableImage(
-                            f"mask {name} is a {image.format}, whose compression"
-                            " changes values: save the original as PNG"
+                            f"mask {name} is a {image.format}{changed}: save the"
+                            " original as grey values or with a palette, as PNG, or as"
+                            " .npy"
                         )
                     image.load()
                     if not self.as_stored:
@@ -101,6 +102,21 @@ class MaskDecoder(Decoder):
                 " whole numbers [height, width]"
             )
         return stored.astype(np.uint8) if stored.dtype == bool else stored
+
+
+def _changed(image, data):
+    """Says how Pillow changes the values of an image in reading; "" if not at all."""
+    mode = traits.raw_mode(image)
+    compressed = image.format == "WEBP" and b"VP8L" not in data
+    if image.format in _LOSSY or compressed or image.info.get("compression") == "jpeg":
+        return ", whose compression changes values"
+    if not image.mode.startswith("I") and traits.has_16_bits(image, data):
+        return " with colours of 16 bits, which are read with 8"
+    if image.format == "PPM" and traits.largest(image) not in (255, 65535):
+        return f" of values up to {traits.largest(image)}, which are read up to 255"
+    if image.format == "TIFF" and mode.startswith(("L;2", "L;4")):
+        return f" of {mode[2]} bits, which are read as 8"
+    return ""
 
 
 class MaskedSource:

@@ -40,10 +40,22 @@ def has_16_bits(image: Image.Image, data: bytes) -> bool:
     if image.format == "AVIF":
         at = data.find(b"pixi") + 8
         return any(bits > 8 for bits in data[at + 1 :][: data[at]])
-    if image.format == "PPM":  # The largest value of a colour image.
-        return any(isinstance(n, int) and n > 255 for n in _tiles(image)[0][3])
-    modes = [t[3][0] if isinstance(t[3], tuple) else t[3] for t in _tiles(image)]
-    return image.format in ("PNG", "TIFF") and any(";16" in str(mode) for mode in modes)
+    if image.format == "PPM":
+        return largest(image) > 255 or ";16" in raw_mode(image)
+    return image.format in ("PNG", "TIFF") and ";16" in raw_mode(image)
+
+
+def raw_mode(image: Image.Image) -> str:
+    """How Pillow unpacks the values of an opened image, such as "RGB;16B"; or ""."""
+    tiles = _tiles(image)
+    arguments = tiles[0][3] if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def largest(image: Image.Image) -> int:
+    """The largest value that a PPM file can hold, which Pillow makes 255 or 65535."""
+    arguments = _tiles(image)[0][3]
+    return max((n for n in arguments if isinstance(n, int)), default=255)
 
 
 def _tiles(image):

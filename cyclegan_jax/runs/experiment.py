@@ -231,17 +231,22 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
             f" config.data.paired={method.paired} (docs/data.md has what pairs are), or"
             " another config.method."
         )
-    _check_keep(config, method)
+    _check_options(config, method)
     return method
 
 
-def _check_keep(config, method):
+# Losses that are off by default and that not every method has.
+_OPTIONS = {"keep": "loss inside masks", "structure": "structure distance as a loss"}
+
+
+def _check_options(config, method):
+    for name, what in _OPTIONS.items():
+        if config.loss[name] and name not in interface.settings(method):
+            raise UserError(
+                f"loss.{name} is {config.loss[name]}, but method {config.method} has no"
+                f" {what}; cyclegan has."
+            )
     keep = config.loss.keep
-    if keep and "keep" not in interface.settings(method):
-        raise UserError(
-            f"loss.keep is {keep}, but method {config.method} has no loss inside masks;"
-            " cyclegan has."
-        )
     if keep and not config.data.masks:
         raise UserError(
             f"loss.keep is {keep}, but data.masks is empty, which says what masks keep:"

@@ -152,10 +152,17 @@ def _about(values):
     vgg = values.vgg if values.vgg in words else _absolute(values.vgg)
     if vgg not in words and not files.as_path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
+    path, read = _absolute(values.data_path), values.data != "streets"
+    if path and not read:
+        raise UserError("streets are drawn, not read: leave out --data_path.")
+    if values.data in ("emoji", "folder") and not path:
+        raise UserError(f"--data={values.data} needs --data_path, where the data are.")
+    if path and not files.as_path(path).exists():
+        raise UserError(f"there is no {path} (--data_path).")
     return {
         "data": values.data,
         "setting": values.setting,
-        "data_path": _absolute(values.data_path),
+        "data_path": path,
         "palette": _absolute(values.palette),
         "vgg": vgg,
         "fcn_steps": values.fcn_steps,

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from cyclegan_jax import files, torch_files
+from cyclegan_jax.core.methods import cut
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.runs import experiment, storage
 from cyclegan_jax.runs import folder as run_folder
@@ -135,6 +136,8 @@ def _fill_in(config, chosen):
             )
         for count in counts.values():
             config.data[f"channels_{domain}"] = count
+    if config.method == "cut":  # They matter to training alone.
+        config.cut.layers = cut.layers_of(config)
     _check_discriminator_of_pairs(config, chosen)
 
 

@@ -41,7 +41,9 @@ def write(array: np.ndarray, suffix: str) -> bytes:
       suffix: one of `SUFFIXES`; `can_write` says what each can hold.
     """
     several = array.ndim == 4
-    plain = array[..., 0] if array.shape[-1] == 1 else array
+    # Arrays of three axes are read as [H, W, C].
+    keeps_axis = array.shape[-1] > 1 or (several and suffix in (".npy", ".npz"))
+    plain = array if keeps_axis else array[..., 0]
     buffer = io.BytesIO()
     if suffix == ".npy":
         np.save(buffer, plain, allow_pickle=False)

@@ -177,6 +177,13 @@ def build(config: Any, axis_name: str | None) -> CUT:
     )
 
 
+def layers_of(config: Any) -> str:
+    """Returns `cut.layers` without those that the generator of a config lacks."""
+    count = common_settings(config, None)["generator"].encoder_layers
+    numbers = map(int, re.findall(r"\d{1,4}", config.cut.layers))
+    return ",".join(str(number) for number in numbers if number < count)
+
+
 def _layers(config, generator):
     """Reads cut.layers, such as 0,4,8,12,16."""
     text, count = config.cut.layers, generator.encoder_layers
