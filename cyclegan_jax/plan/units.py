@@ -15,7 +15,9 @@ _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _WINDOW = re.compile(r"\bwindow=\{size=([\dx]+)")
 _NAME = re.compile(r'op_name="([^"]*)"')
 # What JAX's transformations add to the name of an operation.
-_FRAMES = re.compile(r"jit\(_?\w*\)|cond|branch_\d+_fun|jvp\(\)|transpose\(jvp\(\)\)")
+_FRAMES = re.compile(
+    r"jit\(_?\w*\)|shard_map|cond|branch_\d+_fun|jvp\(\)|transpose\(jvp\(\)\)"
+)
 _WRAPPED = re.compile(r"^(?:transpose\()?jvp\((.*?)\)+$")
 _NUMBERS = re.compile(r"[.\d]+$")
 _DEAREST = 10
