@@ -138,9 +138,8 @@ def decode_image(
             if not as_stored:
                 turn_upright(image)
             small = _eight_bit(image, data, name)
-            return _to_array(
-                small if as_stored else colour.to_srgb(small, profile), channels
-            )
+            small = small if as_stored else colour.to_srgb(small, profile)
+            return _to_array(small, channels)
 
 
 @contextlib.contextmanager
@@ -188,10 +187,7 @@ def _from_numpy(data: bytes, channels: int, name: str) -> np.ndarray:
     """A picture of 8 bits in a file of NumPy's."""
     array = arrays.read_numpy(data)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] not in _MODES:
-        raise UnreadableImage(
-            f"image {name} is an array {list(array.shape)} of {array.dtype}, not a"
-            f" picture of 8 bits: {DECLARE}"
-        )
+        raise _no_picture(name, f"an array {list(array.shape)} of {array.dtype}")
     return convert_channels(array, channels)
 
 
@@ -229,27 +225,18 @@ def turn_upright(image: Image.Image) -> None:
 
 
 def _no_picture(name, values):
-    return UnreadableImage(
-        f"image {name} is a TIFF of {values}, which is no picture of 8 or 16 bits:"
-        f" {DECLARE}"
-    )
+    return UnreadableImage(f"image {name} holds {values}, no picture: {DECLARE}")
 
 
 def _eight_bit(image: Image.Image, data: bytes, name: str) -> Image.Image:
     """Maps 16-bit greyscale to 8 bits by rounding value * 255 / 65535."""
-    if image.format == "TIFF":  # Pillow takes some signed values for unsigned ones.
-        stored = formats.tiff_values(data)
-        if stored.startswith(("int", "float", "complex")):
-            raise _no_picture(name, stored)
     # Pillow opens a 16-bit PGM as mode "I", already scaled to 0..65535.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise UnreadableImage(
-            f"image {name} holds 32-bit values (Pillow mode {image.mode}), whose range "
-            f"is not defined: save it with 8 or 16 bits a channel, or {DECLARE}"
-        )
+    stored = formats.tiff_values(data)  # Pillow takes some signed ones for unsigned.
+    if image.mode in ("I", "F") or stored.startswith(("int", "float", "complex")):
+        raise _no_picture(name, stored or f"values of Pillow's mode {image.mode}")
     return image
 
 
@@ -260,5 +247,4 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
     # Always by way of RGB, as the published code does; RGB to L is ITU-R 601 luma.
     if image.mode != wanted and (channels != 4 or image.mode not in ("LA", "RGBA")):
         image = image.convert("RGB")
-    array = np.array(image.convert(wanted))
-    return array[..., None] if channels == 1 else array
+    return np.array(image.convert(wanted)).reshape(image.height, image.width, channels)

@@ -235,16 +235,12 @@ def build_method(config: ml_collections.ConfigDict) -> Method:
     return method
 
 
-# Losses that are off by default and that not every method has.
-_OPTIONS = {"keep": "loss inside masks", "structure": "structure distance as a loss"}
-
-
 def _check_options(config, method):
-    for name, what in _OPTIONS.items():
+    for name in ("keep", "structure"):  # Off by default, and not for all methods.
         if config.loss[name] and name not in interface.settings(method):
             raise UserError(
                 f"loss.{name} is {config.loss[name]}, but method {config.method} has no"
-                f" {what}; cyclegan has."
+                " such term; cyclegan has."
             )
     keep = config.loss.keep
     if keep and not config.data.masks:
