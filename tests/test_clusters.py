@@ -206,39 +206,30 @@ def test_journey(slurm, server, shared):
     assert found[0] == found[1]
 
 
-def test_time_limit(slurm, shared, tmp_path):
-    """Near its limit a job saves, and queues itself again."""
-    workdir = tmp_path / "run"
-    more = (*RUN, *local_data(shared), ENDLESS, f"--workdir={workdir}")
-    limit = ("--time=2", "--signal=TERM@60")  # Slurm sends it up to a minute early.
-    job, log = submit(slurm, *more, options=limit)
-    wait("a restart", lambda: "Restarts=1" in slurm.show(job), log)
-    saved = complete_steps(workdir)[-1]
-    assert f"Stopped by SIGTERM after steps 1 to {saved}" in log.read_text()
-    slurm.run("scancel", job)
-
-
-def assert_saved(workdir, log):
+def assert_saved(workdir, log, first=1):
     """Checks that the newest checkpoint is of the last step that was logged."""
     last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert complete_steps(workdir)[-1] == last
-    assert f"Stopped by SIGTERM after steps 1 to {last}, saved" in log.read_text()
+    assert f"Stopped by SIGTERM after steps {first} to {last}, saved" in log.read_text()
+    return last
 
 
-def test_cancelled(slurm, shared, tmp_path):
-    """A job that is cancelled saves, and ends; another one goes on."""
+def test_time_limit_and_cancelling(slurm, shared, tmp_path):
+    """Near its limit a job saves, and queues itself again; cancelled, it saves."""
     workdir = tmp_path / "run"
-    rarely = "--config.checkpoint_every_steps=1000"
-    more = (*RUN, *local_data(shared), rarely, f"--workdir={workdir}")
-    job, log = submit(slurm, *more, ENDLESS)
-    wait_for_step(workdir / "metrics.jsonl", 3, log, failed(slurm, job))
+    rarely = "--config.checkpoint_every_steps=100000"
+    more = (*RUN, *local_data(shared), rarely, ENDLESS, f"--workdir={workdir}")
+    limit = ("--time=2", "--signal=TERM@60")  # Slurm sends it up to a minute early.
+    job, log = submit(slurm, *more, options=limit)
+    wait("a restart", lambda: "Restarts=1" in slurm.show(job), log)
+    slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+    first = assert_saved(workdir, log)
+    lines = workdir / "metrics.jsonl"
+    wait_for_step(lines, first + 3, log, failed(slurm, job))
     slurm.run("scancel", job)
     wait_for_end(slurm, job, log, ("CANCELLED",), timeout=35)  # KillWait is 30 s.
-    assert "Restarts=0" in slurm.show(job)
-    assert_saved(workdir, log)
-    job, log = submit(slurm, *more)
-    wait_for_end(slurm, job, log)
-    assert_same(workdir, shared)
+    assert "Restarts=1" in slurm.show(job)
+    assert_saved(workdir, log, first + 1)
 
 
 def test_preempted(slurm, shared, tmp_path):
