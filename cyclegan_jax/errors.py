@@ -1,8 +1,10 @@
 """The exception that stands for a user's mistake, and what else ends a program."""
 
+import contextlib
 import difflib
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 
 TRY_AGAIN = os.EX_TEMPFAIL
@@ -35,6 +37,16 @@ class UserError(Exception):
     The command-line programs print it after `error: ` and exit with status 2;
     they never show a traceback for it.
     """
+
+
+def complain(sentence: str) -> None:
+    """Prints what ends this process on standard error, if anybody still reads that.
+
+    Where a launcher such as `mpirun` is gone, writing raises; but what ends the process
+    next, in whatever thread, must happen all the same.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

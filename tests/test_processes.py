@@ -166,6 +166,24 @@ def test_lost_process_ends_the_job_and_the_next_goes_on(finished, tmp_path, vict
         assert (finished / name).read_bytes() == (workdir / name).read_bytes(), name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [1, 0])
+def test_a_process_whose_launcher_is_gone_ends_too(tmp_path, victim):
+    """Nobody reads what it prints, which raises; it must not keep the run's folder."""
+    workdir = tmp_path / "run"
+    quiet = ("--config.log_every_steps=1000000", "--config.max_steps=1000000")
+    command = (*processes.FASTEST, "--config.batch_size=2", *quiet)
+    job = processes.start(("train.py", *command, f"--workdir={workdir}"), processes=2)
+    wait(lambda: complete_steps(workdir))
+    for process in job:
+        process.stdout.close()
+    job[victim].kill()
+    try:
+        assert job[1 - victim].wait(60) == 75
+    finally:
+        job[1 - victim].kill()
+
+
 @pytest.mark.parametrize(
     ("reason", "waits"),
     [

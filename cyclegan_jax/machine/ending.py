@@ -19,6 +19,7 @@ import jax
 from cyclegan_jax.errors import (
     TRY_AGAIN,
     causes,
+    complain,
     explain,
     is_out_of_memory,
     one_line,
@@ -183,7 +184,7 @@ def _name(number):
 
 def _exit(sentence, status):
     """Ends this process, whose main thread may wait for a collective for ever."""
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    complain(sentence)
     _exit_last()
     os._exit(status)
 
@@ -198,11 +199,12 @@ def _exit_with(error):
         status = 128 + signal.SIGINT
     elif explained := joining.explain(error) or explain(error):
         sentence, status = explained
-        print(f"error: {sentence}", file=sys.stderr)
-    else:
-        traceback.print_exception(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        complain(sentence)
+    with contextlib.suppress(OSError, ValueError):  # As in `complain`.
+        if status == 1:
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import jax
 
-from cyclegan_jax.errors import UserError, one_line
+from cyclegan_jax.errors import UserError, complain, one_line
 
 
 def check(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -170,12 +170,10 @@ def is_reachable(coordinator: str, timeout: float = 2.0) -> bool:
 
 def _give_up(arrived, until, num_processes, coordinator, timeout):
     if not arrived.wait(max(0.0, until - time.monotonic())):
-        print(
-            f"error: not all {num_processes} processes connected to {coordinator} in"
+        complain(
+            f"not all {num_processes} processes connected to {coordinator} in"
             f" {timeout:.0f} s (--initialization_timeout): start all of them with the"
-            " same --coordinator and --num_processes.",
-            file=sys.stderr,
-            flush=True,
+            " same --coordinator and --num_processes."
         )
         os._exit(2)
 

@@ -22,7 +22,7 @@ from typing import Any
 from etils import epath
 
 from cyclegan_jax import files
-from cyclegan_jax.errors import UserError
+from cyclegan_jax.errors import UserError, complain
 from cyclegan_jax.machine import hosts
 
 REFRESH = 15.0
@@ -173,7 +173,7 @@ class _Lease:
             except Exception:  # Storage away for a moment; the training will notice.
                 continue
             if not self._mine:
-                print(f"error: {_taken(self._workdir)}", file=sys.stderr, flush=True)
+                complain(str(_taken(self._workdir)))
                 os._exit(2)
 
 
