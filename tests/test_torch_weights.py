@@ -97,6 +97,13 @@ def test_a_run_of_cut(tmp_path, capsys):
     shallow = tmp_path / "shallow"  # Without layers that it lacks, which do not matter.
     assert call("import", files["g_ab"], f"--workdir={shallow}") == 0
     assert Run.load(shallow).config.cut.layers == "0,4,8,12"
+    with pytest.raises(UserError, match="12 is the last layer"):  # But for those named.
+        call(
+            "import",
+            files["g_ab"],
+            f"--workdir={tmp_path}/no",
+            "--config.cut.layers=16",
+        )
     back = tmp_path / "back"  # The same, from B to A.
     assert call("import", f"g_ba={files['g_ab']}", f"--workdir={back}", layers) == 0
     assert Run.load(back).translation("BtoA").networks == ("g_ba",)

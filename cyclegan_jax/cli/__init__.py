@@ -14,7 +14,7 @@ from collections.abc import Callable
 from absl import logging
 
 from cyclegan_jax.cli import arguments
-from cyclegan_jax.errors import UserError, explain
+from cyclegan_jax.errors import UserError, complain, explain
 from cyclegan_jax.machine import runtime
 
 
@@ -74,7 +74,7 @@ def _status(program):
         if (explained := explain(error)) is None:
             raise
         sentence, status = explained
-        print(f"error: {sentence}", file=sys.stderr)
+        complain(sentence)
         return status
 
 

@@ -106,14 +106,18 @@ class MaskDecoder(Decoder):
 
 def _changed(image, data):
     """Says how Pillow changes the values of an image in reading; "" if not at all."""
-    mode = traits.raw_mode(image)
     compressed = image.format == "WEBP" and b"VP8L" not in data
     if image.format in _LOSSY or compressed or image.info.get("compression") == "jpeg":
         return ", whose compression changes values"
     if not image.mode.startswith("I") and traits.has_16_bits(image, data):
         return " with colours of 16 bits, which are read with 8"
-    if image.format == "PPM" and traits.largest(image) not in (255, 65535):
+    if (
+        image.format == "PPM"
+        and image.mode != "F"
+        and traits.largest(image) not in (255, 65535)
+    ):
         return f" of values up to {traits.largest(image)}, which are read up to 255"
+    mode = traits.raw_mode(image)
     if image.format == "TIFF" and mode.startswith(("L;2", "L;4")):
         return f" of {mode[2]} bits, which are read as 8"
     return ""

@@ -152,8 +152,8 @@ def _about(values):
     vgg = values.vgg if values.vgg in words else _absolute(values.vgg)
     if vgg not in words and not files.as_path(vgg).exists():
         raise UserError(f"there is no file {vgg} (--vgg).")
-    path, read = _absolute(values.data_path), values.data != "streets"
-    if path and not read:
+    path = _absolute(values.data_path)
+    if path and values.data == "streets":
         raise UserError("streets are drawn, not read: leave out --data_path.")
     if values.data in ("emoji", "folder") and not path:
         raise UserError(f"--data={values.data} needs --data_path, where the data are.")

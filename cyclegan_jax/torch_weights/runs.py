@@ -136,8 +136,8 @@ def _fill_in(config, chosen):
             )
         for count in counts.values():
             config.data[f"channels_{domain}"] = count
-    if config.method == "cut":  # They matter to training alone.
-        config.cut.layers = cut.layers_of(config)
+    if config.cut.layers == SETTINGS["cut.layers"].default and config.method == "cut":
+        config.cut.layers = cut.layers_of(config)  # They matter to training alone.
     _check_discriminator_of_pairs(config, chosen)
 
 
