@@ -125,10 +125,15 @@ def training_step(
       calls: of the step, in a run.
       **setting: of `make_config`.
     """
-    devices, step, make_state, make_batch = build(make_config(**setting), scan)
+    config = make_config(**setting)
+    devices, step, make_state, make_batch = build(config, scan)
     import jax
 
+    from cyclegan_jax.machine.pmapped import compile_early
+
     kept = list(make_state())
+    if not config.same_bits:  # As `train.py` does.
+        step = compile_early(step, (*kept, *make_batch()))
 
     def run():
         for _ in range(calls):

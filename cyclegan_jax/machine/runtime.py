@@ -225,6 +225,16 @@ def processor() -> str:
     return f"{platform.machine()}-{hashlib.sha256(repr(kind).encode()).hexdigest()[:8]}"
 
 
+def give_back_memory() -> None:
+    """Gives memory that is free now back to the system, where the C library is glibc.
+
+    To be called once what takes memory that is not needed again, such as compiling, has
+    been done, since `configure` keeps what is freed.
+    """
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
 def _keep_freed_memory():
     """Keeps freed memory in the process, where the C library is glibc.
 
@@ -232,9 +242,11 @@ def _keep_freed_memory():
     the step. By default glibc gives it back to the system, and getting it again costs a
     page fault every 4 KiB: about a tenth of a step.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    m_trim_threshold, m_mmap_max = -1, -4
-    libc = ctypes.CDLL(None)
-    libc.mallopt(m_mmap_max, 0)
-    libc.mallopt(m_trim_threshold, -1)
+    if libc := _glibc():
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)
+
+
+def _glibc():
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -6,7 +6,7 @@ from one pass: as the mean of squares less the square of the mean, which loses d
 where the mean is many deviations from 0. TPUs do not keep those in convolutions anyway;
 GPUs first subtract a pixel from float32 values, while bfloat16's 8 bits need none.
 
-The gradient is in closed form and saves the input alone.
+The gradient is in closed form and saves the result alone.
 """
 
 import functools
@@ -30,24 +30,31 @@ def standardise(x: jax.Array) -> jax.Array:
     Returns:
       The same shape, float32.
     """
-    return _forward(x)[0]
+    return _with_factor(x)[0]
 
 
 @functools.partial(jax.jit, inline=True)  # Traced once a shape.
-def _forward(x):
+def _with_factor(x):
     mean, var = lax.platform_dependent(
         x, tpu=_in_one_pass, cuda=_shifted, rocm=_shifted, default=_by_definition
     )
     factor = lax.rsqrt(var + EPSILON)
-    return (x.astype(jnp.float32) - mean) * factor, (x, mean, factor)
+    return (x.astype(jnp.float32) - mean) * factor, factor
+
+
+@functools.partial(jax.jit, inline=True)
+def _forward(x):
+    y, factor = _with_factor(x)
+    # XLA:CPU would compute it again for whatever uses it, and keep x for that.
+    y = lax.platform_dependent(y, cpu=lax.optimization_barrier, default=lambda y: y)
+    return y, (y.astype(x.dtype), factor)
 
 
 @functools.partial(jax.jit, inline=True)
 def _backward(saved, dy):
-    x, mean, factor = saved
-    y = (x.astype(jnp.float32) - mean) * factor
+    y, factor = saved
     dx = factor * (dy - _mean(dy) - y * _mean(dy * y))
-    return (dx.astype(x.dtype),)
+    return (dx.astype(y.dtype),)
 
 
 standardise.defvjp(_forward, _backward)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cyclegan_jax.core.networks.convolutions import bfloat16, rows, winograd, xla
 from cyclegan_jax.core.networks.convolutions.window import Window
@@ -82,9 +83,12 @@ def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Arra
 @_also_in_bfloat16(bfloat16.kernel_gradient)
 def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     """See `convolutions.kernel_gradient`."""
+    # What is made of x alone would be made, and kept, as soon as x is there.
+    x, dy = lax.optimization_barrier((x, dy))
     padding = window.padding
     if tile := _winograd_tile(window, x.shape, padding, large_from=64):
-        return winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)
+        gradient = winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)
+        return lax.optimization_barrier(gradient)
     if _image_out(window):
         form = functools.partial(rows.to_few, padding, x)
     elif window.stride > 1 or window.size[0] == 4:
