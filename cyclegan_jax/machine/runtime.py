@@ -226,11 +226,7 @@ def processor() -> str:
 
 
 def give_back_memory() -> None:
-    """Gives memory that is free now back to the system, where the C library is glibc.
-
-    To be called once what takes memory that is not needed again, such as compiling, has
-    been done, since `configure` keeps what is freed.
-    """
+    """Gives free memory back to the system, which is kept after `configure` (glibc)."""
     if libc := _glibc():
         libc.malloc_trim(0)
 
