@@ -1,6 +1,7 @@
 """How a process is set up: options, and the cache of compiled programs."""
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -45,6 +46,32 @@ def test_a_program_is_compiled_once(tmp_path):
         for _ in range(2)
     ]
     assert said == ["miss", "hit"]
+
+
+FREED = """
+import pathlib
+from cyclegan_jax.machine import runtime
+
+def held():
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+runtime.configure()
+before = held()
+blocks, top = [bytearray(100_000) for _ in range(2_000)], bytearray(100_000)
+del blocks
+kept = held() - before
+runtime.give_back_memory()
+print(round(kept), round(held() - before))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_freed_memory_is_kept_until_given_back():
+    said = subprocess.check_output([sys.executable, "-c", FREED], text=True)
+    kept, left = map(int, said.split())
+    assert kept > 180  # MiB, of 191.
+    assert left < 20
 
 
 def test_options_of_the_user_stay(settings):

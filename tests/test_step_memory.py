@@ -1,9 +1,14 @@
 """What XLA:CPU holds during a step: nothing that can be made when it is needed."""
 
+import os
+
 import jax
 import jax.numpy as jnp
+import pytest
 
+from benchmarks import ours
 from cyclegan_jax.core.networks import convolutions, statistics
+from cyclegan_jax.machine import runtime
 
 
 def temporary(function, *arguments):
@@ -47,3 +52,17 @@ def test_a_norm_keeps_its_result_alone():
         return jax.grad(loss), kernel, jax.ShapeDtypeStruct((1, 64, 64, 64), "float32")
 
     assert growth(make, image=64**3 * 4) < 2.5
+
+
+@pytest.mark.slow
+def test_kernel_gradients_wait_as_kernels(monkeypatch):
+    """For those of other passes; as the products of Winograd's form they are larger."""
+    monkeypatch.setattr(runtime, "configure", lambda: None)  # pytest's process is.
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])
+
+    def held(blocks):
+        step = ours.compile_step(ours.make_config(64, blocks, batch=2))
+        return step.memory_analysis().temp_size_in_bytes
+
+    # What a block adds: its places are 16 products where a kernel has 9 taps.
+    assert held(3) - held(2) < 17 * (9 * 256**2 * 4)

@@ -116,6 +116,6 @@ def compile_early(step: Program, arguments: tuple[Any, ...]) -> Callable:
 
 
 def _compile(lowered):
-    compiled = lowered.compile()  # Takes 1.4 GB for 256x256 images.
+    compiled = lowered.compile()  # Takes more than 1 GB for 256x256 images.
     runtime.give_back_memory()
     return compiled

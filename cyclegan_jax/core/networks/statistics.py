@@ -6,7 +6,7 @@ from one pass: as the mean of squares less the square of the mean, which loses d
 where the mean is many deviations from 0. TPUs do not keep those in convolutions anyway;
 GPUs first subtract a pixel from float32 values, while bfloat16's 8 bits need none.
 
-The gradient is in closed form and saves the result alone.
+The gradient is in closed form and saves the result alone, rounded to the input's type.
 """
 
 import functools
@@ -52,9 +52,10 @@ def _forward(x):
 
 @functools.partial(jax.jit, inline=True)
 def _backward(saved, dy):
-    y, factor = saved
+    rounded, factor = saved  # The result, in the input's type.
+    y = rounded.astype(jnp.float32)
     dx = factor * (dy - _mean(dy) - y * _mean(dy * y))
-    return (dx.astype(y.dtype),)
+    return (dx.astype(rounded.dtype),)
 
 
 standardise.defvjp(_forward, _backward)
