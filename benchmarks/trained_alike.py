@@ -7,7 +7,8 @@ For every seed PyTorch draws the initial weights, as published. `train.py` start
 them, and so does the PyTorch oracle of the parity tests, with the published settings
 (cycle 10, identity 5, no moving averages) and as many steps. Each draws its own order
 of the images, flips, crops and decisions of the pools. The oracle's networks are
-imported as a run, and `evaluate.py` scores the last networks of both. Printed are
+imported as a run, and `evaluate.py` scores the last networks of both (photographs of
+`streets` by one FCN, trained on real ones, too). Printed are
 means and standard deviations over the seeds, and the mean difference with its 95 %
 confidence interval (Student's, of the paired differences). Whatever has ended is not
 computed again. Settings that the oracle would not follow are refused. Needs
@@ -220,6 +221,12 @@ def main() -> int:
         settings[key] = value
     flags = ("--efficientnet_lite0=auto", *flags)
     folder = args.output.resolve() / args.data
+    if args.data == "streets":
+        fcn = folder / "fcn.safetensors"
+        flags += (f"--fcn={fcn}",)
+        if not fcn.exists():
+            train = (f"--config={name}", f"--output={fcn}", "--steps=600")
+            call("-m", "cyclegan_jax.train_fcn", *train)
     results = [
         train_both(folder / f"seed_{seed}", seed, name, settings, flags)
         for seed in range(args.seeds)

@@ -129,6 +129,7 @@ RUN = (
     "--config.keep_checkpoints=100",
 )
 ENDLESS = "--config.max_steps=1000000"
+OFTEN = "--config.checkpoint_every_steps=1"  # Slow: not over before Slurm acts.
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +236,7 @@ def test_time_limit_and_cancelling(slurm, shared, tmp_path):
 def test_preempted(slurm, shared, tmp_path):
     """A job of a partition that comes first takes the nodes; then training goes on."""
     workdir = tmp_path / "run"
-    slow = "--config.checkpoint_every_steps=1"  # Not over before Slurm acts.
-    more = (*RUN, *local_data(shared), slow, f"--workdir={workdir}")
+    more = (*RUN, *local_data(shared), OFTEN, f"--workdir={workdir}")
     job, log = submit(slurm, *more)
     wait_for_step(workdir / "metrics.jsonl", 3, log, failed(slurm, job))
     all_of_both = ("--partition=urgent", "--nodes=2", "--exclusive")
@@ -257,9 +257,9 @@ def test_lost_node(slurm, shared, tmp_path, node):
     """Slurm queues the job again, later than it fails; it resumes on the node."""
     workdir = tmp_path / "run"
     soon = "--lost_after_seconds=5"  # And SlurmdTimeout is 15 s; by default 60 and 300.
-    more = (*RUN, *local_data(shared), f"--workdir={workdir}", soon)
+    more = (*RUN, *local_data(shared), OFTEN, f"--workdir={workdir}", soon)
     job, log = submit(slurm, *more)
-    wait_for_step(workdir / "metrics.jsonl", 12, log, failed(slurm, job))
+    wait("a save", lambda: complete_steps(workdir), log, failed(slurm, job))
     slurm.lose_node(node)
     wait("another start", lambda: "Restarts=1" in slurm.show(job), log)
     slurm.start_node(node)
