@@ -7,8 +7,8 @@ import pytest
 from jax import export, lax
 
 from cyclegan_jax.core import networks
-from cyclegan_jax.core.networks import convolutions
-from cyclegan_jax.core.networks.convolutions import bfloat16, cpu, winograd
+from cyclegan_jax.core.networks import convolutions, efficientnet_lite
+from cyclegan_jax.core.networks.convolutions import bfloat16, cpu, depthwise, winograd
 from tests import slow_but
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -145,6 +145,33 @@ def test_the_gradients_by_name(stride, h, w):
     assert_close(actual, dx)
     actual = convolutions.kernel_gradient(x, y, (4, 4), **settings)
     assert_close(actual, dkernel)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(
+    ("k", "stride", "padding"),
+    [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, "VALID"), (3, 2, ((0, 2), (1, 0)))],
+)
+def test_depthwise_equals_xla(k, stride, padding, platform):
+    x, _ = arrays(k, 12, 1, 9, 8)
+    _, kernel = arrays(k, 1, 12, 9, 8)
+    settings = {"dimension_numbers": LAYOUT, "feature_group_count": 12}
+
+    def by(function):
+        return lambda x, kernel: function(
+            x, kernel, (stride, stride), padding, **settings
+        )
+
+    forms = by(depthwise.conv_general_dilated), by(lax.conv_general_dilated)
+    assert_equal_with_gradients(platform, *forms, x, kernel)
+
+
+def test_no_depthwise_convolution_is_left_to_xla():
+    net = efficientnet_lite.EfficientNetLite0(size=32)
+    x = jnp.zeros((1, 32, 32, 3))
+    variables = jax.eval_shape(net.init, jax.random.key(0), x)
+    text = jax.jit(net.apply).lower(variables, x).compile().as_text()
+    assert "feature_group_count" not in text
 
 
 def assert_rounded_once(form, plain, x, kernel):

@@ -15,6 +15,7 @@ import numpy as np
 from flax import linen as nn
 
 from cyclegan_jax.core.networks import imagenet
+from cyclegan_jax.core.networks.convolutions import depthwise
 
 STAGES = 7
 _EPSILON = 1e-3
@@ -83,11 +84,15 @@ class EfficientNetLite0(nn.Module):
 
     def _conv(self, name, x, channels, kernel, stride=1, relu=True):
         """A convolution; one for each channel, where `channels` is 0."""
+        by_channel = {
+            "feature_group_count": x.shape[-1],
+            "conv_general_dilated": depthwise.conv_general_dilated,
+        }
         y = nn.Conv(
             channels or x.shape[-1],
             (kernel, kernel),
             (stride, stride),
-            feature_group_count=1 if channels else x.shape[-1],
+            **({} if channels else by_channel),
             kernel_init=nn.initializers.he_normal(),
             dtype=self.dtype,
             name=name,
