@@ -32,7 +32,7 @@ def conv_general_dilated(
     Returns:
       [B, H', W', C].
     """
-    form = {"window_strides": tuple(strides), "padding": padding}
+    form: Any = {"window_strides": tuple(strides), "padding": padding}
     return lax.platform_dependent(
         x,
         kernel,
