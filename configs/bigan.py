@@ -4,7 +4,8 @@
     python train.py --config=configs/bigan.py:cityscapes --config.data.path=/data/...
 
 Networks, image size and number of steps are those of CycleGAN on the same data.
-docs/results.md has scores on `streets`. `smoke` tests an installation in seconds.
+docs/results.md has scores on `streets` and `emoji`. `smoke` tests an installation in
+seconds.
 """
 
 import ml_collections

@@ -7,7 +7,9 @@ Cityscapes may not be redistributed: prepare a local copy as the authors describ
 
 As in the paper, images of 128x128, 6 residual blocks, no use of the pairs, and no
 identity loss, which the paper uses for paintings only. With the 2,975 training images,
-200 epochs are 595,000 steps. It has not been run at full length here.
+200 epochs are 595,000 steps, 12 days on two CPU cores. The paper's scores, labels to
+photo, are 0.52 per pixel, 0.17 per class, and an IoU of 0.11; photo to labels 0.58,
+0.22 and 0.16. It has not been run at full length here.
 """
 
 import ml_collections

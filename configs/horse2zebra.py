@@ -2,8 +2,9 @@
 
     python train.py --config=configs/horse2zebra.py
 
-200 epochs of 1,334 steps at batch size 1, 266,800 steps in total, as published.
-docs/results.md has a short run at 128x128. It has not been run at full length here.
+200 epochs of 1,334 steps at batch size 1, 266,800 steps in total, as published: 27 days
+on two CPU cores. The authors' weights have an FID of 62 (to zebras) and 139 (to horses;
+docs/results.md, which has short runs, too). It has not been run at full length here.
 Append `:smoke` to test an installation in seconds.
 """
 

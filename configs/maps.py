@@ -5,8 +5,10 @@ Trained without using the pairs, which the test split keeps for evaluation;
 
     python train.py --config=configs/maps.py
 
-200 epochs of 1,096 steps at batch size 1, 219,200 steps in total, as published. It has
-not been run at full length here. Append `:smoke` to test an installation in seconds.
+200 epochs of 1,096 steps at batch size 1, 219,200 steps in total, as published: 22 days
+on two CPU cores. In the paper 27 % of its photographs and 23 % of its maps were taken
+for real. It has not been run at full length here. Append `:smoke` to test an
+installation in seconds.
 """
 
 import ml_collections

@@ -8,8 +8,8 @@
 As published: a U-Net with batch norm and dropout, cross entropy + 100 L1, no pool;
 dropout and the statistics of the single image at test time, too. Image size and number
 of steps are those of the data set's config. `folder` and `side_by_side` train on your
-own pairs. docs/results.md has scores on `streets`. `smoke` tests an installation in
-seconds.
+own pairs. docs/results.md has scores on `streets` and `emoji`. `smoke` tests an
+installation in seconds.
 """
 
 import ml_collections
