@@ -187,10 +187,46 @@ def _output_transposed(dy, axis, tile):
 
 
 def _combine(matrix, parts):
-    """The product of a matrix of constants, mostly 0 and 1, and a list of arrays."""
-    rows = (zip(row, parts, strict=True) for row in matrix)
-    terms = ([part if c == 1 else c * part for c, part in row if c] for row in rows)
-    return [functools.reduce(jnp.add, row) for row in terms]
+    """The product of a matrix of constants, mostly 0 and 1, and a list of arrays.
+
+    Rows of opposite points have the same even and opposite odd terms, as have columns
+    of a transposed matrix: these terms are computed once for both.
+    """
+    parts, columns = list(parts), _transposed(matrix)
+    for i, j in _opposite(columns):
+        parts[i], parts[j] = parts[i] + parts[j], parts[i] - parts[j]
+        even, odd = _even_and_odd(columns[i], columns[j])
+        columns = (*columns[:i], even, odd, *columns[j + 1 :])
+    rows = _transposed(columns)
+    results = {}
+    for i, j in _opposite(rows):
+        even, odd = (_sum(row, parts) for row in _even_and_odd(rows[i], rows[j]))
+        results |= {i: even + odd, j: even - odd}
+    return [
+        results[i] if i in results else _sum(row, parts) for i, row in enumerate(rows)
+    ]
+
+
+def _sum(row, parts):
+    terms = zip(row, parts, strict=True)
+    return functools.reduce(jnp.add, [x if c == 1 else c * x for c, x in terms if c])
+
+
+def _opposite(lines):
+    """Lists neighbours that differ in some of their signs, but not in all."""
+    pairs = [(i, i + 1) for i in range(len(lines) - 1)]
+    return [
+        (i, j)
+        for i, j in pairs
+        if [*map(abs, lines[i])] == [*map(abs, lines[j])]
+        and all(map(any, _even_and_odd(lines[i], lines[j])))
+    ]
+
+
+def _even_and_odd(a, b):
+    """Divides a line into what is the same in both, and what has the other sign."""
+    both = list(zip(a, b, strict=True))
+    return tuple(tuple(x if x == s * y else 0.0 for x, y in both) for s in (1, -1))
 
 
 def _transposed(matrix):
