@@ -51,7 +51,7 @@ FOLLOWED = re.compile(
 # Data -> config, settings beside the published ones, flags of evaluate.py.
 SETS = {
     "streets": ("configs/streets.py", {}, ()),
-    "emoji": ("configs/emoji.py", {}, ("--img_focus=auto",)),
+    "emoji": ("configs/emoji.py", {}, ()),
     "horse2zebra": (
         "configs/horse2zebra.py",
         {

@@ -1,5 +1,7 @@
 """Every form of a convolution equals XLA's own, in value and in both gradients."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,6 +147,18 @@ def test_the_gradients_by_name(stride, h, w):
     assert_close(actual, dx)
     actual = convolutions.kernel_gradient(x, y, (4, 4), **settings)
     assert_close(actual, dkernel)
+
+
+def test_both_gradients_use_one_transform_of_the_outputs():
+    """In Winograd's form, 36 places in 256 tiles."""
+    x, kernel = arrays(3, 64, 96, 66, 34)
+
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(convolutions.conv(x, kernel)))
+
+    text = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile().as_text()
+    places = re.findall(r"= f32\[36,256,(\d+)\]\S* fusion\(.*kind=kLoop", text)
+    assert sorted(places) == ["64", "96"]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

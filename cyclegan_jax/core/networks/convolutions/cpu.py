@@ -83,8 +83,6 @@ def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Arra
 @_also_in_bfloat16(bfloat16.kernel_gradient)
 def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     """See `convolutions.kernel_gradient`."""
-    # What is made of x alone would be made, and kept, as soon as x is there.
-    x, dy = lax.optimization_barrier((x, dy))
     padding = window.padding
     if tile := _winograd_tile(window, x.shape, padding, large_from=64):
         gradient = winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)

@@ -46,14 +46,30 @@ input_gradient = _by_platform("input_gradient")
 kernel_gradient = _by_platform("kernel_gradient")
 
 
+def _at_once(x: jax.Array, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The same arrays, as if computed together.
+
+    What XLA:CPU needs of x alone in a backward pass, such as patches, it would make in
+    the forward pass, and keep.
+    """
+    arrays = lax.platform_dependent(
+        *(x, dy),
+        cpu=lambda *arrays: lax.optimization_barrier(arrays),
+        default=lambda *arrays: arrays,
+    )
+    return arrays[0], arrays[1]
+
+
 def _define_derivatives():
     def conv_backward(window, saved, dy):
         x, kernel = saved
+        x, dy = _at_once(x, dy)
         dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel)
         return dx, kernel_gradient(window, x, dy)
 
     def input_gradient_backward(window, saved, x):
         dy, kernel = saved
+        dy, x = _at_once(dy, x)
         return conv(window, x, kernel), kernel_gradient(window, x, dy)
 
     def kernel_gradient_backward(window, saved, kernel):

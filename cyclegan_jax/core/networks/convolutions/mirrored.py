@@ -54,10 +54,38 @@ _conv_3x3.defvjp(
 
 
 def _padded(window, x, kernel):
-    width = window.padding
-    sides = ((0, 0), (width, width), (width, width), (0, 0))
-    x = jnp.pad(x, sides, mode="reflect")
+    x = _pad(window.padding, x)
     return linear.conv(window._replace(padding=0), x, kernel)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pad(width, x):
+    """Adds `width` mirrored pixels on all sides."""
+    sides = ((0, 0), (width, width), (width, width), (0, 0))
+    return jnp.pad(x, sides, mode="reflect")
+
+
+def _fold(width, _, dy):
+    """The gradient of `_pad`: margins are added to the pixels that they mirror."""
+    for axis in (1, 2):
+        size = dy.shape[axis] - 2 * width
+        part = functools.partial(lax.slice_in_dim, dy, axis=axis)
+        far = size - width - 1  # Pixels before what the last margin mirrors.
+        dy = (
+            part(width, width + size)
+            + _place(lax.rev(part(0, width), (axis,)), 1, far, axis)
+            + _place(lax.rev(part(width + size, None), (axis,)), far, 1, axis)
+        )
+    return (dy,)
+
+
+def _place(x, before, after, axis):
+    widths = [(0, 0, 0)] * x.ndim
+    widths[axis] = (before, after, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)
+
+
+_pad.defvjp(lambda width, x: (_pad(width, x), None), _fold)
 
 
 def _bordered(window, x, kernel):
