@@ -19,9 +19,7 @@ from cyclegan_jax.core.networks.convolutions.window import Window
 
 def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.conv`; `window.padding` is that of mirrored pixels."""
-    # Sizes are not known in an export, and a single pixel has nothing to mirror.
-    known = all(isinstance(side, int) and side > 1 for side in x.shape[1:3])
-    if known and (*window.size, window.stride, window.padding) == (3, 3, 1, 1):
+    if _mirrors(x, 1) and (*window.size, window.stride, window.padding) == (3, 3, 1, 1):
         return _conv_3x3(window, x, kernel)
     return _padded(window, x, kernel)
 
@@ -53,20 +51,27 @@ _conv_3x3.defvjp(
 )
 
 
+def _mirrors(x, width):
+    """Whether so many pixels are there to be mirrored; unknown in an export."""
+    return all(isinstance(side, int) and side > width for side in x.shape[1:3])
+
+
 def _padded(window, x, kernel):
-    x = _pad(window.padding, x)
-    return linear.conv(window._replace(padding=0), x, kernel)
+    pad = _mirror if _mirrors(x, window.padding) else _pad
+    return linear.conv(window._replace(padding=0), pad(window.padding, x), kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pad(width, x):
-    """Adds `width` mirrored pixels on all sides."""
+    """`jnp.pad` repeats pixels where there are too few to mirror."""
     sides = ((0, 0), (width, width), (width, width), (0, 0))
     return jnp.pad(x, sides, mode="reflect")
 
 
+_mirror = jax.custom_vjp(_pad, nondiff_argnums=(0,))
+
+
 def _fold(width, _, dy):
-    """The gradient of `_pad`: margins are added to the pixels that they mirror."""
+    """The gradient of `_mirror`: margins are added to the pixels that they mirror."""
     for axis in (1, 2):
         size = dy.shape[axis] - 2 * width
         part = functools.partial(lax.slice_in_dim, dy, axis=axis)
@@ -85,7 +90,7 @@ def _place(x, before, after, axis):
     return lax.pad(x, jnp.zeros((), x.dtype), widths)
 
 
-_pad.defvjp(lambda width, x: (_pad(width, x), None), _fold)
+_mirror.defvjp(lambda width, x: (_mirror(width, x), None), _fold)
 
 
 def _bordered(window, x, kernel):
