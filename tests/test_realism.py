@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import types
 
 import jax
 import numpy as np
@@ -308,6 +309,25 @@ def test_features_of_vgg(tmp_path):
         weight = torch.from_numpy(tensors[f"features.{number}.weight"])
         x = torch.relu(torch.nn.functional.conv2d(x, weight, padding=1))
     np.testing.assert_allclose(actual, x.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_real_images_are_seen_once(data):
+    """Those of B are compared with in one direction, and translated in the other."""
+    dataset, preprocess, real = data
+    seen = []
+
+    class Counted(Averages):
+        def __call__(self, batches, convention):
+            features = super().__call__(batches, convention)
+            seen.append(len(features))
+            return features
+
+    networks = FeatureNetworks({"vgg16": Counted(EXTRACTORS["vgg16"])})
+    evaluator = Evaluator(dataset, preprocess, networks, quiet=True)
+    unchanged = types.SimpleNamespace(translate_float=lambda x: x, is_network=False)
+    for direction in ("AtoB", "BtoA"):
+        evaluator.evaluate({direction: unchanged}, direction)
+    assert seen == [len(real)] * 4  # Real and translated, of both domains.
 
 
 def test_notes(data):

@@ -85,6 +85,7 @@ class Evaluator:
             references=tuple(references),
             truth=truth,
             pixels=DomainPixels(dataset.pixels_a, dataset.pixels_b),
+            features={},
         )
         self._tasks = {}
         for direction in DIRECTIONS:

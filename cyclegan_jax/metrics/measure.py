@@ -51,6 +51,8 @@ class Task:
       references: the real images of FID and KID: `test`, `train+test`.
       truth: the classes of the test pairs, if known.
       pixels: "a" and "b" -> how their images are stored.
+      features: split, domain and convention -> features of the real images, as far as
+        computed; both directions of a data set can share them.
     """
 
     direction: str
@@ -60,6 +62,9 @@ class Task:
     references: Sequence[str] = ("test",)
     truth: Truth | None = None
     pixels: DomainPixels = PICTURES
+    features: dict[tuple[str, str, str], np.ndarray] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def source(self) -> str:

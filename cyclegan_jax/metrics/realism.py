@@ -91,7 +91,6 @@ class Realism(Measure):
         """Takes the real images and the extractors."""
         self._task = task
         self._conventions = [(n, how) for n in networks for how in n.extractor.prepare]
-        self._real: dict[tuple[str, str, str], np.ndarray] = {}
         self.reset()
 
     @classmethod
@@ -166,11 +165,11 @@ class Realism(Measure):
         return values
 
     def _features(self, network, convention, split, domain):
-        key = split, domain, convention
-        if key not in self._real:
+        key, known = (split, domain, convention), self._task.features
+        if key not in known:
             batches = self._task.real(domain, split, batch_size=_BATCH_SIZE)
-            self._real[key] = network(batches, convention)
-        return self._real[key]
+            known[key] = network(batches, convention)
+        return known[key]
 
 
 def _networks(task):
