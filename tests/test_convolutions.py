@@ -1,5 +1,6 @@
 """Every form of a convolution equals XLA's own, in value and in both gradients."""
 
+import functools
 import re
 
 import jax
@@ -312,6 +313,21 @@ def test_winograd_by_definition(form, tile):
         arguments = [jnp.asarray(a) for a in arguments]
         actual = getattr(winograd, form)(*arguments, tile)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("form", ["convolve", "input_gradient", "kernel_gradient"])
+def test_terms_of_opposite_points_are_computed_once(form):
+    """The transforms of inputs, kernel and outputs have so many constants, per axis."""
+    x, kernel = arrays(3, 2, 3, 10, 10)
+    dy = jnp.zeros((2, 8, 8, 3))
+    arguments = {
+        "convolve": (x, kernel),
+        "input_gradient": (dy, kernel),
+        "kernel_gradient": (x, dy),
+    }[form]
+    compute = functools.partial(getattr(winograd, form), tile=winograd.LARGE)
+    names = [each.primitive.name for each in jax.make_jaxpr(compute)(*arguments).eqns]
+    assert names.count("mul") == 2 * (14 + 8 + 6)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

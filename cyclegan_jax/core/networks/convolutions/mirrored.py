@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cyclegan_jax.core.networks.convolutions import linear
+from cyclegan_jax.core.networks.convolutions import linear, rows
 from cyclegan_jax.core.networks.convolutions.window import Window
 
 
@@ -78,16 +78,10 @@ def _fold(width, _, dy):
         far = size - width - 1  # Pixels before what the last margin mirrors.
         dy = (
             part(width, width + size)
-            + _place(lax.rev(part(0, width), (axis,)), 1, far, axis)
-            + _place(lax.rev(part(width + size, None), (axis,)), far, 1, axis)
+            + rows.pad(lax.rev(part(0, width), (axis,)), axis, 1, far)
+            + rows.pad(lax.rev(part(width + size, None), (axis,)), axis, far, 1)
         )
     return (dy,)
-
-
-def _place(x, before, after, axis):
-    widths = [(0, 0, 0)] * x.ndim
-    widths[axis] = (before, after, 0)
-    return lax.pad(x, jnp.zeros((), x.dtype), widths)
 
 
 _mirror.defvjp(lambda width, x: (_mirror(width, x), None), _fold)
@@ -96,8 +90,8 @@ _mirror.defvjp(lambda width, x: (_mirror(width, x), None), _fold)
 def _bordered(window, x, kernel):
     """The same by a convolution padded with zeros, and corrections at the borders."""
     y = linear.conv(window, x, kernel)
-    rows = lax.broadcasted_iota(jnp.int32, (1, y.shape[1], 1, 1), 1)
-    columns = lax.broadcasted_iota(jnp.int32, (1, 1, y.shape[2], 1), 2)
+    row = lax.broadcasted_iota(jnp.int32, (1, y.shape[1], 1, 1), 1)
+    column = lax.broadcasted_iota(jnp.int32, (1, 1, y.shape[2], 1), 2)
 
     def mirror(line):  # Beyond both of its ends.
         return jnp.concatenate([line[:, 1:2], line, line[:, -2:-1]], 1)
@@ -110,10 +104,10 @@ def _bordered(window, x, kernel):
     left = _line(pad(x[:, :, 1]), kernel[:, 0])[:, :, None]
     right = _line(pad(x[:, :, -2]), kernel[:, 2])[:, :, None]
     zero = jnp.zeros((), y.dtype)
-    y += jnp.where(rows == 0, top, zero)
-    y += jnp.where(rows == y.shape[1] - 1, bottom, zero)
-    y += jnp.where(columns == 0, left, zero)
-    return y + jnp.where(columns == y.shape[2] - 1, right, zero)
+    y += jnp.where(row == 0, top, zero)
+    y += jnp.where(row == y.shape[1] - 1, bottom, zero)
+    y += jnp.where(column == 0, left, zero)
+    return y + jnp.where(column == y.shape[2] - 1, right, zero)
 
 
 def _line(line, taps):

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cyclegan_jax.core.networks.convolutions import xla
 from cyclegan_jax.core.networks.convolutions.window import Window
@@ -42,3 +43,10 @@ def to_few(padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def zero_pad(x: jax.Array, padding: int) -> jax.Array:
     """Adds so many zeros on each of an image's four sides."""
     return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+
+def pad(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
+    """Adds so many zeros along an axis; negative numbers take elements away."""
+    widths = [(0, 0, 0)] * x.ndim
+    widths[axis] = (before, after, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)

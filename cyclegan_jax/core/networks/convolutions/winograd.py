@@ -22,6 +22,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cyclegan_jax.core.networks.convolutions import rows
+
 _HEIGHT, _WIDTH = 1, 2
 _TAPS = 3
 
@@ -173,7 +175,7 @@ def _input_transposed(places, axis, tile):
     beyond += [jnp.zeros_like(parts[0])] * (tile.outputs - 2)
     inside, beyond = (_interleave(part, axis) for part in (inside, beyond))
     step = tile.outputs
-    return _pad(inside, 0, 2, axis) + _pad(beyond, step, 2 - step, axis)
+    return rows.pad(inside, axis, 0, 2) + rows.pad(beyond, axis, step, 2 - step)
 
 
 def _output(places, axis, tile):
@@ -197,14 +199,13 @@ def _combine(matrix, parts):
         parts[i], parts[j] = parts[i] + parts[j], parts[i] - parts[j]
         even, odd = _even_and_odd(columns[i], columns[j])
         columns = (*columns[:i], even, odd, *columns[j + 1 :])
-    rows = _transposed(columns)
-    results = {}
-    for i, j in _opposite(rows):
-        even, odd = (_sum(row, parts) for row in _even_and_odd(rows[i], rows[j]))
+    lines, results = _transposed(columns), {}
+    for i, j in _opposite(lines):
+        even, odd = (_sum(line, parts) for line in _even_and_odd(lines[i], lines[j]))
         results |= {i: even + odd, j: even - odd}
-    return [
-        results[i] if i in results else _sum(row, parts) for i, row in enumerate(rows)
-    ]
+    alone = (i for i in range(len(lines)) if i not in results)
+    results |= {i: _sum(lines[i], parts) for i in alone}
+    return [results[i] for i in range(len(lines))]
 
 
 def _sum(row, parts):
@@ -246,9 +247,3 @@ def _interleave(parts, axis):
     shape = list(parts[0].shape)
     shape[axis] *= len(parts)
     return jnp.stack(parts, axis + 1).reshape(shape)
-
-
-def _pad(x, before, after, axis):
-    widths = [(0, 0, 0)] * x.ndim
-    widths[axis] = (before, after, 0)
-    return lax.pad(x, jnp.zeros((), x.dtype), widths)
