@@ -101,8 +101,20 @@ def test_two_devices_equal_one(norm, dropout):
     # Two slots' pools of two images are full after two steps: the third draws.
     one = run(method, 1, num_steps=3, pool_size=8)
     two = run(method, 2, num_steps=3, pool_size=8)
-    assert_close(one, two)
+    assert_close(one[1:], two[1:])
+    assert_close(one[0].norm_stats, two[0].norm_stats)
+    assert_moved_alike(start(method)[0].params, one[0].params, two[0].params)
     assert np.all(one[1]["fake_a"].count == 2)
+
+
+def assert_moved_alike(before, one, two):
+    """Every tensor has moved the same way, to a twentieth of its distance.
+
+    Not closer: where rounding flips a ReLU, or the sign of a difference in an L1 loss,
+    a pixel's whole gradient changes (here by up to 3 %; another slot's dropout: 100 %).
+    """
+    for start, a, b in zip(*map(jax.tree.leaves, (before, one, two)), strict=True):
+        assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(a - start)
 
 
 @pytest.mark.slow
