@@ -163,6 +163,39 @@ def test_remat_changes_nothing():
     )
 
 
+@pytest.mark.parametrize("remat", [False, True])
+def test_blocks_in_a_loop(remat):
+    """In training on CPUs nine blocks are a loop; it computes what nine blocks do."""
+    options = {"width": 4, "dropout": True, "remat": remat}
+    module = networks.generator("resnet_9blocks", **options)
+    x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+    variables = module.init(jax.random.key(0), x)
+    keys = jax.random.split(jax.random.key(2), 2)
+
+    def translate(variables, train):
+        return module.apply(variables, x, train=train, dropout_keys=keys)
+
+    gradient = jax.jit(
+        jax.value_and_grad(lambda *args: jnp.sum(translate(*args) ** 2)),
+        static_argnums=1,
+    )
+
+    def loops(train, platform):
+        traced = gradient.trace(variables, train)
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        return text.count("stablehlo.while")
+
+    assert loops(True, "cpu") == loops(False, "cpu") + 2
+    assert loops(True, "tpu") == loops(False, "tpu")
+    looped, chained = gradient(variables, True), gradient(variables, False)
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(chained[1]))
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5 * scale),
+        looped,
+        chained,
+    )
+
+
 @pytest.mark.slow
 def test_remat_saves_memory():
     """Four more blocks need memory for their inputs only."""

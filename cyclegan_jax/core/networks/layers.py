@@ -130,7 +130,7 @@ def pad(x: jax.Array, width: int, *, reflect: bool) -> jax.Array:
 
 
 def dropout(
-    x: jax.Array, keys: jax.Array | None, layer: int, rate: float = 0.5
+    x: jax.Array, keys: jax.Array | None, layer: int | jax.Array, rate: float = 0.5
 ) -> jax.Array:
     """Zeroes some of the values, by one key an image so that devices do not matter.
 
