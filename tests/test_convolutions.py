@@ -304,28 +304,66 @@ def test_winograd_by_definition(form, tile):
             dx[window] += np.einsum("bhwo,io->bhwi", dy, kernel[i, j])
             dkernel[i, j] = np.einsum("bhwi,bhwo->io", x[window], dy)
     expected = {"convolve": y, "input_gradient": dx, "kernel_gradient": dkernel}[form]
-    arguments = {
-        "convolve": (x, kernel),
-        "input_gradient": (dy, kernel),
-        "kernel_gradient": (x, dy),
-    }[form]
     with jax.enable_x64(True):
-        arguments = [jnp.asarray(a) for a in arguments]
-        actual = getattr(winograd, form)(*arguments, tile)
+        actual = _winograd(form, *map(jnp.asarray, (x, kernel, dy)), tile)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
+
+
+def _winograd(form, x, kernel, dy, tile):
+    if form == "kernel_gradient":
+        return winograd.kernel_gradient(x, dy, tile)
+    given = x if form == "convolve" else dy
+    return getattr(winograd, form)(given, winograd.kernel_places(kernel, tile), tile)
+
+
+@pytest.mark.parametrize("size", [16, 18, 50])
+@pytest.mark.parametrize("reflect", [False, True])
+def test_kernels_transformed_beforehand(size, reflect):
+    """The same values, gradients and second derivatives, and transforms left out."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(8, size, size, 64)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 64, 64)), jnp.float32)
+    options = {"padding": 1, "reflect": reflect}
+
+    def loss(x, kernel, places):
+        y = convolutions.conv(x, kernel, **options, places=places)
+        return jnp.sum(jnp.sin(y))
+
+    def second(x, kernel, places):
+        gradients = jax.grad(loss, (0, 1))(x, kernel, places)
+        return sum(jnp.sum(jnp.sin(g)) for g in gradients)
+
+    places = convolutions.prepare(kernel, gradients=True)
+    assert sorted(places) == [2, 4]
+    for function in (loss, second):
+        every = jax.jit(jax.value_and_grad(function, (0, 1)))
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            every(x, kernel, places),
+            every(x, kernel, None),
+        )
+    wrong = jax.tree.map(jnp.zeros_like, places)
+    assert loss(x, kernel, wrong) == 0.0  # They are used.
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((3, 3, 32, 64), "float32"),
+        ((4, 4, 64, 64), "float32"),
+        ((3, 3, 64, 64), "bfloat16"),
+    ],
+)
+def test_other_kernels_are_not_transformed(shape, dtype):
+    assert convolutions.prepare(jnp.zeros(shape, dtype)) is None
 
 
 @pytest.mark.parametrize("form", ["convolve", "input_gradient", "kernel_gradient"])
 def test_terms_of_opposite_points_are_computed_once(form):
     """The transforms of inputs, kernel and outputs have so many constants, per axis."""
     x, kernel = arrays(3, 2, 3, 10, 10)
-    dy = jnp.zeros((2, 8, 8, 3))
-    arguments = {
-        "convolve": (x, kernel),
-        "input_gradient": (dy, kernel),
-        "kernel_gradient": (x, dy),
-    }[form]
-    compute = functools.partial(getattr(winograd, form), tile=winograd.LARGE)
+    arguments = x, kernel, jnp.zeros((2, 8, 8, 3))
+    compute = functools.partial(_winograd, form, tile=winograd.LARGE)
     names = [each.primitive.name for each in jax.make_jaxpr(compute)(*arguments).eqns]
     assert names.count("mul") == 2 * (14 + 8 + 6)
 

@@ -77,11 +77,12 @@ class Translator:
             all_processes=all_processes,
             by_image=run.config.same_bits,
         )
-        self.is_network = translation.generator is not None
+        self._generator = translation.generator
+        self.is_network = self._generator is not None
         self.use(run.variables)
         self._tiled = None
         if size == "tile":
-            self._tiled = tiling.TiledGenerator(translation.generator, tile_size)
+            self._tiled = tiling.TiledGenerator(self._generator, tile_size)
 
     @classmethod
     def load(
@@ -113,6 +114,8 @@ class Translator:
     def use(self, variables: Variables) -> None:
         """Swaps in other variables of the same networks; nothing is recompiled."""
         needed = {name: variables[name] for name in self._networks}
+        if prepare := getattr(self._generator, "prepare", None):
+            needed = {name: prepare(needed[name]) for name in needed}
         self._variables = self._spread.place(needed)
 
     @overload

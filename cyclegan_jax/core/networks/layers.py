@@ -58,6 +58,9 @@ class Conv(nn.Module):
       init_type: name of the kernel's initialisation, see `kernel_init`.
       init_gain: its gain.
       dtype: of the computation.
+
+    The collection `places`, if it is there, has what `convolutions.prepare` made of
+    the kernel.
     """
 
     features: int
@@ -83,6 +86,7 @@ class Conv(nn.Module):
             stride=self.stride,
             padding=self.padding,
             reflect=self.reflect,
+            places=self.get_variable("places", "kernel"),
         )
         return _add_bias(self, y)
 

@@ -7,57 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
-from cyclegan_jax.core.networks import antialiasing, layers, norms
+from cyclegan_jax.core.networks import antialiasing, layers, norms, residual
 
 # From so many blocks on, as for 256x256 images, XLA:CPU takes long over a program.
 _LOOPED = 9
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a skip, with nothing after the sum.
-
-    Attributes:
-      norm: see `norms.NORMS`.
-      reflect: mirrored instead of zero padding.
-      train: see `norms.BatchNorm`.
-      axis_name: see `norms.BatchNorm`.
-      init_gain: see `norms.BatchNorm`.
-      conv: `layers.Conv` with the network's initialisation and dtype bound.
-    """
-
-    norm: str
-    reflect: bool
-    train: bool
-    axis_name: str | None
-    init_gain: float
-    conv: Any
-
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, dropout_keys: jax.Array | None, index: int | jax.Array
-    ) -> jax.Array:
-        """Maps [B, H, W, C] to [B, H, W, C].
-
-        Args:
-          x: the input.
-          dropout_keys: see `ResNetGenerator`.
-          index: number of the block; blocks have different dropout masks.
-        """
-        conv = functools.partial(
-            self.conv, x.shape[-1], 3, padding=1, reflect=self.reflect
-        )
-        norm = functools.partial(
-            norms.normalise,
-            kind=self.norm,
-            train=self.train,
-            axis_name=self.axis_name,
-            init_gain=self.init_gain,
-        )
-        y = nn.relu(norm(conv(name="conv_0")(x), name="norm_0"))
-        y = layers.dropout(y, dropout_keys, index)
-        return x + norm(conv(name="conv_1")(y), name="norm_1")
 
 
 class ResNetGenerator(nn.Module):
@@ -107,6 +61,13 @@ class ResNetGenerator(nn.Module):
     def encoder_layers(self) -> int:
         """How many layers, as `features` counts them, come before the way up."""
         return (12 if self.antialias else 10) + self.blocks
+
+    def prepare(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Adds to variables what makes many applications faster, if anything."""
+        params = variables["params"]
+        names = [f"block_{i}" for i in range(self.blocks)]
+        places = {name: residual.places(params[name], self.dtype) for name in names}
+        return variables | {"places": places}
 
     def _loops(self, train):
         """Whether the blocks are a loop, on CPUs: in training, if there are many.
@@ -179,14 +140,14 @@ class ResNetGenerator(nn.Module):
             fall = conv(wider, self.down_kernel, stride, padding=1, name=f"down_{i}")
             down += activated(fall, f"down_norm_{i}")
             down += [antialiasing.downsample] if self.antialias else []
-        make: Any = nn.remat(ResidualBlock) if self.remat else ResidualBlock
+        make: Any = nn.remat(residual.Block) if self.remat else residual.Block
         make = functools.partial(
             make, norm=self.norm, reflect=self.reflect, conv=conv, **statistics
         )
         if self._loops(train) and not seen:
             block, params = make(parent=None), self.variables["params"]
             every = [params[f"block_{i}"] for i in range(self.blocks)]
-            down.append(lambda x: _in_turn(block, every, x, dropout_keys))
+            down.append(lambda x: residual.in_turn(block, every, x, dropout_keys))
         else:
             keys = {"dropout_keys": dropout_keys}
             for i in range(self.blocks):
@@ -203,23 +164,6 @@ class ResNetGenerator(nn.Module):
             up += activated(rise, f"up_norm_{i}")
         up.append(layers.Conv(self.channels, **outer, **settings, name="conv_out"))
         return down, up
-
-
-def _in_turn(block, params, x, dropout_keys):
-    """Applies a block with each of the parameters in turn."""
-
-    def apply(x, number, params):
-        return block.apply({"params": params}, x, dropout_keys, number)
-
-    def loop(x):
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-        numbered = (jnp.arange(len(params)), stacked)
-        return lax.scan(lambda x, given: (apply(x, *given), None), x, numbered)[0]
-
-    def chain(x):
-        return functools.reduce(lambda x, given: apply(x, *given), enumerate(params), x)
-
-    return lax.platform_dependent(x, cpu=loop, default=chain)
 
 
 def _outputs(sequence, images, padded, features):

@@ -18,6 +18,7 @@ from jax import lax
 from cyclegan_jax.core.networks.convolutions import bfloat16, rows, winograd, xla
 from cyclegan_jax.core.networks.convolutions.window import Window
 
+Places = dict[int, jax.Array]  # Outputs of a tile -> a kernel's places.
 _MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
 
 
@@ -29,9 +30,9 @@ def _also_in_bfloat16(many_channels: Callable):
 
     def complete(form):
         @functools.wraps(form)
-        def either(window, a, b):
+        def either(window, a, b, *places):
             if a.dtype != jnp.bfloat16:
-                return form(window, a, b)
+                return form(window, a, b, *places)
             if _suits_products(window, a):
                 return many_channels(window, a, b)
             y = form(window, a.astype(jnp.float32), b.astype(jnp.float32))
@@ -53,23 +54,29 @@ def _suits_products(window, images):
 
 
 @_also_in_bfloat16(bfloat16.conv)
-def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv(
+    window: Window, x: jax.Array, kernel: jax.Array, places: Places | None = None
+) -> jax.Array:
     """See `convolutions.conv`."""
     padding = window.padding
     # Large tiles would be faster, but eighteen such layers in a row lose a digit.
     if tile := _winograd_tile(window, x.shape, padding):
-        return winograd.convolve(rows.zero_pad(x, padding), kernel, tile)
+        u = _places_of(kernel, tile, places)
+        return winograd.convolve(rows.zero_pad(x, padding), u, tile)
     if _image_out(window):
         return rows.to_few(padding, x, kernel)
     return xla.conv(window, x, kernel)
 
 
 @_also_in_bfloat16(bfloat16.input_gradient)
-def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Array:
+def input_gradient(
+    window: Window, dy: jax.Array, kernel: jax.Array, places: Places | None = None
+) -> jax.Array:
     """See `convolutions.input_gradient`."""
     padding = window.padding
     if tile := _winograd_tile(window, dy.shape, 1, large_from=128):
-        dx = winograd.input_gradient(dy, kernel, tile)
+        u = _places_of(kernel, tile, places)
+        dx = winograd.input_gradient(dy, u, tile)
         return dx[:, padding:-padding, padding:-padding] if padding else dx
     channels, _ = window.channels
     if window.stride == 1 and window.size[0] >= rows.LARGE and channels <= rows.FEW:
@@ -95,6 +102,21 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
         return xla.kernel_gradient(window, x, dy)
     kernel = jax.ShapeDtypeStruct(window.kernel, x.dtype)
     return jax.linear_transpose(form, kernel)(dy)[0]
+
+
+def prepare(kernel: jax.Array, gradients: bool) -> Places | None:
+    """See `convolutions.prepare`."""
+    *size, channels, out = kernel.shape
+    suits = size == [3, 3] and min(channels, out) >= _MANY
+    if not suits or kernel.dtype != jnp.float32:
+        return None
+    tiles = [winograd.SMALL, winograd.LARGE] if gradients else [winograd.SMALL]
+    return {tile.outputs: winograd.kernel_places(kernel, tile) for tile in tiles}
+
+
+def _places_of(kernel, tile, places):
+    known = (places or {}).get(tile.outputs)
+    return winograd.kernel_places(kernel, tile) if known is None else known
 
 
 def _winograd_tile(window, images, padding, large_from=None):

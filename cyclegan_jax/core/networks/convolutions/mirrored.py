@@ -8,6 +8,7 @@ and CPUs and GPUs are faster with a padded image.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,37 +18,40 @@ from cyclegan_jax.core.networks.convolutions import linear, rows
 from cyclegan_jax.core.networks.convolutions.window import Window
 
 
-def conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv(
+    window: Window, x: jax.Array, kernel: jax.Array, places: Any = None
+) -> jax.Array:
     """See `convolutions.conv`; `window.padding` is that of mirrored pixels."""
     if _mirrors(x, 1) and (*window.size, window.stride, window.padding) == (3, 3, 1, 1):
-        return _conv_3x3(window, x, kernel)
-    return _padded(window, x, kernel)
+        return _conv_3x3(window, x, kernel, places)
+    return _padded(window, x, kernel, places)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 @functools.partial(jax.jit, static_argnums=0, inline=True)
-def _conv_3x3(window, x, kernel):
+def _conv_3x3(window, x, kernel, places):
     return lax.platform_dependent(
-        x,
-        kernel,
+        *(x, kernel, places),
         tpu=functools.partial(_bordered, window),
         default=functools.partial(_padded, window),
     )
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
-def _gradients(window, x, kernel, dy):
+def _gradients(window, x, kernel, places, dy):
     def of(form):
-        return lambda x, kernel, dy: jax.vjp(
-            functools.partial(form, window), x, kernel
+        return lambda x, kernel, places, dy: jax.vjp(
+            lambda x, kernel: form(window, x, kernel, places), x, kernel
         )[1](dy)
 
-    return lax.platform_dependent(x, kernel, dy, tpu=of(_bordered), default=of(_padded))
+    return lax.platform_dependent(
+        *(x, kernel, places, dy), tpu=of(_bordered), default=of(_padded)
+    )
 
 
 _conv_3x3.defvjp(
-    lambda window, x, kernel: (_conv_3x3(window, x, kernel), (x, kernel)),
-    lambda window, saved, dy: _gradients(window, *saved, dy),
+    lambda window, *arrays: (_conv_3x3(window, *arrays), arrays),
+    lambda window, saved, dy: (*_gradients(window, *saved, dy), None),
 )
 
 
@@ -56,9 +60,10 @@ def _mirrors(x, width):
     return all(isinstance(side, int) and side > width for side in x.shape[1:3])
 
 
-def _padded(window, x, kernel):
+def _padded(window, x, kernel, places):
     pad = _mirror if _mirrors(x, window.padding) else _pad
-    return linear.conv(window._replace(padding=0), pad(window.padding, x), kernel)
+    x = pad(window.padding, x)
+    return linear.conv(window._replace(padding=0), x, kernel, places)
 
 
 def _pad(width, x):
@@ -87,9 +92,9 @@ def _fold(width, _, dy):
 _mirror.defvjp(lambda width, x: (_mirror(width, x), None), _fold)
 
 
-def _bordered(window, x, kernel):
+def _bordered(window, x, kernel, places):
     """The same by a convolution padded with zeros, and corrections at the borders."""
-    y = linear.conv(window, x, kernel)
+    y = linear.conv(window, x, kernel, places)
     row = lax.broadcasted_iota(jnp.int32, (1, y.shape[1], 1, 1), 1)
     column = lax.broadcasted_iota(jnp.int32, (1, 1, y.shape[2], 1), 2)
 

@@ -103,17 +103,23 @@ The points are the most precise of those tried; the usual 0, 1, -1, 2, -2 have 2
 """
 
 
-def convolve(x: jax.Array, kernel: jax.Array, tile: Tile) -> jax.Array:
-    """Convolves without padding: [B, mh+2, mw+2, I], [3, 3, I, O] -> [B, mh, mw, O]."""
-    v, u = _on_both_axes(_input, x, tile), _kernel_transform(kernel, tile)
+def kernel_places(kernel: jax.Array, tile: Tile) -> jax.Array:
+    """Transforms a kernel: [3, 3, I, O] -> [(m+2)^2, I, O], along the width first."""
+    u = jnp.stack(_combine(tile.kernel, kernel))
+    u = jnp.stack(_combine(tile.kernel, u.swapaxes(0, 1)))
+    return u.reshape(-1, *u.shape[2:])
+
+
+def convolve(x: jax.Array, u: jax.Array, tile: Tile) -> jax.Array:
+    """Convolves, unpadded: [B, mh+2, mw+2, I], `kernel_places` -> [B, mh, mw, O]."""
+    v = _on_both_axes(_input, x, tile)
     places = lax.dot_general(_flat(v), u, _CONTRACT_LAST_FIRST)
     return _on_both_axes_back(_output, places, v.shape, tile)
 
 
-def input_gradient(dy: jax.Array, kernel: jax.Array, tile: Tile) -> jax.Array:
+def input_gradient(dy: jax.Array, u: jax.Array, tile: Tile) -> jax.Array:
     """The gradient of `convolve` for x: [B, mh, mw, O] -> [B, mh+2, mw+2, I]."""
     v = _on_both_axes(_output_transposed, dy, tile)
-    u = _kernel_transform(kernel, tile)
     places = lax.dot_general(_flat(v), u, _CONTRACT_LAST_LAST)
     return _on_both_axes_back(_input_transposed, places, v.shape, tile)
 
@@ -149,13 +155,6 @@ def _on_both_axes_back(transform, places, shape, tile):
     """[(m+2)^2, B h w, C] -> [B, H, W, C]."""
     places = places.reshape(*shape[:-1], places.shape[-1])
     return transform(transform(places, 1 + _WIDTH, tile), _HEIGHT, tile)
-
-
-def _kernel_transform(kernel, tile):
-    """[3, 3, I, O] -> [(m+2)^2, I, O], places along the width first."""
-    u = jnp.stack(_combine(tile.kernel, kernel))
-    u = jnp.stack(_combine(tile.kernel, u.swapaxes(0, 1)))
-    return u.reshape(-1, *u.shape[2:])
 
 
 # In one dimension. Transforms to places stack these along a new first axis; those back
