@@ -72,37 +72,29 @@ def in_turn(
       The output of the last block, [B, H, W, C].
     """
 
-    def apply(x, number, variables):
-        return block.apply(variables, x, dropout_keys, number)
+    def apply(x, number, params):
+        return block.apply({"params": params}, x, dropout_keys, number)
 
     def loop(x):
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-        dtype = block.conv.keywords["dtype"]
-        # Outside, where the passes of a generator share them.
-        known = jax.vmap(lambda params: places(params, dtype, gradients=True))(stacked)
-        variables = (jnp.arange(len(params)), {"params": stacked, "places": known})
-        return lax.scan(lambda x, given: (apply(x, *given), None), x, variables)[0]
+        numbered = (jnp.arange(len(params)), stacked)
+        return lax.scan(lambda x, given: (apply(x, *given), None), x, numbered)[0]
 
     def chain(x):
-        given = ((i, {"params": one}) for i, one in enumerate(params))
-        return functools.reduce(lambda x, given: apply(x, *given), given, x)
+        return functools.reduce(lambda x, given: apply(x, *given), enumerate(params), x)
 
     return lax.platform_dependent(x, cpu=loop, default=chain)
 
 
-def places(
-    params: dict[str, Any], dtype: Any, *, gradients: bool = False
-) -> dict[str, Any]:
+def places(params: dict[str, Any], dtype: Any) -> dict[str, Any]:
     """Returns the collection `places` of a block; see `layers.Conv`.
 
     Args:
       params: of the block.
       dtype: of the block's computation.
-      gradients: see `convolutions.prepare`.
     """
 
     def of(name):
-        kernel = params[name]["kernel"].astype(dtype)
-        return {"kernel": convolutions.prepare(kernel, gradients=gradients)}
+        return {"kernel": convolutions.prepare(params[name]["kernel"].astype(dtype))}
 
     return {name: of(name) for name in ("conv_0", "conv_1")}

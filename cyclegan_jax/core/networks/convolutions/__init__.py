@@ -6,8 +6,6 @@ and `mirrored`) and `networks.statistics` depend on the platform. All forms comp
 same function; tests compare values and gradients.
 """
 
-from typing import Any
-
 import jax
 
 from cyclegan_jax.core.networks.convolutions import cpu, linear, mirrored
@@ -21,7 +19,7 @@ def conv(
     stride: int = 1,
     padding: int = 0,
     reflect: bool = False,
-    places: Any = None,
+    places: jax.Array | None = None,
 ) -> jax.Array:
     """Convolves with padding on all sides (PyTorch's `Conv2d`).
 
@@ -42,7 +40,7 @@ def conv(
     return linear.conv(window, x, kernel, places)
 
 
-def prepare(kernel: jax.Array, *, gradients: bool = False) -> Any:
+def prepare(kernel: jax.Array) -> jax.Array | None:
     """Transforms a kernel beforehand, for many calls of `conv` with it on CPUs.
 
     The transform of Winograd's form (`winograd`) takes a tenth of the time in which a
@@ -51,17 +49,14 @@ def prepare(kernel: jax.Array, *, gradients: bool = False) -> Any:
 
     Args:
       kernel: [kh, kw, I, O], of a convolution with stride 1.
-      gradients: also for `conv`'s gradients.
 
     Returns:
-      `places` of `conv`, a pytree of arrays; None where it would not use them.
+      `places` of `conv`; None where it would not use them.
     """
-    if jax.default_backend() != "cpu":
-        return None
-    return jax.tree.map(jax.lax.stop_gradient, _prepare(kernel, gradients))
+    return _prepare(kernel) if jax.default_backend() == "cpu" else None
 
 
-_prepare = jax.jit(cpu.prepare, static_argnums=1, inline=True)
+_prepare = jax.jit(cpu.prepare)
 
 
 def input_gradient(

@@ -18,7 +18,6 @@ from jax import lax
 from cyclegan_jax.core.networks.convolutions import bfloat16, rows, winograd, xla
 from cyclegan_jax.core.networks.convolutions.window import Window
 
-Places = dict[int, jax.Array]  # Outputs of a tile -> a kernel's places.
 _MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
 
 
@@ -55,13 +54,13 @@ def _suits_products(window, images):
 
 @_also_in_bfloat16(bfloat16.conv)
 def conv(
-    window: Window, x: jax.Array, kernel: jax.Array, places: Places | None = None
+    window: Window, x: jax.Array, kernel: jax.Array, places: jax.Array | None = None
 ) -> jax.Array:
     """See `convolutions.conv`."""
     padding = window.padding
     # Large tiles would be faster, but eighteen such layers in a row lose a digit.
     if tile := _winograd_tile(window, x.shape, padding):
-        u = _places_of(kernel, tile, places)
+        u = winograd.kernel_places(kernel, tile) if places is None else places
         return winograd.convolve(rows.zero_pad(x, padding), u, tile)
     if _image_out(window):
         return rows.to_few(padding, x, kernel)
@@ -69,13 +68,11 @@ def conv(
 
 
 @_also_in_bfloat16(bfloat16.input_gradient)
-def input_gradient(
-    window: Window, dy: jax.Array, kernel: jax.Array, places: Places | None = None
-) -> jax.Array:
+def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.input_gradient`."""
     padding = window.padding
     if tile := _winograd_tile(window, dy.shape, 1, large_from=128):
-        u = _places_of(kernel, tile, places)
+        u = winograd.kernel_places(kernel, tile)
         dx = winograd.input_gradient(dy, u, tile)
         return dx[:, padding:-padding, padding:-padding] if padding else dx
     channels, _ = window.channels
@@ -104,19 +101,13 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     return jax.linear_transpose(form, kernel)(dy)[0]
 
 
-def prepare(kernel: jax.Array, gradients: bool) -> Places | None:
+def prepare(kernel: jax.Array) -> jax.Array | None:
     """See `convolutions.prepare`."""
     *size, channels, out = kernel.shape
     suits = size == [3, 3] and min(channels, out) >= _MANY
     if not suits or kernel.dtype != jnp.float32:
         return None
-    tiles = [winograd.SMALL, winograd.LARGE] if gradients else [winograd.SMALL]
-    return {tile.outputs: winograd.kernel_places(kernel, tile) for tile in tiles}
-
-
-def _places_of(kernel, tile, places):
-    known = (places or {}).get(tile.outputs)
-    return winograd.kernel_places(kernel, tile) if known is None else known
+    return winograd.kernel_places(kernel, winograd.SMALL)  # The tile of `conv`.
 
 
 def _winograd_tile(window, images, padding, large_from=None):

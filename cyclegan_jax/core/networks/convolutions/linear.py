@@ -9,7 +9,7 @@ gradient of the output in the place of the input. Left to itself, JAX makes of i
 convolution over a dilated input with a window as large as the image, for which GPUs
 have no fast program.
 
-All take a `Window`, then two arrays, then what `convolutions.prepare` made of the
+All take a `Window`, then two arrays, and `conv` what `convolutions.prepare` made of the
 kernel, if anything; see the functions of the same names in `convolutions`.
 """
 
@@ -23,21 +23,19 @@ from cyclegan_jax.core.networks.convolutions import cpu, tpu, xla
 
 
 def _by_platform(name: str) -> Callable:
-    """Returns (window, array, array, places) -> array in the platform's form."""
+    """Returns (window, array, array) -> array in the form of the platform."""
     on_cpu, on_tpu, default = (getattr(forms, name) for forms in (cpu, tpu, xla))
 
     # Networks have many convolutions of the same shapes: they are traced once. Inlined:
     # XLA:CPU brings only those into its fast layout that have no function of their own.
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
     @functools.partial(jax.jit, static_argnums=0, inline=True)
-    def function(window, a, b, places=None):
+    def function(window, a, b, *places):  # Of the kernel, for CPUs.
         return lax.platform_dependent(
-            *(a, b, places),
-            cpu=lambda a, b, places: on_cpu(
-                window, a, b, *([places] if places else [])
-            ),
-            tpu=lambda a, b, _: on_tpu(window, a, b),
-            default=lambda a, b, _: default(window, a, b),
+            *(a, b, *places),
+            cpu=functools.partial(on_cpu, window),
+            tpu=lambda a, b, *_: on_tpu(window, a, b),
+            default=lambda a, b, *_: default(window, a, b),
         )
 
     return function
@@ -64,20 +62,20 @@ def _at_once(x: jax.Array, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _define_derivatives():
     def conv_backward(window, saved, dy):
-        x, kernel, places = saved
+        x, kernel, *places = saved
         x, dy = _at_once(x, dy)
-        dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel, places)
-        return dx, kernel_gradient(window, x, dy), None
+        dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel)
+        return dx, kernel_gradient(window, x, dy), *(None for _ in places)
 
     def input_gradient_backward(window, saved, x):
-        dy, kernel, places = saved
+        dy, kernel = saved
         dy, x = _at_once(dy, x)
-        return conv(window, x, kernel, places), kernel_gradient(window, x, dy), None
+        return conv(window, x, kernel), kernel_gradient(window, x, dy)
 
     def kernel_gradient_backward(window, saved, kernel):
-        x, dy, _ = saved
+        x, dy = saved
         dx = input_gradient(window.over(*x.shape[1:3]), dy, kernel)
-        return dx, conv(window, x, kernel), None
+        return dx, conv(window, x, kernel)
 
     _with_backward(conv, conv_backward)
     _with_backward(input_gradient, input_gradient_backward)

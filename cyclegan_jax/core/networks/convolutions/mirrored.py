@@ -8,7 +8,6 @@ and CPUs and GPUs are faster with a padded image.
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from cyclegan_jax.core.networks.convolutions.window import Window
 
 
 def conv(
-    window: Window, x: jax.Array, kernel: jax.Array, places: Any = None
+    window: Window, x: jax.Array, kernel: jax.Array, places: jax.Array | None = None
 ) -> jax.Array:
     """See `convolutions.conv`; `window.padding` is that of mirrored pixels."""
     if _mirrors(x, 1) and (*window.size, window.stride, window.padding) == (3, 3, 1, 1):
