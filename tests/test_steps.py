@@ -27,10 +27,13 @@ SIZE, SLOTS = 16, 4
 WEIGHTS, SGD = LossWeights(), optax.sgd(1e-3)
 
 
-def make_method(norm="instance", dropout=False, weights=WEIGHTS, **kwargs):
+def make_method(
+    norm="instance", dropout=False, weights=WEIGHTS, dtype=jnp.float32, **kwargs
+):
     # Larger weights than the published 0.02: with so few channels the norms would
     # otherwise divide by next to nothing and blow up rounding.
     settings = {"width": 4, "norm": norm, "init_gain": 0.2, "axis_name": "batch"}
+    settings["dtype"] = dtype
     generator = networks.generator("resnet_1blocks", dropout=dropout, **settings)
     discriminator = networks.discriminator("n_layers", n_layers=1, **settings)
     pairs = (generator, generator, discriminator, discriminator)
@@ -91,30 +94,32 @@ def assert_close(a, b, rtol=1e-4, atol=1e-5):
     chex.assert_trees_all_close(a, b, rtol=rtol, atol=atol)
 
 
+@pytest.fixture
+def in_double_precision(monkeypatch):
+    """What the code computes in float32, it computes in float64."""
+    monkeypatch.setattr(jnp, "float32", jnp.float64)
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("in_double_precision")
 @pytest.mark.parametrize(
     ("norm", "dropout"),
     [("instance", False), pytest.param("batch", True, marks=pytest.mark.slow)],
 )
 def test_two_devices_equal_one(norm, dropout):
-    """Gradients, pools, dropout and batch statistics: all by slot, not by device."""
-    method = make_method(norm, dropout)
+    """Gradients, pools, dropout and batch statistics: all by slot, not by device.
+
+    In double precision: in float32, rounding now and then flips a ReLU, or the sign of
+    a difference in an L1 loss, and with it a pixel's whole gradient.
+    """
+    method = make_method(norm, dropout, dtype=jnp.float64)
     # Two slots' pools of two images are full after two steps: the third draws.
     one = run(method, 1, num_steps=3, pool_size=8)
     two = run(method, 2, num_steps=3, pool_size=8)
-    assert_close(one[1:], two[1:])
-    assert_close(one[0].norm_stats, two[0].norm_stats)
-    assert_moved_alike(start(method)[0].params, one[0].params, two[0].params)
+    assert {str(x.dtype) for x in jax.tree.leaves(one[0].params)} == {"float64"}
+    assert_close(one, two, rtol=0, atol=1e-11)
     assert np.all(one[1]["fake_a"].count == 2)
-
-
-def assert_moved_alike(before, one, two):
-    """Every tensor has moved the same way, to a twentieth of its distance.
-
-    Not closer: where rounding flips a ReLU, or the sign of a difference in an L1 loss,
-    a pixel's whole gradient changes (here by up to 3 %; another slot's dropout: 100 %).
-    """
-    for start, a, b in zip(*map(jax.tree.leaves, (before, one, two)), strict=True):
-        assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(a - start)
 
 
 @pytest.mark.slow
