@@ -11,6 +11,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # emitters of fusions are slower when they optimise, and much faster when they do not.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 import jax
+import jax.numpy as jnp
 import pytest
 
 from cyclegan_jax.machine import xla_options
@@ -80,6 +81,19 @@ def _trace_alike_steps_once():
         patch.setattr(Experiment, "schedule", shared_schedule)
         patch.setattr(Experiment, "optimizer", shared_optimizer)
         patch.setattr(Devices, "pmap", shared_pmap)
+        yield
+
+
+@pytest.fixture
+def in_double_precision(monkeypatch):
+    """What our code computes in float32, it computes in float64.
+
+    For what must be equal but for the order of sums: in float32, rounding now and then
+    flips a ReLU, or the sign of a difference in an L1 loss, and with it the gradient of
+    a whole pixel.
+    """
+    monkeypatch.setattr(jnp, "float32", jnp.float64)
+    with jax.enable_x64(True):
         yield
 
 

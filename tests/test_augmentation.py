@@ -21,7 +21,7 @@ from cyclegan_jax.metrics.meanings import loss as metric_of
 from cyclegan_jax.runs.experiment import Experiment
 from tests import slow_but, test_parity
 from tests.oracle import cases
-from tests.test_steps import assert_close, make_method, run
+from tests.test_steps import assert_same, make_method, run
 
 ALL = "color,translation,cutout"
 
@@ -158,13 +158,14 @@ def test_the_numbers_are_a_slots():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_double_precision")
 @pytest.mark.parametrize("gan_mode", ["lsgan", "wgangp"])
 def test_two_devices_equal_one(gan_mode):
     """The random numbers are a slot's; a penalty's gradient is that through them."""
     method = make_method(gan_mode=gan_mode)
     seen = method.discriminator_a.clone(augmentation=Augmentation.of(ALL))
     method = dataclasses.replace(method, discriminator_a=seen, discriminator_b=seen)
-    assert_close(run(method, 1), run(method, 2))
+    assert_same(run(method, 1), run(method, 2))
 
 
 # The discriminators' batches in a step, and what is monitored.
