@@ -37,19 +37,19 @@ def _conv_3x3(window, x, kernel, places):
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
-def _gradients(window, x, kernel, places, dy):
+def _gradients(window, x, kernel, dy):
     def of(form):
-        return lambda x, kernel, places, dy: jax.vjp(
-            lambda x, kernel: form(window, x, kernel, places), x, kernel
-        )[1](dy)
+        form = functools.partial(form, window, places=None)
+        return lambda x, kernel, dy: jax.vjp(form, x, kernel)[1](dy)
 
-    return lax.platform_dependent(
-        *(x, kernel, places, dy), tpu=of(_bordered), default=of(_padded)
-    )
+    return lax.platform_dependent(x, kernel, dy, tpu=of(_bordered), default=of(_padded))
 
 
 _conv_3x3.defvjp(
-    lambda window, *arrays: (_conv_3x3(window, *arrays), arrays),
+    lambda window, x, kernel, places: (
+        _conv_3x3(window, x, kernel, places),
+        (x, kernel),
+    ),
     lambda window, saved, dy: (*_gradients(window, *saved, dy), None),
 )
 
