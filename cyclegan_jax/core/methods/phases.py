@@ -158,13 +158,16 @@ class Networks:
           name: of the network.
           *inputs: [B, H, W, C] images, or whatever it takes.
         """
-        first, *others = (getattr(x, "shape", None) for x in inputs)
-        alike = first and others and set(others) == {first}
-        if not alike or name in self._queues or not self._separable(name):
+        if name in self._queues or not self._alike(name, inputs):
             return tuple(self(name, x) for x in inputs)
         inputs = tuple(self._augmented(name, x) for x in inputs)
         outputs, _ = self._apply(name, jnp.concatenate(inputs), None, True, {})
         return tuple(jnp.split(outputs, len(inputs)))
+
+    def _alike(self, name, inputs):
+        """Whether one pass over all batches gives what a pass over each gives."""
+        first, *others = (getattr(x, "shape", None) for x in inputs)
+        return first and others and set(others) == {first} and self._separable(name)
 
     def scores(self, name: str, real: Any, fake: Any) -> tuple[jax.Array, ...]:
         """Scores real and generated images: `net(name, real), net(name, fake)`.
@@ -181,12 +184,18 @@ class Networks:
         return self.each(name, real, fake)
 
     def _scores_with_queue(self, name, inputs):
+        inputs = [self._augmented(name, x) for x in inputs]
+        queues = self._queues[name]
+        if one_pass := self._alike(name, inputs):
+            inputs = [jnp.concatenate(inputs)]
+            queues = [jax.tree.map(lambda *x: jnp.concatenate(x), *queues)]
         scores, features = [], []
-        for x, queue in zip(inputs, self._queues[name], strict=True):
-            x = self._augmented(name, x)
+        for x, queue in zip(inputs, queues, strict=True):
             outputs, new = self._apply(name, x, None, True, {}, queue)
             scores.append(outputs)
             features.extend(new["intermediates"]["features"])
+        if one_pass:
+            scores, features = (jnp.split(x, 2) for (x,) in (scores, features))
         self.features[name] = tuple(features)
         return tuple(scores)
 
