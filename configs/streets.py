@@ -3,11 +3,13 @@
     python train.py --config=configs/streets.py
 
 Needs no download: 2,000 steps, minutes on two CPU cores. `make demo` runs it and prints
-the per-pixel accuracy on test photographs, 0.854 over three seeds (docs/results.md).
+the per-pixel accuracy on test photographs, 0.859 over three seeds (docs/results.md).
 
-Two settings differ from the published ones. A label map has no room for a photograph's
-texture; at the full weight of A -> B -> A the generator hides it there as noise. And so
-short a run is better with averaged (EMA) generators.
+Three settings differ from the published ones. A label map has no room for a
+photograph's texture; at the full weight of A -> B -> A the generator hides it there as
+noise. So short a run is better with averaged (EMA) generators. And discriminators with
+a batch head (docs/training.md) let through less noise: labels become photographs with a
+KID of 0.39 instead of 0.49.
 """
 
 import ml_collections
@@ -23,6 +25,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.generator.name = "resnet_3blocks"
     config.discriminator.name, config.discriminator.n_layers = "n_layers", 2
     config.generator.width = config.discriminator.width = 32
+    if variant != "smoke":  # Which is used to try other networks, too.
+        config.discriminator.queue_size = 3
     config.loss.cycle_a = 4.0
     config.ema_decay = 0.99
     config.optimizer.constant_epochs, config.optimizer.decay_epochs = 3, 2

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from configs import ablations, cogan, cut, default, pix2pix
+from configs import ablations, cogan, cut, default, pix2pix, streets
 from cyclegan_jax.core import augmentation, optimizers
 from cyclegan_jax.runs import configuration
 from cyclegan_jax.runs.experiment import Experiment, build_method
@@ -59,6 +59,9 @@ def test_ablations_are_what_they_say():
     assert ablations.get_config("vanilla").loss.gan_mode == "vanilla"
     assert ablations.get_config("unet").generator.name == "unet_64"
     assert ablations.get_config("cityscapes+unet").generator.name == "unet_128"
+    # The demo's discriminators are for the demo alone.
+    assert streets.get_config().discriminator.queue_size == 3
+    assert ablations.get_config("full").discriminator.queue_size == 0
 
 
 def test_uvcgan2_is_its_parts():

@@ -74,6 +74,7 @@ def of_data(name: str, direction: str = "AtoB") -> ml_collections.ConfigDict:
     """
     config = config_files.load(config_files.shipped(name)).get_config()
     config.direction = direction
+    config.discriminator.queue_size = 0  # For the demo, not to compare methods with.
     if not config.best_metric.startswith(direction):
         config.best_metric = ""  # It is not measured in this direction.
     return config
