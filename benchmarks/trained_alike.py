@@ -38,6 +38,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 NETWORKS = ("g_ab", "g_ba", "d_a", "d_b")
 PUBLISHED = {
     "loss.cycle_a": 10.0,
+    "discriminator.queue_size": 0,
     "ema_decay": 0.0,
     "evaluate_every_steps": 0,
     "best_metric": "",
