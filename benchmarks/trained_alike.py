@@ -40,8 +40,7 @@ PUBLISHED = {
     "loss.cycle_a": 10.0,
     "discriminator.queue_size": 0,
     "ema_decay": 0.0,
-    "evaluate_every_steps": 0,
-    "best_metric": "",
+    **{"evaluate_every_steps": 0, "best_metric": ""},
 }
 # Settings that may be given, since both follow them or they are about reports alone.
 FOLLOWED = re.compile(

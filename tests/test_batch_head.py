@@ -11,6 +11,7 @@ import pytest
 
 from configs import streets
 from cyclegan_jax.core import feature_queue, networks, steps
+from cyclegan_jax.core.methods import phases
 from cyclegan_jax.core.networks import batch_head
 from cyclegan_jax.core.state import create_pools, create_state
 from cyclegan_jax.errors import UserError
@@ -151,6 +152,39 @@ def test_the_deviation_grows_with_the_queue():
         queue = queue.push(x)
     alone = batch_head.deviation(jnp.asarray(x), None)
     np.testing.assert_allclose(alone, np.full((2, 1, 1, 1), 1e-3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_each_image_has_its_queue(norm):
+    """Scores of real and generated images, in one pass unless a norm forbids it."""
+    rng, slots = np.random.default_rng(0), 2
+    d = networks.PatchDiscriminator(n_layers=1, width=4, norm=norm, queue_size=QUEUE)
+    real, fake = jnp.asarray(rng.normal(size=(2, slots, 16, 16, 3)), jnp.float32)
+    variables = d.init(jax.random.key(0), real)
+
+    def alone(images, queue):
+        scores, new = d.apply(
+            variables,
+            images,
+            train=True,
+            queue=queue,
+            mutable=["batch_stats", "intermediates"],
+        )
+        return scores, *new["intermediates"]["features"]
+
+    shape = alone(real, None)[1].shape[1:]
+    past = (feature_queue.create(slots, QUEUE, shape).real for _ in range(2))
+    queues = feature_queue.Queues(
+        *(queue.push(rng.normal(size=(slots, *shape))) for queue in past)
+    )
+    stats = {k: {"d": v} for k, v in variables.items()}
+    net = phases.Networks(
+        {"d": d}, stats["params"], stats.get("batch_stats", {}), None, {"d": queues}
+    )
+    scores = net.scores("d", real, fake)
+    expected = alone(real, queues.real), alone(fake, queues.fake)
+    assert_close(tuple(zip(scores, net.features["d"], strict=True)), expected)
+    assert not np.allclose(scores[1], alone(fake, queues.real)[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

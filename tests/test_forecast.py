@@ -63,3 +63,10 @@ def test_a_run_of_seconds_has_no_forecast(monkeypatch):
 )
 def test_durations(seconds, said):
     assert summary.duration(seconds) == said
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_bfloat16_that_does_not_pay(unit, monkeypatch):
+    monkeypatch.setattr(summary.bfloat16, "uses_matrix_unit", lambda: unit)
+    assert ("slower than float32" in summary.precision("bfloat16")) == (not unit)
+    assert summary.precision("float32") == "float32"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from cyclegan_jax.core.methods.interface import settings
+from cyclegan_jax.core.networks.convolutions import bfloat16
 from cyclegan_jax.data import fingerprint
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         "run": f"{trainer.workdir}, seed {config.seed}"
         + (f", at step {trainer.step:,}" if trainer.step else ""),
         "devices": f"{devices.describe()}, batch {config.batch_size}:"
-        f" {devices.per_device} a device, {config.compute_dtype}",
+        f" {devices.per_device} a device, {precision(config.compute_dtype)}",
         "data": f"{dataset.name}: {len(dataset.train_a):,} + {len(dataset.train_b):,}"
         f" images to train on, {len(dataset.test_a):,} + {len(dataset.test_b):,}"
         f" to test, at {trainer.image_size[0]}x{trainer.image_size[1]}",
@@ -127,6 +128,18 @@ def summary(trainer: "Trainer") -> dict[str, str]:
         **_changes(trainer.changes),
     }
     return {heading: text for heading, text in lines.items() if text}
+
+
+def precision(dtype: str) -> str:
+    """Names the type that networks compute in, and says if it does not pay here.
+
+    Args:
+      dtype: a run's `compute_dtype`.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    if dtype == "bfloat16" and on_cpu and not bfloat16.uses_matrix_unit():
+        return f"{dtype}, which is slower than float32 on this processor"
+    return dtype
 
 
 def _losses(config, built):
