@@ -28,7 +28,7 @@ CONVS = [
     (4, 1, 1, 16, 32, 6, 8),
     (4, 1, 1, 32, 1, 6, 8),
     (1, 1, 0, 8, 16, 5, 4),
-    (3, 1, 0, 64, 72, 8, 6),  # Winograd from 64 channels and even sizes on.
+    (3, 1, 0, 64, 72, 8, 6),  # Kernel gradients by Winograd; of even sizes.
     (3, 1, 1, 72, 64, 6, 8),
     (3, 1, 0, 64, 64, 7, 6),
     (3, 1, 1, 12, 16, 7, 6),
@@ -108,22 +108,28 @@ def test_conv_equals_xla(k, stride, padding, i, o, h, w, platform):
 
 
 @pytest.fixture
-def large_tiles(monkeypatch):
-    """Winograd's large tiles wherever they fit, so that a few of them will do."""
-    tile = cpu._winograd_tile
+def tiles(request, monkeypatch):
+    """Winograd's form for few channels and tiles, too; gradients in tiles of that size.
 
-    def choose(*args, large_from=None):
-        return tile(*args, large_from=None if large_from is None else 1)
-
-    monkeypatch.setattr(cpu, "_winograd_tile", choose)
+    Forward passes never take large ones.
+    """
+    for limits in ("_FORWARD", "_INPUT_GRADIENT", "_KERNEL_GRADIENT"):
+        large = request.param == "large" and limits != "_FORWARD"
+        few = cpu._Fewest(channels=64, small=1, large=1 if large else np.inf)
+        monkeypatch.setattr(cpu, limits, few)
     jax.clear_caches()  # A convolution is traced once a shape.
     yield
     jax.clear_caches()
 
 
-@pytest.mark.usefixtures("large_tiles")
-def test_large_tiles_equal_xla():
-    test_conv_equals_xla(3, 1, 1, 64, 72, 8, 12, "cpu")
+@pytest.mark.parametrize("tiles", ["small", "large"], indirect=True)
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize(
+    ("padding", "i", "o", "h", "w"),
+    [(0, 64, 72, 8, 6), (1, 72, 64, 6, 8), (1, 64, 72, 8, 12), (0, 64, 64, 7, 6)],
+)
+def test_tiles_equal_xla(padding, i, o, h, w):
+    test_conv_equals_xla(3, 1, padding, i, o, h, w, "cpu")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -150,6 +156,8 @@ def test_the_gradients_by_name(stride, h, w):
     assert_close(actual, dkernel)
 
 
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize("tiles", ["large"], indirect=True)
 def test_both_gradients_use_one_transform_of_the_outputs():
     """In Winograd's form, 36 places in 256 tiles."""
     x, kernel = arrays(3, 64, 96, 66, 34)
@@ -252,14 +260,16 @@ def test_conv_transpose_by_definition(k):
 @pytest.mark.parametrize(
     ("channels", "dtype", "size", "expected"),
     [
-        (64, jnp.float32, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
-        (64, jnp.float32, 32, [winograd.SMALL, winograd.SMALL, winograd.LARGE]),
-        (64, jnp.float32, 8, [winograd.SMALL] * 3),  # Too few tiles of 4x4 to pay.
-        (64, jnp.float32, 50, [winograd.SMALL] * 3),  # Not in tiles of 4x4.
-        (64, jnp.float32, 49, []),  # Nor of 2x2.
-        (32, jnp.float32, 48, []),  # Too few channels to pay.
+        (128, jnp.float32, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
+        (128, jnp.float32, 32, [winograd.SMALL, winograd.SMALL, winograd.LARGE]),
+        # Too few tiles, or channels, to pay: the gradient for the kernel alone.
+        (128, jnp.float32, 16, [winograd.SMALL]),
+        (64, jnp.float32, 48, [winograd.LARGE]),
+        (32, jnp.float32, 48, []),
+        (128, jnp.float32, 50, [winograd.SMALL] * 3),  # Not in tiles of 4x4.
+        (128, jnp.float32, 49, []),  # Nor of 2x2.
         # In float32: differences lose half of bfloat16's digits.
-        (64, jnp.bfloat16, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
+        (128, jnp.bfloat16, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
     ],
 )
 def test_where_winograd_is_used(channels, dtype, size, expected, monkeypatch):
@@ -316,6 +326,8 @@ def _winograd(form, x, kernel, dy, tile):
     return getattr(winograd, form)(given, winograd.kernel_places(kernel, tile), tile)
 
 
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize("tiles", ["small"], indirect=True)
 @pytest.mark.parametrize("size", [16, 18, 50])
 @pytest.mark.parametrize("reflect", [False, True])
 def test_kernels_transformed_beforehand(size, reflect):
@@ -347,9 +359,9 @@ def test_kernels_transformed_beforehand(size, reflect):
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        ((3, 3, 32, 64), "float32"),
-        ((4, 4, 64, 64), "float32"),
-        ((3, 3, 64, 64), "bfloat16"),
+        ((3, 3, 64, 128), "float32"),
+        ((4, 4, 128, 128), "float32"),
+        ((3, 3, 128, 128), "bfloat16"),
     ],
 )
 def test_other_kernels_are_not_transformed(shape, dtype):
@@ -430,7 +442,8 @@ def test_second_derivative_in_bfloat16():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("large_tiles")
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize("tiles", ["large"], indirect=True)
 def test_a_generator_keeps_its_precision(monkeypatch):
     """Published depth, the fewest channels that Winograd's forms take, both tiles."""
     module = networks.generator("resnet_9blocks", width=16, init_gain=0.05)

@@ -9,7 +9,9 @@ of a generator's work, with fewer products (`winograd`). bfloat16 has forms of i
 """
 
 import functools
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,27 @@ from jax import lax
 from cyclegan_jax.core.networks.convolutions import bfloat16, rows, winograd, xla
 from cyclegan_jax.core.networks.convolutions.window import Window
 
-_MANY = 64  # From here on, Winograd's products saved outweigh its transforms.
+
+class _Fewest(NamedTuple):
+    """From where on Winograd's form pays.
+
+    Attributes:
+      channels: on either side.
+      small: tiles of F(2x2, 3x3). A kernel's transform takes the same time for few
+        tiles as for many, and products of few rows keep few cores busy.
+      large: tiles of F(4x4, 3x3).
+    """
+
+    channels: int
+    small: float
+    large: float
+
+
+# Large tiles would be faster forward, but eighteen such layers in a row lose a digit.
+_FORWARD = _Fewest(channels=128, small=128, large=math.inf)
+_INPUT_GRADIENT = _Fewest(channels=128, small=128, large=128)
+# XLA's own is slower.
+_KERNEL_GRADIENT = _Fewest(channels=64, small=1, large=64)
 
 
 def _also_in_bfloat16(many_channels: Callable):
@@ -58,8 +80,7 @@ def conv(
 ) -> jax.Array:
     """See `convolutions.conv`."""
     padding = window.padding
-    # Large tiles would be faster, but eighteen such layers in a row lose a digit.
-    if tile := _winograd_tile(window, x.shape, padding):
+    if tile := _winograd_tile(_FORWARD, window, x.shape, padding):
         u = winograd.kernel_places(kernel, tile) if places is None else places
         return winograd.convolve(rows.zero_pad(x, padding), u, tile)
     if _image_out(window):
@@ -71,7 +92,7 @@ def conv(
 def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Array:
     """See `convolutions.input_gradient`."""
     padding = window.padding
-    if tile := _winograd_tile(window, dy.shape, 1, large_from=128):
+    if tile := _winograd_tile(_INPUT_GRADIENT, window, dy.shape, 1):
         u = winograd.kernel_places(kernel, tile)
         dx = winograd.input_gradient(dy, u, tile)
         return dx[:, padding:-padding, padding:-padding] if padding else dx
@@ -88,7 +109,7 @@ def input_gradient(window: Window, dy: jax.Array, kernel: jax.Array) -> jax.Arra
 def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
     """See `convolutions.kernel_gradient`."""
     padding = window.padding
-    if tile := _winograd_tile(window, x.shape, padding, large_from=64):
+    if tile := _winograd_tile(_KERNEL_GRADIENT, window, x.shape, padding):
         gradient = winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)
         return lax.optimization_barrier(gradient)
     if _image_out(window):
@@ -104,27 +125,27 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
 def prepare(kernel: jax.Array) -> jax.Array | None:
     """See `convolutions.prepare`."""
     *size, channels, out = kernel.shape
-    suits = size == [3, 3] and min(channels, out) >= _MANY
+    suits = size == [3, 3] and min(channels, out) >= _FORWARD.channels
     if not suits or kernel.dtype != jnp.float32:
         return None
     return winograd.kernel_places(kernel, winograd.SMALL)  # The tile of `conv`.
 
 
-def _winograd_tile(window, images, padding, large_from=None):
-    """The tile of the form that suits the images' shape; None where no form does.
-
-    Large tiles have to be many, `large_from` or more, to be worth what the kernel's
-    transform takes.
-    """
-    if (*window.size, window.stride) != (3, 3, 1) or min(window.channels) < _MANY:
+def _winograd_tile(fewest, window, images, padding):
+    """The tile of the form that suits the images' shape; None where no form does."""
+    if (*window.size, window.stride) != (3, 3, 1):
+        return None
+    if min(window.channels) < fewest.channels:
         return None
     height, width = (side + 2 * padding - 2 for side in images[1:3])
     large, small = winograd.LARGE, winograd.SMALL
-    if large_from is not None and large.fits(height, width):
-        count = images[0] * height * width // large.outputs**2
-        if count >= large_from:
-            return large
-    return small if small.fits(height, width) else None
+    pixels = images[0] * height * width
+    if not isinstance(pixels, int):  # In an export; photographs have many.
+        return small if small.fits(height, width) else None
+    for tile, least in ((large, fewest.large), (small, fewest.small)):
+        if tile.fits(height, width) and pixels >= least * tile.outputs**2:
+            return tile
+    return None
 
 
 def _image_out(window):
