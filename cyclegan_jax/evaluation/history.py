@@ -1,6 +1,6 @@
 """Evaluations of all checkpoints of a run, and the best of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -33,13 +33,21 @@ def evaluate_all(workdir: epath.PathLike, **options: Any) -> list[dict[str, Any]
         folder,
         title=f"{storage.locate(workdir).name}: {len(results)} checkpoints",
         lines=lines,
-        rows=_best_and_last(results),
+        rows=best_and_last(results),
     )
     return results
 
 
-def _best_and_last(results):
-    """Rows of metric, best step and value, last value, and what it means."""
+def best_and_last(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compares evaluations of a run's checkpoints, each metric by itself.
+
+    Args:
+      results: what `evaluate` returned, from the first checkpoint to the last.
+
+    Returns:
+      Of each metric that has a better end: `name`, such as AtoB/per_pixel; `best` and
+      the `step` of it; `last`; and `meaning`.
+    """
     last = by_direction(results[-1])
     rows = []
     for name, value in last.items():
@@ -74,7 +82,7 @@ def describe(results: Sequence[dict[str, Any]]) -> str:
         lines += [f"  warning: {text}" for text in result["warnings"]]
     if len(results) > 1:
         lines.append("best and last of all checkpoints")
-        for row in _best_and_last(results):
+        for row in best_and_last(results):
             lines.append(
                 f"  {row['name']:34s} {row['best']:.4f} at step {row['step']:,};"
                 f" last {row['last']:.4f}"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
@@ -84,7 +85,7 @@ def best_step(workdir: epath.PathLike, metric: str = "") -> int:
     return better(steps, key=values.get)
 
 
-def by_direction(result: dict[str, Any]) -> dict[str, float]:
+def by_direction(result: Mapping[str, Any]) -> dict[str, float]:
     """Turns {"AtoB": {"per_pixel": 0.9}} into {"AtoB/per_pixel": 0.9}."""
     return {
         f"{direction}/{metric}": value

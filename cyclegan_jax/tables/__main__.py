@@ -43,6 +43,8 @@ _SETTINGS = {
     ),
     "full": ((), {}, 3),
 }
+# Data set -> setting -> how many steps apart the checkpoints are that are scored.
+_SCORED_EVERY = {"emoji": {"quick": 200, "full": 1000}}
 # What the quick setting changes besides, alike; the images are as many as of `streets`.
 _QUICK = {
     "emoji": (
@@ -201,6 +203,9 @@ def _training_flags(about):
     if about["setting"] == "quick" and about["data"] in _QUICK:
         more, of_data = _QUICK[about["data"]]
         common, changes = (*common, *more), [*changes, of_data]
+    if every := _SCORED_EVERY.get(about["data"], {}).get(about["setting"]):
+        distances = ("checkpoint_every_steps", "keep_every_steps")
+        common = (*common, *(f"--config.{name}={every}" for name in distances))
     return common, {
         key: tuple(flag for change in changes for flag in change.get(key, ()))
         for key in ROWS

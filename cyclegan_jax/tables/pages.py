@@ -1,5 +1,6 @@
 """The tables as Markdown and JSON, and grids of images."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,11 +18,19 @@ from cyclegan_jax.tables.work import Job
 _EXAMPLES = 4  # Rows of the grid.
 
 
-def collect(jobs: Sequence[Job]) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """Returns row key -> direction -> metrics of each seed, of all finished jobs."""
+def collect(
+    jobs: Sequence[Job], *, best: bool = False
+) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Returns row key -> direction -> metrics of each seed, of all finished jobs.
+
+    Args:
+      jobs: those that count.
+      best: of all of a run's checkpoints, each metric by itself; else the newest's.
+    """
     results: dict[str, dict[str, list]] = {}
     for job in jobs:
         result = job.result() or {}
+        result = result.get("best", {}) if best else result
         for direction in DIRECTIONS:
             if direction in result:
                 row = results.setdefault(job.row.key, {})
@@ -39,9 +48,16 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     """
     output, results = files.as_path(output), collect(jobs)
     scoring = SCORINGS[about["data"]]
+    shown = [(table, results) for table in scoring.tables]
+    if scoring.history:
+        best = collect(jobs, best=True)
+        for number, table in enumerate(scoring.tables):
+            title = f"{table.title}, the best of each run's checkpoints"
+            table = dataclasses.replace(table, title=title)
+            shown.insert(2 * number + 1, (table, best))
     markdown = "\n".join(
-        write_table(results, table, scoring.columns[table.direction])
-        for table in scoring.tables
+        write_table(found, table, scoring.columns[table.direction])
+        for table, found in shown
     )
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"

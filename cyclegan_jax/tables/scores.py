@@ -50,6 +50,7 @@ class Scoring:
       classes: photographs are read by a segmentation network.
       flags: more flags of evaluate.py.
       content: content kept is measured, too, where it is asked for.
+      history: all checkpoints are scored, and the best is shown beside the newest.
     """
 
     tables: tuple[rows.Table, ...]
@@ -57,6 +58,7 @@ class Scoring:
     classes: bool
     flags: tuple[str, ...] = ()
     content: bool = False
+    history: bool = False
 
 
 def _class_columns(direction):
@@ -88,8 +90,9 @@ PAIRS = Scoring(
     rows.PAIRED_TABLES,
     dict.fromkeys(("AtoB", "BtoA"), _paired_columns()),
     False,
-    flags=("--efficientnet_lite0=auto",),
+    flags=("--efficientnet_lite0=auto", "--step=all"),
     content=True,
+    history=True,
 )
 # Data set -> how its rows are scored.
 SCORINGS = {

@@ -13,6 +13,7 @@ from etils import epath
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.history import best_and_last
 from cyclegan_jax.tables.rows import Row
 
 ROOT = pathlib.Path(__file__).parent.parent.parent  # From where it is imported.
@@ -46,7 +47,11 @@ class Job:
         return f"{self.row.title}{way}, seed {self.seed}"
 
     def result(self) -> dict | None:
-        """Returns its metrics.json; None if missing or unreadable."""
+        """Returns its result; None if missing or unreadable.
+
+        That is the newest checkpoint's metrics.json with `seconds`, and with `best`:
+        direction -> metric -> the best value of all checkpoints that were evaluated.
+        """
         path = self.beside(".json")
         try:
             result = json.loads(path.read_text()) if path.exists() else None
@@ -152,10 +157,15 @@ def run(job: Job, scoring: Sequence[str]) -> float:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         files.write(spent, str(seconds))
-    names = [path.name for path in (job.folder / "evaluation").iterdir()]
-    step = max(int(name) for name in names if name.isdigit())
-    measured = job.folder / "evaluation" / str(step) / "metrics.json"
-    result = json.loads(measured.read_text()) | {"seconds": seconds}
+    folder = job.folder / "evaluation"
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    measured = [folder / str(step) / "metrics.json" for step in steps]
+    results = [json.loads(path.read_text()) for path in measured]
+    best: dict[str, dict[str, float]] = {}
+    for metric in best_and_last(results):
+        direction, _, key = metric["name"].partition("/")
+        best.setdefault(direction, {})[key] = metric["best"]
+    result = results[-1] | {"seconds": seconds, "best": best}
     files.write_json(job.beside(".json"), result)
     return seconds
 
