@@ -133,7 +133,8 @@ def training_step(
 
     kept = list(make_state())
     if not config.same_bits:  # As `train.py` does.
-        step = compile_early(step, (*kept, *make_batch()))
+        images = devices.per_device // config.accumulate
+        step = compile_early(step, (*kept, *make_batch()), images)
 
     def run():
         for _ in range(calls):

@@ -1,13 +1,14 @@
 """Pmapped functions: the step of a run, over one process or several, compiled early."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 
-from cyclegan_jax.machine import runtime
+from cyclegan_jax.machine import runtime, xla_options
 
 AXIS = "batch"
 
@@ -91,7 +92,7 @@ def shapes(
     return state, pools, {**batch, "slot": slot}, seed
 
 
-def compile_early(step: Program, arguments: tuple[Any, ...]) -> Callable:
+def compile_early(step: Program, arguments: tuple[Any, ...], images: int) -> Callable:
     """Traces a pmapped step and compiles it in the background.
 
     Meanwhile Python can create the step's arguments. (A process that exits earlier
@@ -100,22 +101,41 @@ def compile_early(step: Program, arguments: tuple[Any, ...]) -> Callable:
     Args:
       step: see `pmap`.
       arguments: their shapes; see `shapes`.
+      images: see `xla_options.of_step`.
 
     Returns:
       The compiled step, whose first call waits for the compiler. On GPUs, where XLA
       times kernels while compiling, which needs the device to itself: `step`, which
       compiles when first called.
     """
-    if jax.default_backend() == "gpu":
+    platform = jax.default_backend()
+    if platform == "gpu":
         return step
     lowered = step.lower(*arguments)
     compiler = ThreadPoolExecutor(1)
-    compiled = compiler.submit(_compile, lowered)
+    compiled = compiler.submit(_compile, lowered, xla_options.of_step(platform, images))
     compiler.shutdown(wait=False)
     return lambda *arrays: compiled.result()(*arrays)
 
 
-def _compile(lowered):
-    compiled = lowered.compile()  # Takes more than 1 GB for 256x256 images.
+def _compile(lowered, options):
+    compiled = compile_with(lowered, options)  # Takes more than 1 GB at 256x256.
     runtime.give_back_memory()
     return compiled
+
+
+def compile_with(
+    lowered: jax.stages.Lowered, options: Mapping[str, bool]
+) -> jax.stages.Compiled:
+    """Compiles a program; without the options, and says so, if XLA has no such."""
+    try:
+        return lowered.compile(compiler_options=dict(options) or None)
+    except jax.errors.JaxRuntimeError as error:
+        if not options or "No such compile option" not in str(error):
+            raise
+    print(
+        f"warning: this version of XLA lacks an option of {', '.join(options)}: the"
+        " step may be several times slower.",
+        file=sys.stderr,
+    )
+    return lowered.compile()

@@ -1,7 +1,8 @@
-"""Which options the installed XLA takes: with any other in XLA_FLAGS it ends a process.
+"""Options of XLA: those of a training step, and which ones the installed XLA takes.
 
-Options come and go with its versions. A child process tries them, in a third of a
-second, and what it found is remembered in the user's cache.
+With any other in XLA_FLAGS it ends a process, and options come and go with its
+versions. A child process tries them, in a third of a second, and what it found is
+remembered in the user's cache.
 """
 
 import json
@@ -17,6 +18,23 @@ from cyclegan_jax.errors import UserError
 _TRY = "from jaxlib import _jax; _jax.CompileOptions()"  # Reads XLA_FLAGS.
 _PATIENCE = 60.0  # Seconds, where the machine is busy.
 _REMEMBERED = 100  # Combinations of options.
+
+
+def of_step(platform: str, images: int) -> dict[str, bool]:
+    """Returns the options to compile a training step with.
+
+    For the convolutions of small batches, XLA cuts images into strips on TPUs and
+    computes these as a larger batch (space to batch). One image takes less time in
+    strips, several take two to five times as long; docs/scaling.md has figures.
+
+    Args:
+      platform: of the devices.
+      images: of each domain that a device computes at a time.
+    """
+    if platform != "tpu" or images == 1:
+        return {}
+    names = ("", "_on_new_platforms")  # Either of them suffices to have it done.
+    return {f"xla_tpu_run_space_to_batch{name}": False for name in names}
 
 
 def check_given() -> None:

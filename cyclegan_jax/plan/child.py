@@ -81,7 +81,7 @@ def _compiler(topology):
 def _answer(request):
     import jax
 
-    from cyclegan_jax.machine import environment
+    from cyclegan_jax.machine import environment, xla_options
     from cyclegan_jax.plan import cost, program
 
     config = ml_collections.ConfigDict(request["config"])
@@ -92,8 +92,13 @@ def _answer(request):
     try:
         target = targets.find(request["topology"])
         lowered = program.lower(config, target.devices, request["per_device"])
+        platform, images = target.devices[0].platform, request["per_device"]
         found = cost.cached(
-            lowered, target.title, config.accumulate, request["cache"] or None
+            lowered,
+            target.title,
+            config.accumulate,
+            request["cache"] or None,
+            xla_options.of_step(platform, images // config.accumulate),
         )
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -22,6 +23,7 @@ from jaxlib import xla_client
 
 from cyclegan_jax import files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import pmapped
 from cyclegan_jax.plan import hlo, sources, traffic, units
 
 _FORMAT = 4  # Increment when the meaning of a cached value changes.
@@ -77,6 +79,7 @@ def cached(
     where: str,
     loops: int,
     folder: epath.PathLike | None = None,
+    options: Mapping[str, bool] | None = None,
 ) -> Cost:
     """Returns what a program costs, compiling it only if nobody has before.
 
@@ -85,6 +88,7 @@ def cached(
       where: what it is compiled for, such as v5e:4x4, or a description of this machine.
       loops: see `measure`.
       folder: of the remembered costs; by default `plan` in `files.cache_folder()`.
+      options: of XLA, see `xla_options.of_step`.
     """
     folder = files.as_path(folder or files.cache_folder() / "plan")
     try:
@@ -94,21 +98,26 @@ def cached(
             f"{folder} cannot be made ({error.strerror or error}); name a folder for"
             " remembered costs with --cache."
         ) from error
-    path = folder / f"{key(lowered, where)}.json"
+    path = folder / f"{key(lowered, where, options)}.json"
     try:
         return Cost(**json.loads(path.read_text()))
     except FileNotFoundError:
         pass
     except (ValueError, TypeError) as error:
         logging.warning("%s is damaged (%s): computing it again", path, error)
-    cost = measure(lowered, loops)
+    cost = measure(lowered, loops, options)
     files.write_json(path, dataclasses.asdict(cost))
     return cost
 
 
-def key(lowered: jax.stages.Lowered, where: str) -> str:
+def key(
+    lowered: jax.stages.Lowered,
+    where: str,
+    options: Mapping[str, bool] | None = None,
+) -> str:
     """Returns a digest of a program, where it is to run, and of what compiles it."""
     parts = {
+        "options": dict(options or {}),
         "format": _FORMAT,
         "program": lowered.as_text(),
         "where": where,
@@ -126,7 +135,11 @@ def _version(package):
         return None
 
 
-def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
+def measure(
+    lowered: jax.stages.Lowered,
+    loops: int = 1,
+    options: Mapping[str, bool] | None = None,
+) -> Cost:
     """Compiles a program and counts.
 
     Args:
@@ -134,10 +147,11 @@ def measure(lowered: jax.stages.Lowered, loops: int = 1) -> Cost:
       loops: trip count of the gradient accumulation (`accumulate`), whose body XLA
         counts once. The total is multiplied by it, including the optimiser, whose share
         is under a thousandth.
+      options: of XLA, see `xla_options.of_step`.
     """
     start = time.monotonic()
     try:
-        compiled = lowered.compile()
+        compiled = pmapped.compile_with(lowered, options or {})
     except jax.errors.JaxRuntimeError as error:
         refused = _REFUSED.search(str(error))
         if "RESOURCE_EXHAUSTED" not in str(error) or not refused:

@@ -143,7 +143,8 @@ class Trainer:
             arguments = shapes(
                 devices.count, devices.per_device, state, pools, self._example
             )
-            self._step = compile_early(self.step_fn, arguments)
+            images = devices.per_device // self.config.accumulate
+            self._step = compile_early(self.step_fn, arguments, images)
         state, pools = self._create()
         if self._initial and not saved:
             state = start_from(self._initial, state, self._given)

@@ -48,6 +48,7 @@ def main(values) -> int:
     call = compile_early(
         devices.pmap(step),
         shapes(devices.count, devices.per_device, state, pools, batch),
+        images=devices.per_device,
     )
     state, pools = devices.place(state, pools)
     seed = devices.replicate(np.uint32(1))
