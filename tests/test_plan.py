@@ -206,6 +206,7 @@ def test_what_a_cost_depends_on(monkeypatch):
     assert cost.key(lower_small(), "here") == key
     assert cost.key(lower_small(3.0), "here") != key
     assert cost.key(lower_small(), "there") != key
+    assert cost.key(lower_small(), "here", {"xla_something": False}) != key
     for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"):
         with monkeypatch.context() as patch:
             patch.setenv(name, "--xla_something=1")

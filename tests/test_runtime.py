@@ -7,11 +7,12 @@ import sys
 import time
 
 import jax
+import numpy as np
 import pytest
 
 from cyclegan_jax.core.networks.convolutions import bfloat16
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import environment, runtime, xla_options
+from cyclegan_jax.machine import environment, pmapped, runtime, xla_options
 
 PROGRAM = """
 import sys
@@ -192,6 +193,20 @@ def test_options_of_ours_that_are_gone(settings, tmp_path):
     settings.setattr(environment, "_DETERMINISTIC", "--xla_gpu_gone")
     with pytest.raises(UserError, match=r"config\.deterministic=False"):
         environment.make_deterministic(True)
+
+
+def test_a_step_compiles_without_options_that_are_gone(capsys):
+    """As those of TPUs are here; a mistake of ours remains one."""
+    lowered = jax.jit(lambda x: 2 * x).lower(jax.ShapeDtypeStruct((), "float32"))
+    options = xla_options.of_step("tpu", 4)
+    assert pmapped.compile_with(lowered, options)(np.float32(3)) == 6
+    assert f"lacks an option of {', '.join(options)}: the" in capsys.readouterr().err
+    for other, images in (("tpu", 1), ("gpu", 4), ("cpu", 4)):
+        assert xla_options.of_step(other, images) == {}
+    assert pmapped.compile_with(lowered, {})(np.float32(3)) == 6
+    assert not capsys.readouterr().err
+    with pytest.raises(jax.errors.JaxRuntimeError, match="not a valid bool"):
+        pmapped.compile_with(lowered, {"xla_cpu_enable_fast_math": "perhaps"})
 
 
 def test_without_a_home_it_is_asked_each_time(settings):
