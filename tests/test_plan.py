@@ -226,7 +226,7 @@ class Refused:
     def __init__(self, message):
         self.message = message
 
-    def compile(self):
+    def compile(self, **_):
         raise jax.errors.JaxRuntimeError(self.message)
 
 
