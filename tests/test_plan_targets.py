@@ -313,7 +313,7 @@ def test_several_images_are_not_cut_into_strips():
     lowered = jax.pmap(layer, devices=where).lower(
         *(jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes)
     )
-    options = [{}, xla_options.of_step(where[0].platform, images=4)]
+    options = [{}, xla_options.of_networks(where[0].platform, images=4)]
     strips, whole = (cost.measure(lowered, 1, o).cycles for o in options)
     assert 0 < whole < strips / 2
 

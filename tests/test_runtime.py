@@ -198,11 +198,13 @@ def test_options_of_ours_that_are_gone(settings, tmp_path):
 def test_a_step_compiles_without_options_that_are_gone(capsys):
     """As those of TPUs are here; a mistake of ours remains one."""
     lowered = jax.jit(lambda x: 2 * x).lower(jax.ShapeDtypeStruct((), "float32"))
-    options = xla_options.of_step("tpu", 4)
+    options = xla_options.of_networks("tpu", 4)
     assert pmapped.compile_with(lowered, options)(np.float32(3)) == 6
-    assert f"lacks an option of {', '.join(options)}: the" in capsys.readouterr().err
+    assert (
+        f"lacks an option of {', '.join(options)}: batches" in capsys.readouterr().err
+    )
     for other, images in (("tpu", 1), ("gpu", 4), ("cpu", 4)):
-        assert xla_options.of_step(other, images) == {}
+        assert xla_options.of_networks(other, images) == {}
     assert pmapped.compile_with(lowered, {})(np.float32(3)) == 6
     assert not capsys.readouterr().err
     with pytest.raises(jax.errors.JaxRuntimeError, match="not a valid bool"):

@@ -101,7 +101,7 @@ def compile_early(step: Program, arguments: tuple[Any, ...], images: int) -> Cal
     Args:
       step: see `pmap`.
       arguments: their shapes; see `shapes`.
-      images: see `xla_options.of_step`.
+      images: see `xla_options.of_networks`.
 
     Returns:
       The compiled step, whose first call waits for the compiler. On GPUs, where XLA
@@ -113,7 +113,9 @@ def compile_early(step: Program, arguments: tuple[Any, ...], images: int) -> Cal
         return step
     lowered = step.lower(*arguments)
     compiler = ThreadPoolExecutor(1)
-    compiled = compiler.submit(_compile, lowered, xla_options.of_step(platform, images))
+    compiled = compiler.submit(
+        _compile, lowered, xla_options.of_networks(platform, images)
+    )
     compiler.shutdown(wait=False)
     return lambda *arrays: compiled.result()(*arrays)
 
@@ -134,8 +136,8 @@ def compile_with(
         if not options or "No such compile option" not in str(error):
             raise
     print(
-        f"warning: this version of XLA lacks an option of {', '.join(options)}: the"
-        " step may be several times slower.",
+        f"warning: this version of XLA lacks an option of {', '.join(options)}:"
+        " batches may take several times as long.",
         file=sys.stderr,
     )
     return lowered.compile()

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax.machine import memory, runtime
+from cyclegan_jax.machine import memory, pmapped, runtime, xla_options
 from cyclegan_jax.machine.devices import all_devices
 from cyclegan_jax.machine.pmapped import AXIS
 
@@ -29,25 +29,32 @@ class Programs:
         # The newest comes last. (JAX does not export the type of what `jit` returns.)
         self._programs: dict[Any, Any] = {}
 
-    def __call__(self, kind: Any, *arguments: Any) -> Any:
-        """Calls the function with arguments whose shapes `kind` tells from others.
+    def __call__(self, kind: Any, *arguments: Any, images: int = 1) -> Any:
+        """Calls the function.
+
+        Args:
+          kind: tells the arguments' shapes from others.
+          *arguments: of the function.
+          images: that each device computes at a time.
 
         Raises:
           MemoryError: a CPU's memory does not suffice; nothing has been tried.
         """
-        program = self._programs.pop(kind, None) or self._compile(arguments)
+        program = self._programs.pop(kind, None) or self._compile(arguments, images)
         self._programs[kind] = program
         if len(self._programs) > KEPT:
             self._programs.pop(next(iter(self._programs)))
         return program(*arguments)
 
-    def _compile(self, arguments):
+    def _compile(self, arguments, images):
         # A new function object each time: JAX's cache would keep programs of the same.
         program = jax.jit(functools.partial(self._function), **self._options)
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # Set by JAX.
             return program
-        program = program.lower(*arguments).compile()
-        if jax.default_backend() == "cpu":  # Other backends check it themselves.
+        platform = jax.default_backend()
+        options = xla_options.of_networks(platform, images)
+        program = pmapped.compile_with(program.lower(*arguments), options)
+        if platform == "cpu":  # Other backends check it themselves.
             _check_memory(program.memory_analysis())
         return program
 
@@ -119,7 +126,9 @@ class Spread:
     def _apply(self, variables, batch):
         missing = -len(batch) % self.count
         full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        result = self._programs(full.shape, variables, _put(self._split, full))
+        share = len(full) // self.count
+        arguments = variables, _put(self._split, full)
+        result = self._programs(full.shape, *arguments, images=share)
         return np.asarray(result)[: len(batch)]
 
 

@@ -1,4 +1,4 @@
-"""Options of XLA: those of a training step, and which ones the installed XLA takes.
+"""Options of XLA: those for our networks, and which ones the installed XLA takes.
 
 With any other in XLA_FLAGS it ends a process, and options come and go with its
 versions. A child process tries them, in a third of a second, and what it found is
@@ -20,8 +20,8 @@ _PATIENCE = 60.0  # Seconds, where the machine is busy.
 _REMEMBERED = 100  # Combinations of options.
 
 
-def of_step(platform: str, images: int) -> dict[str, bool]:
-    """Returns the options to compile a training step with.
+def of_networks(platform: str, images: int) -> dict[str, bool]:
+    """Returns the options to compile networks with.
 
     For the convolutions of small batches, XLA cuts images into strips on TPUs and
     computes these as a larger batch (space to batch). One image takes less time in

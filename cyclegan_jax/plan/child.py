@@ -98,7 +98,7 @@ def _answer(request):
             target.title,
             config.accumulate,
             request["cache"] or None,
-            xla_options.of_step(platform, images // config.accumulate),
+            xla_options.of_networks(platform, images // config.accumulate),
         )
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -88,7 +88,7 @@ def cached(
       where: what it is compiled for, such as v5e:4x4, or a description of this machine.
       loops: see `measure`.
       folder: of the remembered costs; by default `plan` in `files.cache_folder()`.
-      options: of XLA, see `xla_options.of_step`.
+      options: of XLA, see `xla_options.of_networks`.
     """
     folder = files.as_path(folder or files.cache_folder() / "plan")
     try:
@@ -147,7 +147,7 @@ def measure(
       loops: trip count of the gradient accumulation (`accumulate`), whose body XLA
         counts once. The total is multiplied by it, including the optimiser, whose share
         is under a thousandth.
-      options: of XLA, see `xla_options.of_step`.
+      options: of XLA, see `xla_options.of_networks`.
     """
     start = time.monotonic()
     try:
