@@ -199,8 +199,8 @@ def test_blocks_in_a_loop(remat):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_prepared_variables(dtype):
     """Translations are the same to the bit; in float32 kernels are transformed."""
-    module = networks.generator("resnet_2blocks", width=16, dtype=dtype)
-    x = jax.random.normal(jax.random.key(1), (1, 32, 32, 3))
+    module = networks.generator("resnet_2blocks", width=32, dtype=dtype)
+    x = jax.random.normal(jax.random.key(1), (1, 96, 96, 3))
     variables = module.init(jax.random.key(0), x)
     prepared = module.prepare(variables)
     made = len(jax.tree.leaves(prepared)) - len(jax.tree.leaves(variables))
