@@ -272,8 +272,20 @@ def test_conv_transpose_by_definition(k):
         (128, jnp.bfloat16, 48, [winograd.SMALL, winograd.LARGE, winograd.LARGE]),
     ],
 )
-def test_where_winograd_is_used(channels, dtype, size, expected, monkeypatch):
+def test_where_winograd_is_used(channels, dtype, size, expected, tiles_taken):
     """Forward, and for the gradients for input and kernel."""
+    take_gradients((1, size, size, channels), dtype)
+    assert tiles_taken == expected
+
+
+def test_tiles_of_all_images_count(tiles_taken):
+    take_gradients((2, 16, 16, 128), jnp.float32)  # 128 tiles of 2x2 together.
+    assert tiles_taken == [winograd.SMALL] * 3
+
+
+@pytest.fixture
+def tiles_taken(monkeypatch):
+    """Winograd's tiles, as its forms are called."""
     tiles = []
 
     def noting(form):
@@ -285,16 +297,35 @@ def test_where_winograd_is_used(channels, dtype, size, expected, monkeypatch):
 
     for name in ("convolve", "input_gradient", "kernel_gradient"):
         monkeypatch.setattr(winograd, name, noting(getattr(winograd, name)))
+    jax.clear_caches()  # A convolution is traced once a shape.
+    return tiles
 
+
+def take_gradients(shape, dtype):
     def loss(x, kernel):
         y = convolutions.conv(x, kernel, padding=1)
         return jnp.sum(y.astype(jnp.float32))
 
-    x = jax.ShapeDtypeStruct((1, size, size, channels), dtype)
-    kernel = jax.ShapeDtypeStruct((3, 3, channels, channels), dtype)
-    jax.clear_caches()  # A convolution is traced once a shape.
-    jax.eval_shape(jax.grad(loss, (0, 1)), x, kernel)
-    assert tiles == expected
+    kernel = jax.ShapeDtypeStruct((3, 3, shape[-1], shape[-1]), dtype)
+    jax.eval_shape(jax.grad(loss, (0, 1)), jax.ShapeDtypeStruct(shape, dtype), kernel)
+
+
+@pytest.mark.parametrize(("shape", "products"), [("b,4*h,4*w", True), ("b,h,w", False)])
+def test_sizes_that_are_not_known_yet(shape, products):
+    """An export of a convolution that is wide enough for Winograd's form."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 8, 12, 128)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 128, 128)), jnp.float32)
+
+    def conv(x):
+        return convolutions.conv(x, kernel, padding=1)
+
+    sizes = export.symbolic_shape(f"{shape},128")
+    exported = export.export(jax.jit(conv), platforms=["cpu"])(
+        jax.ShapeDtypeStruct(sizes, x.dtype)
+    )
+    assert ("dot_general" in exported.mlir_module()) == products
+    assert_close(exported.call(x), plain_conv(x, kernel, padding=1))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from cyclegan_jax.runs import lease
 from cyclegan_jax.runs.checkpoints import Checkpoints
 from cyclegan_jax.runs.choosing import best_step
 from cyclegan_jax.runs.experiment import Experiment
-from cyclegan_jax.training import loop
+from cyclegan_jax.training import loop, trainer
 from tests import slow_but
 
 
@@ -284,6 +284,18 @@ def test_start_from_another_run_only_once(finished, tmp_path):
     assert loop.train(config, second) == 0
     shutil.rmtree(first)
     assert loop.train(smoke(init_from=str(first), max_steps=4), second) == 0
+
+
+def test_images_that_a_device_computes_at_a_time(tmp_path, monkeypatch):
+    """On what XLA's options depend: its share, in parts."""
+
+    def compile_early(step, arguments, images):
+        raise KeyError(images)
+
+    monkeypatch.setattr(trainer, "compile_early", compile_early)
+    batch_size = 8 * jax.device_count()
+    with pytest.raises(KeyError, match="2"):
+        loop.train(smoke(batch_size=batch_size, accumulate=4), tmp_path / "run")
 
 
 @pytest.mark.parametrize(

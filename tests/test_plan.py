@@ -7,6 +7,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,18 @@ import pytest
 
 from configs import streets
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.machine import xla_options
 from cyclegan_jax.machine.pmapped import AXIS
-from cyclegan_jax.plan import chips, cost, hlo, program, tables, traffic
+from cyclegan_jax.plan import (
+    child,
+    chips,
+    cost,
+    hlo,
+    program,
+    tables,
+    targets,
+    traffic,
+)
 from cyclegan_jax.runs.experiment import Experiment
 from cyclegan_jax.training import trainer
 
@@ -199,6 +210,28 @@ def test_costs_are_remembered_in_the_users_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cost.cached(lower_small(), "here", 1)
     assert len(list((tmp_path / "cyclegan_jax/plan").iterdir())) == 1
+
+
+def test_options_of_a_step_that_is_planned(tmp_path, monkeypatch):
+    """Those for the images that a device computes at a time."""
+    target = types.SimpleNamespace(
+        title="", memory=1, usable=1, devices=[types.SimpleNamespace(platform="tpu")]
+    )
+    monkeypatch.setattr(targets, "find", lambda _: target)
+    monkeypatch.setattr(program, "lower", lambda *_: None)
+    given = []
+
+    def cached(*arguments):
+        given.append(arguments[-1])
+        return cost.Cost(fits=True, memory=1)
+
+    monkeypatch.setattr(cost, "cached", cached)
+    config = small_config()
+    for config.accumulate in (2, 4):
+        request = {"config": config.to_dict(), "topology": "v5e:1x1", "cache": ""}
+        child._answer(request | {"per_device": 4})
+    assert given == [xla_options.of_networks("tpu", 2), {}]
+    assert given[0]
 
 
 def test_what_a_cost_depends_on(monkeypatch):

@@ -234,6 +234,7 @@ def test_estimated_cycles():
 @pytest.fixture
 def no_tpu(monkeypatch):
     """What a process is told that compiles for slices, other than JAX_PLATFORMS."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # jaxlib's, which has read them.
     for name, value in targets.environment(chips.Slice.parse("v5e:2x2")).items():
         monkeypatch.setenv(name, value)
 

@@ -113,12 +113,13 @@ def test_pairs_without_classes_have_columns_of_their_own():
     assert scores.SCORINGS.keys() == set(command.DATA)
 
 
-def test_the_best_of_all_checkpoints_beside_the_newest(tmp_path, monkeypatch):
+def test_the_best_checkpoint_beside_the_newest(tmp_path, monkeypatch):
     """Lower L1 is better, higher SSIM; each by itself, the mean over two seeds."""
     jobs = made_jobs(tmp_path, seeds=2, data="emoji", only=["cyclegan"])
     scored = {  # Of seed 0; 0.1 more of seed 1.
         200: {"paired_l1": 0.25, "paired_ssim": 0.5},
         400: {"paired_l1": 0.125, "paired_ssim": 0.25},
+        543: {"paired_l1": 0.0, "paired_ssim": 1.0},  # Where it was interrupted.
         1000: {"paired_l1": 0.5, "paired_ssim": 0.375},
     }
 
@@ -134,20 +135,24 @@ def test_the_best_of_all_checkpoints_beside_the_newest(tmp_path, monkeypatch):
 
     monkeypatch.setattr(work, "call", call)
     for job in jobs:
-        work.run(job, [])
-    (tmp_path / "runs/cyclegan_seed0/evaluation/notes").mkdir()
+        (job.folder / "evaluation/1200/AtoB").mkdir(parents=True)  # Not to its end.
+        work.run(job, [], 200)
     text = pages.write(tmp_path, jobs, {"data": "emoji"})
+    title = "Methods, AtoB"
     newest, best = (
-        text.split(f"{title}\n\n")[1].split("\n\n")[0]
-        for title in (
-            "Methods, AtoB",
-            "Methods, AtoB, the best of each run's checkpoints",
-        )
+        text.split(f"{name}\n\n")[1].split("\n\n")[0]
+        for name in (title, f"{title}, where each metric is best on the test images")
     )
     assert "| CycleGAN | 0.550 ± 0.071 | 0.425 ± 0.071 |" in newest
-    assert "| *unmodified inputs* | 0.062 | |" in newest
     assert "| CycleGAN | 0.175 ± 0.071 | 0.550 ± 0.071 |" in best
-    assert "unmodified" not in best
+    for table in newest, best:
+        assert "| *unmodified inputs* | 0.062 | |" in table
+    saved = json.loads((tmp_path / "tables.json").read_text())
+    assert [seed["paired_l1"] for seed in saved["best"]["cyclegan"]["AtoB"]] == [
+        *(0.125, 0.225),
+    ]
+    work.run(jobs[0], [])
+    assert "best" not in jobs[0].result()
 
 
 def test_a_failed_process_says_where_and_why(tmp_path):
@@ -271,8 +276,13 @@ def test_how_rows_are_scored(flags, expected):
     ("data", "setting", "steps"),
     [("emoji", "quick", 200), ("emoji", "full", 1000), ("streets", "quick", None)],
 )
-def test_checkpoints_that_are_scored_are_kept(data, setting, steps):
-    flags, _ = command._training_flags({"data": data, "setting": setting, "vgg": "x"})
+def test_checkpoints_that_are_scored_are_kept(data, setting, steps, tmp_path):
+    path = [f"--data_path={tmp_path}"] if data == "emoji" else []
+    values = [f"--data={data}", f"--setting={setting}", *path]
+    known = command._about(command.parser().parse_args(values))
+    assert known.get("scored_every") == steps  # Else results of before are refused.
+    about = {"data": data, "setting": setting, "vgg": "x", "scored_every": steps}
+    flags, _ = command._training_flags(about)
     kept = [flag for flag in flags if "checkpoint_every" in flag or "keep" in flag]
     expected = [
         f"--config.checkpoint_every_steps={steps}",

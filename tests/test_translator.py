@@ -10,7 +10,7 @@ from PIL import Image
 from cyclegan_jax import images
 from cyclegan_jax.core import networks
 from cyclegan_jax.errors import UserError
-from cyclegan_jax.machine import memory, spread
+from cyclegan_jax.machine import memory, spread, xla_options
 from cyclegan_jax.runs.run import Run
 from cyclegan_jax.translation import tiling
 from cyclegan_jax.translation.translator import Translator, mirror_pad
@@ -192,6 +192,23 @@ def test_programs_are_bounded_and_the_newest_kept():
     for length in (100, 2, 1, 2):  # The first goes, then comes back; the second stays.
         programs((length,), np.zeros(length, np.float32))
     assert traced[len(lengths) :] == [(100,), (1,)]
+
+
+@pytest.mark.parametrize(("by_image", "expected"), [(False, [2, 1]), (True, [1])])
+def test_images_that_a_device_computes_at_a_time(by_image, expected, monkeypatch):
+    """On what XLA's options depend; the last image may be repeated."""
+    asked = []
+
+    def options(platform, images):
+        asked.append((platform, images))
+        return {}
+
+    monkeypatch.setattr(xla_options, "of_networks", options)
+    double = spread.Spread(lambda variables, batch: 2 * batch, by_image=by_image)
+    for size in (2 * double.count - 1, 1):
+        batch = np.ones((size, 4, 4, 3), np.float32)
+        np.testing.assert_array_equal(double(double.place({}), batch), 2 * batch)
+    assert asked == [("cpu", images) for images in expected]
 
 
 def test_memory_is_looked_at_before_a_cpu_runs(run, monkeypatch):

@@ -25,7 +25,8 @@ def of_networks(platform: str, images: int) -> dict[str, bool]:
 
     For the convolutions of small batches, XLA cuts images into strips on TPUs and
     computes these as a larger batch (space to batch). One image takes less time in
-    strips, several take two to five times as long; docs/scaling.md has figures.
+    strips, two or more take longer, four several times as long; docs/scaling.md has
+    figures. Large batches are not cut anyway.
 
     Args:
       platform: of the devices.

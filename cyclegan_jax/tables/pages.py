@@ -25,16 +25,18 @@ def collect(
 
     Args:
       jobs: those that count.
-      best: of all of a run's checkpoints, each metric by itself; else the newest's.
+      best: of each metric that of the checkpoint where it is best, where that is known;
+        else the newest's.
     """
     results: dict[str, dict[str, list]] = {}
     for job in jobs:
         result = job.result() or {}
-        result = result.get("best", {}) if best else result
+        overlay = result.get("best", {}) if best else {}
         for direction in DIRECTIONS:
             if direction in result:
                 row = results.setdefault(job.row.key, {})
-                row.setdefault(direction, []).append(result[direction])
+                values = result[direction] | overlay.get(direction, {})
+                row.setdefault(direction, []).append(values)
     return results
 
 
@@ -48,26 +50,32 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     """
     output, results = files.as_path(output), collect(jobs)
     scoring = SCORINGS[about["data"]]
-    shown = [(table, results) for table in scoring.tables]
+    shown = {"results": results}
     if scoring.history:
-        best = collect(jobs, best=True)
-        for number, table in enumerate(scoring.tables):
-            title = f"{table.title}, the best of each run's checkpoints"
-            table = dataclasses.replace(table, title=title)
-            shown.insert(2 * number + 1, (table, best))
-    markdown = "\n".join(
-        write_table(found, table, scoring.columns[table.direction])
-        for table, found in shown
-    )
+        shown["best"] = collect(jobs, best=True)
+    tables = [
+        write_table(found, _of(table, key), scoring.columns[table.direction])
+        for table in scoring.tables
+        for key, found in shown.items()
+    ]
+    markdown = "\n".join(tables)
     if about.get("vgg") == "random":
         markdown += "\nFeature loss + GAN compares random features (--vgg=random).\n"
     (output / "tables.md").write_text(markdown)
-    files.write_json(output / "tables.json", {**about, "results": results})
+    files.write_json(output / "tables.json", {**about, **shown})
     for direction in DIRECTIONS:
         grid = _grid(jobs, direction)
         if grid is not None:
             files.save_png(output / f"grid_{direction}.png", grid)
     return markdown
+
+
+def _of(table, key):
+    """The table with what its values are in its title."""
+    if key != "best":
+        return table
+    title = f"{table.title}, where each metric is best on the test images"
+    return dataclasses.replace(table, title=title)
 
 
 def write_table(

@@ -49,8 +49,8 @@ class Job:
     def result(self) -> dict | None:
         """Returns its result; None if missing or unreadable.
 
-        That is the newest checkpoint's metrics.json with `seconds`, and with `best`:
-        direction -> metric -> the best value of all checkpoints that were evaluated.
+        That is the newest checkpoint's metrics.json with `seconds`, and perhaps `best`,
+        direction -> metric -> the best value of several checkpoints.
         """
         path = self.beside(".json")
         try:
@@ -134,7 +134,7 @@ def claim(output: epath.Path, about: dict) -> None:
     files.write_json(path, about)
 
 
-def run(job: Job, scoring: Sequence[str]) -> float:
+def run(job: Job, scoring: Sequence[str], every: int = 0) -> float:
     """Trains or resumes, evaluates, and keeps the result; returns the seconds.
 
     The seconds include those of earlier, interrupted calls.
@@ -142,6 +142,7 @@ def run(job: Job, scoring: Sequence[str]) -> float:
     Args:
       job: what to do.
       scoring: flags of evaluate.py.
+      every: the best of the checkpoints so many steps apart is kept, too; 0: it is not.
 
     Raises:
       UserError: one of the processes failed; its output is in the run's folder.
@@ -157,17 +158,27 @@ def run(job: Job, scoring: Sequence[str]) -> float:
         seconds = before + time.monotonic() - start
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         files.write(spent, str(seconds))
-    folder = job.folder / "evaluation"
-    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
-    measured = [folder / str(step) / "metrics.json" for step in steps]
-    results = [json.loads(path.read_text()) for path in measured]
-    best: dict[str, dict[str, float]] = {}
-    for metric in best_and_last(results):
-        direction, _, key = metric["name"].partition("/")
-        best.setdefault(direction, {})[key] = metric["best"]
-    result = results[-1] | {"seconds": seconds, "best": best}
+    measured = {
+        int(path.parent.name): path
+        for path in (job.folder / "evaluation").glob("*/metrics.json")
+        if path.parent.name.isdigit()
+    }
+    newest = max(measured)
+    result = json.loads(measured[newest].read_text()) | {"seconds": seconds}
+    if every:  # Interrupted, a run has checkpoints between.
+        steps = sorted(step for step in measured if step % every == 0 or step == newest)
+        result["best"] = _best(json.loads(measured[step].read_text()) for step in steps)
     files.write_json(job.beside(".json"), result)
     return seconds
+
+
+def _best(results):
+    """Direction -> metric -> its best value."""
+    best: dict[str, dict[str, float]] = {}
+    for metric in best_and_last(list(results)):
+        direction, _, key = metric["name"].partition("/")
+        best.setdefault(direction, {})[key] = metric["best"]
+    return best
 
 
 def train_fcn(

@@ -51,7 +51,7 @@ def prepare(kernel: jax.Array) -> jax.Array | None:
       kernel: [kh, kw, I, O], of a convolution with stride 1.
 
     Returns:
-      `places` of `conv`; None where it would not use them.
+      `places` of `conv`; None where it never uses them. With few tiles it does not.
     """
     return _prepare(kernel) if jax.default_backend() == "cpu" else None
 
