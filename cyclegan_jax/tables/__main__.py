@@ -1,7 +1,6 @@
 r"""Trains the rows of the paper's tables 2 to 5 and of options, and writes the tables.
 
     python -m cyclegan_jax.tables --data=streets
-    python -m cyclegan_jax.tables --data=streets --setting=full
     python -m cyclegan_jax.tables --data=cityscapes --data_path=/data/cityscapes \
         --setting=full --vgg=vgg16-397923af.pth
     python -m cyclegan_jax.tables --data=folder --data_path=/data/mine --palette=p.json
@@ -43,8 +42,6 @@ _SETTINGS = {
     ),
     "full": ((), {}, 3),
 }
-# Data set -> setting -> how many steps apart the checkpoints are that are scored.
-_SCORED_EVERY = {"emoji": {"quick": 200, "full": 1000}}
 # What the quick setting changes besides, alike; the images are as many as of `streets`.
 _QUICK = {
     "emoji": (
@@ -175,6 +172,8 @@ def scoring_flags(values: argparse.Namespace, fcn: str | os.PathLike) -> list[st
 
 def _about(values):
     """The settings shared by all results in a folder."""
+    from cyclegan_jax.tables import scores
+
     words = ("random", "auto")
     vgg = values.vgg if values.vgg in words else _absolute(values.vgg)
     if vgg not in words and not files.as_path(vgg).exists():
@@ -194,7 +193,7 @@ def _about(values):
         "vgg": vgg,
         "fcn_steps": values.fcn_steps,
     }
-    every = _SCORED_EVERY.get(values.data, {}).get(values.setting)
+    every = scores.SCORINGS[values.data].scored_every.get(values.setting)
     return about | {"scored_every": every} if every else about
 
 

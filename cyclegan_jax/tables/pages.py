@@ -51,7 +51,7 @@ def write(output: epath.PathLike, jobs: Sequence[Job], about: Mapping[str, Any])
     output, results = files.as_path(output), collect(jobs)
     scoring = SCORINGS[about["data"]]
     shown = {"results": results}
-    if scoring.history:
+    if scoring.scored_every:
         shown["best"] = collect(jobs, best=True)
     tables = [
         write_table(found, _of(table, key), scoring.columns[table.direction])

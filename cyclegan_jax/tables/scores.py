@@ -50,7 +50,8 @@ class Scoring:
       classes: photographs are read by a segmentation network.
       flags: more flags of evaluate.py.
       content: content kept is measured, too, where it is asked for.
-      history: all checkpoints are scored, and the best is shown beside the newest.
+      scored_every: setting -> steps between the checkpoints that are scored, of which
+        the best is shown beside the newest; empty: the newest alone.
     """
 
     tables: tuple[rows.Table, ...]
@@ -58,7 +59,7 @@ class Scoring:
     classes: bool
     flags: tuple[str, ...] = ()
     content: bool = False
-    history: bool = False
+    scored_every: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def _class_columns(direction):
@@ -92,7 +93,7 @@ PAIRS = Scoring(
     False,
     flags=("--efficientnet_lite0=auto", "--step=all"),
     content=True,
-    history=True,
+    scored_every={"quick": 200, "full": 1000},
 )
 # Data set -> how its rows are scored.
 SCORINGS = {

@@ -32,7 +32,7 @@ class _Fewest(NamedTuple):
     """
 
     channels: int
-    small: float
+    small: int
     large: float
 
 
