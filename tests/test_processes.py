@@ -241,11 +241,8 @@ def test_a_signal_to_any_host_stops_all_at_one_step(tmp_path):
     (stopped,) = re.findall(r"Stopped by SIGTERM after steps 1 to (\d+)", outputs[0])
     assert Checkpoints(workdir / "checkpoints").steps()[-1] == int(stopped)
     # Told before its first step, a resumed run stops after it.
-    job = processes.start(command, processes=2, devices=1)
-    for line in job[0].stdout:
-        if line.startswith("programs"):
-            break
-    job[1].send_signal(signal.SIGTERM)
+    script = "tests/processes/told_before_step.py"
+    job = processes.start((script, *command[1:]), processes=2, devices=1)
     outputs = processes.finish(job)
     assert [process.returncode for process in job] == [143, 143], outputs[0][-2000:]
     first = int(stopped) + 1
