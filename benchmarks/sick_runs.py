@@ -20,10 +20,7 @@ from benchmarks import records
 from cyclegan_jax.runs.writer import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMAND = (
-    *("train.py", "--config=configs/streets.py", "--config.best_metric="),
-    "--config.discriminator.queue_size=0",
-)
+COMMAND = ("train.py", "--config=configs/streets.py:plain", "--config.best_metric=")
 RUNS = {
     "healthy": {},
     "discriminators too strong": {

@@ -38,7 +38,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 NETWORKS = ("g_ab", "g_ba", "d_a", "d_b")
 PUBLISHED = {
     "loss.cycle_a": 10.0,
-    "discriminator.queue_size": 0,
     "ema_decay": 0.0,
     **{"evaluate_every_steps": 0, "best_metric": ""},
 }
@@ -50,7 +49,7 @@ FOLLOWED = re.compile(
 )
 # Data -> config, settings beside the published ones, flags of evaluate.py.
 SETS = {
-    "streets": ("configs/streets.py", {}, ()),
+    "streets": ("configs/streets.py:plain", {}, ()),
     "emoji": ("configs/emoji.py", {}, ()),
     "horse2zebra": (
         "configs/horse2zebra.py",

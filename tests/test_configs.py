@@ -59,9 +59,12 @@ def test_ablations_are_what_they_say():
     assert ablations.get_config("vanilla").loss.gan_mode == "vanilla"
     assert ablations.get_config("unet").generator.name == "unet_64"
     assert ablations.get_config("cityscapes+unet").generator.name == "unet_128"
-    # The demo's discriminators are for the demo alone.
+    # The demo's discriminators and rate are for the demo alone.
     assert streets.get_config().discriminator.queue_size == 3
-    assert ablations.get_config("full").discriminator.queue_size == 0
+    for config in (ablations.get_config("full"), streets.get_config("plain")):
+        assert config.discriminator.queue_size == 0
+        assert config.optimizer.learning_rate == 2e-4
+        assert config.optimizer.constant_epochs + config.optimizer.decay_epochs == 5
 
 
 def test_uvcgan2_is_its_parts():

@@ -228,6 +228,17 @@ def test_cache_reads_once_and_keeps_within_its_budget():
         cached[10]
 
 
+def test_a_cache_that_is_filled_by_the_first_accesses():
+    source = Numbered(6)
+    size = source[0].nbytes
+    source.reads.clear()
+    cached = CachedSource(source, WHOLE.load, cache_bytes=2 * size, fill=False)
+    assert source.reads == {}
+    assert indices(cached) == indices(cached) == list(range(6))
+    assert (cached.cached, cached.cached_bytes) == (2, 2 * size)
+    assert source.reads == {0: 1, 1: 1, 2: 2, 3: 2, 4: 2, 5: 2}
+
+
 @pytest.mark.parametrize("cache_bytes", [0, 10**6])
 def test_a_cache_changes_no_value(cache_bytes):
     preprocess = Preprocess("resize_and_crop", 12, 8)

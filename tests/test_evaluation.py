@@ -1,5 +1,6 @@
 """Evaluation: metrics against formulas and against the images that were written."""
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -17,6 +18,8 @@ from PIL import Image
 from configs import folder, streets
 from cyclegan_jax import evaluation, torch_files
 from cyclegan_jax.errors import UserError
+from cyclegan_jax.evaluation.evaluator import Evaluator
+from cyclegan_jax.evaluation.feature_networks import FeatureNetworks
 from cyclegan_jax.metrics import fcn, meanings, pictures
 from cyclegan_jax.metrics.appearance import Appearance
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
@@ -24,7 +27,7 @@ from cyclegan_jax.metrics.metric import Metric
 from cyclegan_jax.pages import charts
 from cyclegan_jax.runs import folder as run_folder
 from cyclegan_jax.runs.choosing import best_step, choose_step, list_steps
-from cyclegan_jax.runs.experiment import load_dataset
+from cyclegan_jax.runs.experiment import Experiment, load_dataset
 from cyclegan_jax.torch_weights.runs import import_weights
 from tests.oracle import cases
 from tests.oracle import lpips as oracle_lpips
@@ -72,6 +75,117 @@ def test_metrics_are_those_of_the_images(made):
     assert result["AtoB"]["per_pixel_of_real"] == 1  # Drawn in the palette's colours.
     assert result["AtoB"]["per_pixel_of_input"] < 0.5  # Photographs are no labels.
     assert not {"per_pixel", "fcn_per_pixel"} & set(result["BtoA"])
+
+
+class Counted(list):
+    """Images with names, each of which may be read `most` times."""
+
+    def __init__(self, images, most):
+        super().__init__(images)
+        self.names = [f"{number}.png" for number in range(len(images))]
+        self.left = [most] * len(images)
+
+    def __getitem__(self, index):
+        self.left[index] -= 1
+        assert self.left[index] >= 0
+        return super().__getitem__(index)
+
+
+class Negative:
+    """Translates by inverting, and notes the shapes of its batches."""
+
+    is_network, channels_in, channels_out = True, 3, 3
+
+    def __init__(self):
+        self.shapes = []
+
+    def translate_float(self, images):
+        self.shapes.append(images.shape)
+        return -images
+
+
+@pytest.mark.parametrize(("cache_gib", "reads"), [(1.0, 1), (0.0, 5)])
+def test_of_a_second_checkpoint_translations_alone_are_new(
+    cache_gib, reads, monkeypatch
+):
+    config = streets.get_config("smoke")
+    config.data.max_images = 11
+    config.data.streets_test = 11
+    experiment = Experiment.of(config)
+    dataset = experiment.dataset()
+    images = {
+        f"test_{domain}": Counted([source[i] for i in range(11)], reads)
+        for domain, source in (("a", dataset.test_a), ("b", dataset.test_b))
+    }
+    evaluator = Evaluator(
+        dataclasses.replace(dataset, **images, test_class_maps=None),
+        experiment.preprocess,
+        FeatureNetworks(),
+        cache_gib=cache_gib,
+        quiet=True,
+    )
+    compared = []
+    compare = pictures.compare
+    monkeypatch.setattr(
+        pictures, "compare", lambda *a, **k: (compared.append(0), compare(*a, **k))[1]
+    )
+    translators = {"AtoB": Negative(), "BtoA": Negative()}
+    first = [evaluator.evaluate(translators, d) for d in ("AtoB", "BtoA")]
+    assert len(compared) == 2 * 2 * (3 + 2)  # Two batches, with two baselines each.
+    compared.clear()
+    second = [evaluator.evaluate(translators, d) for d in ("AtoB", "BtoA")]
+    assert first == second
+    assert [list(x.metrics) for x in first] == [list(x.metrics) for x in second]
+    assert len(compared) == 2 * 2 * 3
+    # The last three images use the program that there is.
+    assert {shape[0] for t in translators.values() for shape in t.shapes} == {8}
+    metrics = first[0].metrics
+    assert metrics["cycle_l1"] == 0
+    a, b = (np.stack([*images[f"test_{d}"]]).astype(float) for d in "ab")
+    assert metrics["paired_l1"] == pytest.approx(np.mean(np.abs(255 - a - b)) / 255)
+    assert metrics["identity_l1"] == pytest.approx(np.mean(np.abs(255 - 2 * a)) / 255)
+
+
+def test_masked_images_are_read_once_too():
+    experiment = Experiment.of(streets.get_config("smoke"))
+    dataset = experiment.dataset()
+    splits = {f"test_{d}": getattr(dataset, f"test_{d}") for d in "ab"}
+    images = {s: Counted([x[i] for i in range(4)], 1) for s, x in splits.items()}
+    masks = Counted([np.ones((32, 32, 1), np.uint8)] * 4, 1)
+    evaluator = Evaluator(
+        dataclasses.replace(
+            dataset, **images, test_class_maps=None, masks={"test_a": masks}
+        ),
+        experiment.preprocess,
+        FeatureNetworks(),
+        cache_gib=1.0,
+        quiet=True,
+    )
+    translators = {"AtoB": Negative(), "BtoA": Negative()}
+    a_to_b, b_to_a = (evaluator.evaluate(translators, d) for d in ("AtoB", "BtoA"))
+    a, b = (np.stack([*images[s]]).astype(float) for s in splits)
+    assert a_to_b.metrics["kept_l1"] == pytest.approx(
+        np.mean(np.abs(255 - 2 * a)) / 255
+    )
+    paired = np.mean(np.abs(255 - a - b)) / 255
+    assert b_to_a.metrics["paired_l1"] == pytest.approx(paired)
+
+
+def test_batches_of_other_shapes_are_not_filled_up():
+    config = streets.get_config("smoke")
+    experiment = Experiment.of(config)
+    sizes = [(32, 32)] * 3 + [(32, 40)] * 2 + [(32, 32)]
+    images = Counted([np.zeros((*size, 3), np.uint8) for size in sizes], 1)
+    dataset = experiment.dataset()
+    dataset = dataclasses.replace(dataset, test_a=images, paired_test=False)
+    dataset = dataclasses.replace(dataset, test_class_maps=None)
+    config.data.preprocess = "none"
+    preprocess = Experiment.of(config).preprocess
+    evaluator = Evaluator(dataset, preprocess, FeatureNetworks(), quiet=True)
+    translator = Negative()
+    evaluator.evaluate({"AtoB": translator}, "AtoB")
+    shapes = [(3, 32, 32, 3), (2, 32, 40, 3), (1, 32, 32, 3)]
+    assert translator.shapes == shapes
 
 
 def pair(seed=0, shape=(3, 24, 30, 3)):

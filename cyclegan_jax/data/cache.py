@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,13 +42,14 @@ def budget(cache_gib: float) -> tuple[int, str]:
 class CachedSource:
     """Images after the deterministic part of preprocessing, in memory if they fit.
 
-    The first images are loaded at construction, until `cache_bytes` are used; the rest
-    are loaded on every access.
+    Images are kept until `cache_bytes` are used; the rest are loaded on every access.
 
     Attributes:
       names: the names of `source`.
       cached_bytes: memory used by the cached images.
     """
+
+    _keeping = threading.Lock()  # Of all objects: they can be copied.
 
     def __init__(
         self,
@@ -55,15 +57,17 @@ class CachedSource:
         load: Callable[[np.ndarray, str], np.ndarray],
         *,
         cache_bytes: int,
+        fill: bool = True,
         num_threads: int | None = None,
         quiet: bool = False,
     ):
-        """Fills the cache.
+        """Fills the cache, or leaves that to the first accesses.
 
         Args:
           source: uint8 images.
           load: the transform, given an image and its name (`Preprocess.load`).
           cache_bytes: the maximum memory to use; 0 disables the cache.
+          fill: load images now, and not when they are first used.
           num_threads: decoding threads; by default one per core.
           quiet: show no progress bar.
 
@@ -72,10 +76,12 @@ class CachedSource:
         """
         self.names = source.names
         self.cached_bytes = 0
-        self._source, self._load = source, load
-        self._images: list[np.ndarray] = []
+        self._source, self._load, self._cache_bytes = source, load, cache_bytes
+        self._images: dict[int, np.ndarray] = {}
+        if not fill:
+            return
         if cache_bytes > 0:
-            self._fill(cache_bytes, num_threads or os.cpu_count() or 1, quiet)
+            self._fill(num_threads or os.cpu_count() or 1, quiet)
         logging.info(
             "%s: %d of %d images in memory (%.2f GiB)",
             _common_folder(self.names),
@@ -98,27 +104,38 @@ class CachedSource:
 
     def __getitem__(self, index: int) -> np.ndarray:
         index = range(len(self))[index]
-        if index < len(self._images):
-            return self._images[index]
+        image = self._images.get(index)
+        if image is None:
+            image = self._read(index)
+            self._keep(index, image)
+        return image
+
+    def _read(self, index: int) -> np.ndarray:
         return self._load(self._source[index], self.names[index])
 
-    def _fill(self, cache_bytes: int, num_threads: int, quiet: bool) -> None:
-        loaded = map_in_order(self.__getitem__, len(self), num_threads)
+    def _keep(self, index: int, image: np.ndarray) -> bool:
+        """Keeps an image if there is room for it; returns whether it is kept."""
+        with self._keeping:
+            size = self.cached_bytes + image.nbytes
+            if index not in self._images and size <= self._cache_bytes:
+                # Crops are views of these images, which must not be modified.
+                image.setflags(write=False)
+                self._images[index] = image
+                self.cached_bytes = size
+            return index in self._images
+
+    def _fill(self, num_threads: int, quiet: bool) -> None:
+        loaded = map_in_order(self._read, len(self), num_threads)
         title = f"loading {_common_folder(self.names)}"
-        images: list[np.ndarray] = []
         with Progress(
             total=len(self), desc=title, unit=" images", disable=quiet
         ) as bar:
-            for image in loaded:
-                if self.cached_bytes + image.nbytes > cache_bytes:
+            for index, image in enumerate(loaded):
+                if not self._keep(index, image):
                     break
-                # Crops are views of these images, which must not be modified.
-                image.setflags(write=False)
-                images.append(image)
-                self.cached_bytes += image.nbytes
                 bar.update()
         loaded.close()
-        self._images = images
+        self._cache_bytes = self.cached_bytes  # The rest is for other sources.
 
 
 def map_in_order(

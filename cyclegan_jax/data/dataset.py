@@ -36,6 +36,7 @@ class Dataset:
         are kept; only of splits that have masks.
       left_out: input files that are not used, by reason.
       notes: warnings about likely mistakes, one sentence each.
+      drawn: images are made by a program when they are read, none can be damaged.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     pixels_a: Pixels = PICTURE
     pixels_b: Pixels = PICTURE
+    drawn: bool = False
 
     def pixels(self, split: str) -> Pixels:
         """How images are stored; of a split or a domain, by its last letter."""

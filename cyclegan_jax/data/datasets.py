@@ -174,6 +174,7 @@ def _streets(
         palette=CITYSCAPES,
         test_class_maps=StreetsSource("class_map", "test", test, *drawn),
         train_class_maps=StreetsSource("class_map", "train_a", train, *drawn),
+        drawn=True,
     )
 
 

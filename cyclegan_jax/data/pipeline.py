@@ -155,7 +155,7 @@ class TrainBatches:
 
 def eval_images(
     source: ImageSource,
-    transform: Callable[[np.ndarray, str], np.ndarray],
+    transform: Callable[[np.ndarray, str], np.ndarray] = lambda image, name: image,
     *,
     batch_size: int = 1,
     num_threads: int = 2,
@@ -163,8 +163,8 @@ def eval_images(
     """Yields all images in order, in batches of images of equal size.
 
     Args:
-      source: stored images.
-      transform: what `test_transform` returns.
+      source: images, as stored or preprocessed.
+      transform: what `test_transform` returns, for stored ones.
       batch_size: maximum number of images per batch. A batch is smaller where the image
         size changes, and at the end.
       num_threads: threads that decode ahead.

@@ -132,7 +132,13 @@ def open_evaluator(
         palette=dataset.palette,
         by_image=experiment.config.same_bits,
     )
-    evaluator = Evaluator(dataset, experiment.preprocess, loaded, references=references)
+    evaluator = Evaluator(
+        dataset,
+        experiment.preprocess,
+        loaded,
+        references=references,
+        cache_gib=experiment.config.data.cache_gib,
+    )
     evaluator.notes += _about_images(dataset, settings)
     return evaluator
 

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import data
-from cyclegan_jax.data.masks import MaskedSource, split_off, with_masks
+from cyclegan_jax.data.cache import budget
+from cyclegan_jax.data.masks import (
+    MaskedSource,
+    UnmaskedSource,
+    split_off,
+    with_masks,
+)
 from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.feature_networks import (
@@ -17,6 +23,7 @@ from cyclegan_jax.evaluation.feature_networks import (
     metrics_of,
 )
 from cyclegan_jax.images import DomainPixels
+from cyclegan_jax.machine.spread import fill_up
 from cyclegan_jax.metrics import labels, meanings
 from cyclegan_jax.metrics.measure import Batch, Measure, Task
 from cyclegan_jax.progress import Progress
@@ -57,6 +64,7 @@ class Evaluator:
         networks: FeatureNetworks,
         *,
         references: Sequence[str] = ("test",),
+        cache_gib: float = 0.0,
         quiet: bool = False,
     ):
         """Creates all measures.
@@ -66,6 +74,8 @@ class Evaluator:
           preprocess: the run's.
           networks: the metrics' networks that are available.
           references: the real images of FID and KID: `test`, `train+test`.
+          cache_gib: memory for preprocessed test images; the others are preprocessed
+            for each checkpoint and direction.
           quiet: show no progress bar.
 
         Raises:
@@ -86,6 +96,7 @@ class Evaluator:
             truth=truth,
             pixels=DomainPixels(dataset.pixels_a, dataset.pixels_b),
             features={},
+            test={},
         )
         self._tasks = {}
         for direction in DIRECTIONS:
@@ -96,12 +107,28 @@ class Evaluator:
                 if not (measured and name in NETWORKS)  # Those are for pictures.
             }
             self._tasks[direction] = task(direction, networks=used)
+        self._inputs: dict[str, data.CachedSource] = {}
+        self._open_images(budget(cache_gib)[0] // 2)
         self._measures = {
             direction: list(_create(self._tasks[direction])) for direction in DIRECTIONS
         }
         self.notes = [*networks.notes, *measured_values(dataset, networks.by_name)]
         for measure in meanings.MEASURES:
             self.notes += measure.notes(self._tasks["AtoB"])
+
+    def _open_images(self, cache_bytes):
+        # For a checkpoint they are read as inputs, as the truth, and for statistics.
+        kept = functools.partial(data.CachedSource, cache_bytes=cache_bytes, fill=False)
+        for task in self._tasks.values():
+            domain, load = task.source, task.transform_of(task.source)
+            images = getattr(self.dataset, f"test_{domain}")
+            masks = self.dataset.masks.get(f"test_{domain}")
+            if masks is None:
+                task.test[domain] = self._inputs[domain] = kept(images, load)
+            else:
+                masked = kept(MaskedSource(images, masks), with_masks(load))
+                self._inputs[domain] = masked
+                task.test[domain] = UnmaskedSource(masked)
 
     def evaluate(
         self,
@@ -138,33 +165,34 @@ class Evaluator:
     def _batches(
         self, task: Task, forth: Translator, back: Translator | None
     ) -> Iterator[Batch]:
-        source = getattr(self.dataset, f"test_{task.source}")
-        target = getattr(self.dataset, f"test_{task.target}")
+        source, truths = self._inputs[task.source], task.test[task.target]
         if back is not None and not back.is_network:
             back = None  # Cycle and identity are properties of generators.
-        done = 0
-        transform = task.transform_of(task.source)
+        done, shape = 0, (0,)
         given, made = (task.pixels[domain] for domain in domains(task.direction))
-        masks = self.dataset.masks.get(f"test_{task.source}")
-        if masks is not None:
-            source, transform = MaskedSource(source, masks), with_masks(transform)
-        batches = data.eval_images(source, transform, batch_size=_BATCH_SIZE)
+        masked = f"test_{task.source}" in self.dataset.masks
+        batches = data.eval_images(source, batch_size=_BATCH_SIZE)
         with Progress(
             total=len(source), desc=task.direction, unit="image", disable=self._quiet
         ) as bar:
             for names, real in batches:
-                real, mask = split_off(real) if masks is not None else (real, None)
+                real, mask = split_off(real) if masked else (real, None)
                 values = given.to_float(real)
+                kept = slice(len(values))
+                if values.shape[1:] == shape[1:]:  # Else another program is compiled.
+                    values = fill_up(values, shape[0])
+                shape = values.shape
                 fake = forth.translate_float(values)
                 cycle = identity = truth = None
                 if back is not None:
-                    cycle = given.from_float(back.translate_float(fake))
+                    cycle = given.from_float(back.translate_float(fake)[kept])
                     if forth.channels_in == forth.channels_out:
-                        identity = given.from_float(back.translate_float(values))
+                        same = back.translate_float(values)[kept]
+                        identity = given.from_float(same)
                 if self.dataset.paired_test:
                     indices = range(done, done + len(real))
-                    truth = _true_images(task, target, indices, fake.shape[1:3])
-                fake = made.from_float(fake)
+                    truth = _true_images(truths, indices, fake.shape[1:3])
+                fake = made.from_float(fake[kept])
                 yield Batch(names, real, fake, cycle, identity, truth, mask)
                 done += len(real)
                 bar.update(len(real))
@@ -205,15 +233,14 @@ def _create(task: Task) -> Iterator[Measure]:
             yield created
 
 
-def _true_images(task, target, indices, size):
+def _true_images(truths, indices, size):
     """The ground truth of test pairs, [B, H, W, C]; [H, W] must be `size`."""
-    transform = task.transform_of(task.target)
-    truth = [transform(target[i], target.names[i]) for i in indices]
+    truth = [truths[i] for i in indices]
     for index, image in zip(indices, truth, strict=True):
         if image.shape[:2] != size:
             height, width = size
             raise UserError(
-                f"test image {target.names[index]} becomes {image.shape[1]}x"
+                f"test image {truths.names[index]} becomes {image.shape[1]}x"
                 f"{image.shape[0]}, its pair {width}x{height}: pairs are compared"
                 " pixel by pixel (data.preprocess='resize_and_crop' makes them"
                 " equal)."

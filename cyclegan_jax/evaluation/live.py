@@ -64,7 +64,12 @@ class LiveEvaluation:
             by_name = {**networks.by_name, DISCRIMINATORS: self._discriminators}
             networks = dataclasses.replace(networks, by_name=by_name)
         self._evaluator = Evaluator(
-            dataset, experiment.preprocess, networks, references=references, quiet=True
+            dataset,
+            experiment.preprocess,
+            networks,
+            references=references,
+            cache_gib=experiment.config.data.cache_gib,
+            quiet=True,
         )
         self._translators: dict[str, Translator] = {}
         self.warnings: dict[str, list[str]] = {}

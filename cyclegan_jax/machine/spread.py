@@ -124,12 +124,17 @@ class Spread:
         return np.concatenate([self._apply(variables, part) for part in parts])
 
     def _apply(self, variables, batch):
-        missing = -len(batch) % self.count
-        full = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        share = len(full) // self.count
+        share = -(-len(batch) // self.count)
+        full = fill_up(batch, share * self.count)
         arguments = variables, _put(self._split, full)
         result = self._programs(full.shape, *arguments, images=share)
         return np.asarray(result)[: len(batch)]
+
+
+def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
+    """Repeats the last image of [B, ...] until there are at least `size`."""
+    missing = max(size - len(batch), 0)
+    return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
 
 
 def _put(sharding, value):

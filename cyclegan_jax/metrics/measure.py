@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cyclegan_jax import data
+from cyclegan_jax.data.sources import ImageSource
 from cyclegan_jax.directions import domains
 from cyclegan_jax.images import PICTURES, DomainPixels
 from cyclegan_jax.metrics.labels import Truth
@@ -53,6 +54,7 @@ class Task:
       pixels: "a" and "b" -> how their images are stored.
       features: split, domain and convention -> features of the real images, as far as
         computed; both directions of a data set can share them.
+      test: domain -> its preprocessed test images, where they are shared, too.
     """
 
     direction: str
@@ -65,6 +67,7 @@ class Task:
     features: dict[tuple[str, str, str], np.ndarray] = dataclasses.field(
         default_factory=dict
     )
+    test: dict[str, ImageSource] = dataclasses.field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -93,9 +96,12 @@ class Task:
           split: `train` or `test`.
           batch_size: the largest B.
         """
-        source = getattr(self.dataset, f"{split}_{domain}")
-        transform = self.transform_of(domain)
-        batches = data.eval_images(source, transform, batch_size=batch_size)
+        if split == "test" and domain in self.test:
+            batches = data.eval_images(self.test[domain], batch_size=batch_size)
+        else:
+            source = getattr(self.dataset, f"{split}_{domain}")
+            transform = self.transform_of(domain)
+            batches = data.eval_images(source, transform, batch_size=batch_size)
         return (images for _, images in batches)
 
 

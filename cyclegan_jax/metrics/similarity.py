@@ -52,6 +52,7 @@ class Similarity(Measure):
     def __init__(self, lpips=None, source: Pixels = PICTURE, target: Pixels = PICTURE):
         """Takes an `LPIPS`, if there is one, and how the two domains are stored."""
         self._lpips, self._source, self._target = lpips, source, target
+        self._baselines: dict[Metric, float] | None = None
         self.reset()
 
     @classmethod
@@ -72,15 +73,16 @@ class Similarity(Measure):
                 values = pictures.compare(images, batch.real, pixels=self._source)
                 self._keep(METRICS[what], values)
         if batch.truth is not None:
-            self._compare_pairs(batch.real, batch.fake, batch.truth)
+            self._keep(METRICS["paired"], self._compare(batch.fake, batch.truth))
+            if self._baselines is None:  # They are those of every checkpoint.
+                self._compare_baselines(batch.real, batch.truth)
         if batch.mask is not None:
             both = self._source.to_unit(batch.real), self._target.to_unit(batch.fake)
             kept = pictures.l1_inside(*both, batch.mask)
             if len(kept):
                 self._values.setdefault(METRICS["kept"]["l1"], []).append(kept)
 
-    def _compare_pairs(self, real, fake, truth):
-        self._keep(METRICS["paired"], self._compare(fake, truth))
+    def _compare_baselines(self, real, truth):
         if self._source == self._target and real.shape == truth.shape:
             self._keep(BASELINES["of_input"], self._compare(real, truth))
         last, self._truth = self._truth, truth[-1:]
@@ -103,4 +105,10 @@ class Similarity(Measure):
 
     def compute(self) -> dict[Metric, float]:
         """Returns means over images."""
-        return {m: float(np.mean(np.concatenate(v))) for m, v in self._values.items()}
+        kept = self._values.items()
+        means = {metric: float(np.mean(np.concatenate(v))) for metric, v in kept}
+        if self._baselines is None:
+            known = [metric for hows in BASELINES.values() for metric in hows.values()]
+            self._baselines = {m: means[m] for m in known if m in means}
+        means |= self._baselines
+        return {metric: means[metric] for metric in self.metrics if metric in means}

@@ -39,7 +39,10 @@ def open_batches(
             " put them into folders beside theirs, such as trainA_mask beside trainA"
             " (docs/data.md)."
         )
-    sources = []
+    # Files are read now, so that a damaged one is found before anything is computed.
+    # What is drawn cannot be damaged: it is drawn in threads, as it is first used.
+    fill = not dataset.drawn or bool(limit)
+    sources: list[data.CachedSource] = []
     for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
         load: masks.Transform = functools.partial(
             experiment.preprocess.load, pixels=experiment.pixels[domain]
@@ -47,9 +50,10 @@ def open_batches(
         if domain in masked:
             source = masks.MaskedSource(source, dataset.masks[f"train_{domain}"])
             load = masks.with_masks(load)
-        cached = data.CachedSource(source, load=load, cache_bytes=budget, quiet=quiet)
-        budget -= cached.cached_bytes
-        sources.append(cached)
+        left = budget - sum(s.cached_bytes for s in sources) if fill else budget // 2
+        sources.append(
+            data.CachedSource(source, load, cache_bytes=left, fill=fill, quiet=quiet)
+        )
     kept, count = sum(s.cached for s in sources), sum(map(len, sources))
     note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
     source_a, source_b = sources
