@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import folder
+from configs import folder, streets
 from cyclegan_jax.data import cache, load_dataset
 from cyclegan_jax.data.fingerprint import fingerprint, same_images
+from cyclegan_jax.data.streets import StreetsSource
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.machine import memory
-from cyclegan_jax.training import loop
+from cyclegan_jax.runs.experiment import Experiment
+from cyclegan_jax.training import batches, loop
 
 RNG = np.random.default_rng(0)
 
@@ -98,6 +100,30 @@ def test_an_older_fingerprint_is_computed_as_it_was(tmp_path):
     now = fingerprint(load_dataset("folder", path=tmp_path))
     assert same_images(old, now["train_a"])
     assert not same_images(old, now["train_b"])
+
+
+def test_what_is_drawn_is_drawn_when_it_is_first_used(monkeypatch):
+    config = streets.get_config("smoke")
+    config.data.update(streets_train=40, max_images=0)
+    experiment = Experiment.of(config)
+    drawn = []
+    draw = StreetsSource.__getitem__
+    monkeypatch.setattr(
+        StreetsSource,
+        "__getitem__",
+        lambda self, index: (drawn.append(index), draw(self, index))[1],
+    )
+    stream, note = batches.open_batches(experiment, experiment.dataset(), range(1))
+    assert len(drawn) <= 1
+    assert note == ""
+    for step in range(400):  # Every image of A and nearly all of B.
+        stream[step]
+    assert len(drawn) <= 1 + 2 * 40
+    size = 36 * 36 * 3
+    few = (5 * size, "that leaves 1 GiB")
+    monkeypatch.setattr(batches, "cache_budget", lambda cache_gib: few)
+    _, note = batches.open_batches(experiment, experiment.dataset(), range(1))
+    assert note == "5 of 80 images: that leaves 1 GiB"
 
 
 def test_the_cache_never_takes_more_than_half_of_what_is_free(monkeypatch):

@@ -41,7 +41,7 @@ def open_batches(
         )
     # Files are read now, so that a damaged one is found before anything is computed.
     # What is drawn cannot be damaged: it is drawn in threads, as it is first used.
-    fill = not dataset.drawn or bool(limit)
+    fill = not dataset.drawn
     sources: list[data.CachedSource] = []
     for domain, source in (("a", dataset.train_a), ("b", dataset.train_b)):
         load: masks.Transform = functools.partial(
@@ -55,6 +55,8 @@ def open_batches(
             data.CachedSource(source, load, cache_bytes=left, fill=fill, quiet=quiet)
         )
     kept, count = sum(s.cached for s in sources), sum(map(len, sources))
+    if not fill:  # All have one size.
+        kept = budget // sources[0][0].nbytes
     note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
     source_a, source_b = sources
     batches = data.TrainBatches(
