@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import export
 
@@ -45,6 +46,19 @@ def test_mirrored_padding(k, i, o, h, w, platform):
     )
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("images", [1, 2])
+def test_padding_on_tpus(images, dtype):
+    """It moves values, whatever the form."""
+    x = arrays(7, 3, 4, 8, 9)[0][:images].astype(dtype)
+    identity = jnp.zeros((7, 7, 3, 49), dtype)
+    identity = identity.at[..., 0, :].set(jnp.eye(49).reshape(7, 7, 49).astype(dtype))
+    # Each channel is an image that is shifted by another tap.
+    np.testing.assert_array_equal(
+        on("tpu", mirrored, x, identity), on("cpu", mirrored, x, identity)
+    )
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_second_derivatives_of_mirrored_padding(platform):
     x, kernel = arrays(3, 6, 4, 5, 6)
@@ -63,15 +77,18 @@ def test_only_tpus_correct_borders():
     assert sizes == {"cpu": True, "cuda": True, "tpu": False}
 
 
-def test_mirrored_padding_of_any_size():
+@pytest.mark.parametrize("size", ["b, h, w, 4", "b, 6, 7, 4"])
+@pytest.mark.parametrize("k", [3, 7])
+def test_mirrored_padding_of_any_size(k, size):
     """Exported for TPUs with a symbolic size, as generators are."""
-    _, kernel = arrays(3, 4, 5, 6, 7)
-    shape = export.symbolic_shape("b, h, w, 4", constraints=["h >= 2", "w >= 2"])
+    _, kernel = arrays(k, 4, 5, 6, 7)
+    constraints = ["h >= 4", "w >= 4"] if "h" in size else []
+    shape = export.symbolic_shape(size, constraints=constraints)
     exported = export.export(
         jax.jit(lambda x: mirrored(x, kernel)),
         platforms=["tpu"],
         disabled_checks=[export.DisabledSafetyCheck.platform()],
     )(jax.ShapeDtypeStruct(shape, jnp.float32))
-    x, _ = arrays(3, 4, 5, 6, 7)
+    x, _ = arrays(k, 4, 5, 6, 7)
     actual = on("tpu", exported.call, x)
     assert abs(actual - plain_mirrored(x, kernel)).max() < 1e-4

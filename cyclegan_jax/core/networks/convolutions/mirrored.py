@@ -3,8 +3,9 @@
 TPUs keep images in tiles, and a padded image has all its rows in other tiles than the
 image: padding costs more there than the convolution does. So 3x3 convolutions pad with
 zeros, inside the convolution, and add what the mirrored pixels would have given: a row
-or column of the output on each side. For larger kernels that takes too many additions,
-and CPUs and GPUs are faster with a padded image.
+or column of the output on each side. For larger kernels that takes too many additions:
+there the image is padded, one by itself in a way that XLA compiles well for TPUs
+(docs/scaling.md has its estimates). CPUs and GPUs are faster with a padded image.
 """
 
 import functools
@@ -71,7 +72,38 @@ def _pad(width, x):
     return jnp.pad(x, sides, mode="reflect")
 
 
-_mirror = jax.custom_vjp(_pad, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _mirror(width, x):
+    tpu = _pad  # As well as the others, for several images.
+    if x.shape[0] == 1:
+        tpu = _lines if x.dtype == jnp.bfloat16 else _margins
+    tpu, default = (functools.partial(form, width) for form in (tpu, _pad))
+    return lax.platform_dependent(x, tpu=tpu, default=default)
+
+
+def _lines(width, x):
+    """Puts rows, then columns, around the image one by one."""
+    for axis in (1, 2):
+        size = x.shape[axis]
+        near, far = range(width, 0, -1), range(size - 2, size - 2 - width, -1)
+        before, after = (
+            [lax.slice_in_dim(x, i, i + 1, axis=axis) for i in side]
+            for side in (near, far)
+        )
+        x = lax.concatenate([*before, x, *after], axis)
+    return x
+
+
+def _margins(width, x):
+    """Writes margins into an image padded with zeros."""
+    y = rows.zero_pad(x, width)
+    for axis in (1, 2):
+        far = width + x.shape[axis]
+        part = functools.partial(lax.slice_in_dim, axis=axis)
+        write = functools.partial(lax.dynamic_update_slice_in_dim, axis=axis)
+        y = write(y, lax.rev(part(y, width + 1, 2 * width + 1), (axis,)), 0)
+        y = write(y, lax.rev(part(y, far - 1 - width, far - 1), (axis,)), far)
+    return y
 
 
 def _fold(width, _, dy):
