@@ -148,24 +148,6 @@ class MaskedSource:
         return self._images.content(index)
 
 
-class UnmaskedSource:
-    """The images alone of a source whose last channel is their mask."""
-
-    def __init__(self, masked: ImageSource):
-        """Args: images with masks."""
-        self.names, self._masked = masked.names, masked
-
-    def __len__(self) -> int:
-        return len(self._masked)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return split_off(self._masked[index])[0]
-
-    def content(self, index: int) -> bytes:
-        """The content of the image."""
-        return self._masked.content(index)
-
-
 def with_masks(transform: Transform) -> Transform:
     """Makes a transform of images (such as `Preprocess.load`) one of a `MaskedSource`.
 

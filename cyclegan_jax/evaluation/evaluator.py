@@ -9,12 +9,8 @@ import numpy as np
 
 from cyclegan_jax import data
 from cyclegan_jax.data.cache import budget
-from cyclegan_jax.data.masks import (
-    MaskedSource,
-    UnmaskedSource,
-    split_off,
-    with_masks,
-)
+from cyclegan_jax.data.masks import MaskedSource, split_off, with_masks
+from cyclegan_jax.data.sources import MappedSource
 from cyclegan_jax.directions import DIRECTIONS, domains, other
 from cyclegan_jax.errors import UserError
 from cyclegan_jax.evaluation.feature_networks import (
@@ -128,7 +124,7 @@ class Evaluator:
             else:
                 masked = kept(MaskedSource(images, masks), with_masks(load))
                 self._inputs[domain] = masked
-                task.test[domain] = UnmaskedSource(masked)
+                task.test[domain] = MappedSource(masked, _without_mask)
 
     def evaluate(
         self,
@@ -231,6 +227,10 @@ def _create(task: Task) -> Iterator[Measure]:
     for measure in meanings.MEASURES:
         if (created := measure.create(task)) is not None:
             yield created
+
+
+def _without_mask(image):
+    return split_off(image)[0]
 
 
 def _true_images(truths, indices, size):
