@@ -49,7 +49,7 @@ class CachedSource:
       cached_bytes: memory used by the cached images.
     """
 
-    _keeping = threading.Lock()  # Of all objects: they can be copied.
+    _keeping = threading.Lock()  # One for all, since a lock cannot be copied.
 
     def __init__(
         self,

@@ -54,14 +54,12 @@ def open_batches(
         sources.append(
             data.CachedSource(source, load, cache_bytes=left, fill=fill, quiet=quiet)
         )
-    kept, count = sum(s.cached for s in sources), sum(map(len, sources))
-    if not fill:  # All have one size.
-        kept = budget // sources[0][0].nbytes
+    count = sum(map(len, sources))  # What is drawn has one size.
+    kept = sum(s.cached for s in sources) if fill else budget // sources[0][0].nbytes
     note = f"{kept:,} of {count:,} images: {limit}" if limit and kept < count else ""
-    source_a, source_b = sources
     batches = data.TrainBatches(
-        source_a,
-        source_b,
+        sources[0],
+        sources[1],
         experiment.preprocess,
         seed=config.seed,
         batch_size=config.batch_size,

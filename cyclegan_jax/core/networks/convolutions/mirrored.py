@@ -74,7 +74,7 @@ def _pad(width, x):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _mirror(width, x):
-    tpu = _pad  # As well as the others, for several images.
+    tpu = _pad  # Several images take fewer cycles so (docs/scaling.md).
     if x.shape[0] == 1:
         tpu = _lines if x.dtype == jnp.bfloat16 else _margins
     tpu, default = (functools.partial(form, width) for form in (tpu, _pad))
