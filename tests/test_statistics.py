@@ -1,9 +1,12 @@
 """Standardised channels: every platform's form, against NumPy's in float64."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from cyclegan_jax.core.networks import norms, statistics
 from tests.test_convolutions import on
@@ -64,3 +67,20 @@ def test_equal_pixels(platform):
     value, gradient = on(platform, norm, x)
     assert abs(value) < 0.1
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gpus_sum_line_by_line(dtype):
+    """Over both axes at once few threads would add, and XLA would store products."""
+
+    def gradient(x):
+        y, vjp = jax.vjp(statistics.standardise, x)
+        return vjp(y)
+
+    def summed(platform):
+        x = jax.ShapeDtypeStruct((2, 16, 12, 3), dtype)
+        text = export.export(jax.jit(gradient), platforms=[platform])(x).mlir_module()
+        return re.findall(r"stablehlo.add across dimensions = \[(.*?)\]", text)
+
+    assert set(summed("cpu")) == {"1, 2"}
+    assert set(summed("cuda")) == {"2"}
