@@ -128,13 +128,13 @@ def finished(tmp_path_factory):
     return workdir
 
 
-def wait_for_step(workdir, step, timeout=120):
+def wait_for_step(workdir, step, timeout=300):
     """Waits until a running job has logged a step."""
     path = workdir / "metrics.jsonl"
     wait(lambda: path.exists() and f'"step": {step},' in path.read_text(), timeout)
 
 
-def wait(condition, timeout=120):
+def wait(condition, timeout=300):
     until = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < until, "what a job should do was not seen"
