@@ -27,7 +27,8 @@ CONVS = [
     (4, 2, 1, 3, 16, 13, 9),
     (4, 1, 1, 16, 32, 6, 8),
     (4, 1, 1, 32, 1, 6, 8),
-    (3, 1, 2, 12, 2, 6, 8),
+    (3, 1, 2, 12, 1, 6, 8),
+    (1, 1, 0, 12, 1, 6, 8),
     (1, 1, 0, 8, 16, 5, 4),
     (3, 1, 0, 64, 72, 8, 6),  # Kernel gradients by Winograd; of even sizes.
     (3, 1, 1, 72, 64, 6, 8),
@@ -277,6 +278,18 @@ def test_where_winograd_is_used(channels, dtype, size, expected, tiles_taken):
     """Forward, and for the gradients for input and kernel."""
     take_gradients((1, size, size, channels), dtype)
     assert tiles_taken == expected
+
+
+@pytest.mark.parametrize(("out", "products"), [(1, True), (2, False)])
+def test_a_score_is_one_product(out, products):
+    def gradient(x, kernel):
+        return jax.grad(lambda k: jnp.sum(convolutions.conv(x, k, padding=1)))(kernel)
+
+    shapes = (2, 9, 9, 32), (3, 3, 32, out)
+    shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    text = jax.jit(gradient).lower(*shapes).as_text()
+    assert ("stablehlo.dot_general" in text) == products
+    assert ("stablehlo.convolution" in text) != products
 
 
 def test_tiles_of_all_images_count(tiles_taken):

@@ -84,7 +84,7 @@ def conv(
         u = winograd.kernel_places(kernel, tile) if places is None else places
         return winograd.convolve(rows.zero_pad(x, padding), u, tile)
     if few := _to_few(window):
-        return few(window, x, kernel)
+        return few(x, kernel)
     return xla.conv(window, x, kernel)
 
 
@@ -113,7 +113,7 @@ def kernel_gradient(window: Window, x: jax.Array, dy: jax.Array) -> jax.Array:
         gradient = winograd.kernel_gradient(rows.zero_pad(x, padding), dy, tile)
         return lax.optimization_barrier(gradient)
     if few := _to_few(window):
-        form = functools.partial(few, window, x)
+        form = functools.partial(few, x)
     elif window.stride > 1 or window.size[0] == 4:
         form = functools.partial(_conv_patches, window, x)
     else:
@@ -149,34 +149,29 @@ def _winograd_tile(fewest, window, images, padding):
 
 
 def _to_few(window):
-    """The form of a convolution to few channels; None for any other."""
+    """The form of a convolution from x and kernel to few channels; None for others."""
     channels, out = window.channels
-    if window.stride > 1 or out > rows.FEW:
-        return None
-    if window.size[0] >= rows.LARGE:
-        return _conv_rows
-    return _conv_shares if channels > rows.FEW else None
-
-
-def _conv_rows(window, x, kernel):
-    return rows.to_few(window.padding, x, kernel)
+    if window.stride == 1 and window.size[0] >= rows.LARGE and out <= rows.FEW:
+        return functools.partial(rows.to_few, window.padding)
+    if window.stride == 1 and out == 1 and channels > rows.FEW:
+        return functools.partial(_conv_shares, window)
+    return None
 
 
 def _conv_shares(window, x, kernel):
     """What each pixel gives to those around it, by one product; then moved and added.
 
-    XLA's kernel gradient would take 15 times as long, for a discriminator's score.
+    To one channel; with several, adding takes longer than XLA's convolution.
     """
     (kh, kw), padding = window.size, window.padding
-    shares = jnp.einsum("bhwi,yxio->bhwyxo", x, kernel)
+    shares = jnp.einsum("bhwi,yxi->bhwyx", x, kernel[..., 0])
 
     def moved(i, j):
-        share = shares[..., i, j, :]
-        share = rows.pad(share, 1, padding - i, padding - (kh - 1 - i))
+        share = rows.pad(shares[..., i, j], 1, padding - i, padding - (kh - 1 - i))
         return rows.pad(share, 2, padding - j, padding - (kw - 1 - j))
 
     parts = [moved(i, j) for i in range(kh) for j in range(kw)]
-    return functools.reduce(jnp.add, parts)
+    return functools.reduce(jnp.add, parts)[..., None]
 
 
 def _shifted(window, x):
