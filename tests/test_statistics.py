@@ -89,7 +89,7 @@ def test_equal_pixels(platform):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gpus_sum_line_by_line(dtype):
-    """Over both axes at once few threads would add, and XLA would store products."""
+    """Over both axes at once, XLA would store the products that it sums."""
 
     def gradient(x):
         y, vjp = jax.vjp(statistics.standardise, x)

@@ -74,7 +74,7 @@ def _at_once(a, b):
 
 
 def _by_lines(a, b):
-    """The same, of rows first, and then of these.
+    """The same two means, by sums of rows first, and then of these.
 
     XLA for GPUs computes no products in a kernel of few, long sums: it stores them
     first. Stacking the sums of rows keeps both steps from becoming such a kernel.

@@ -151,9 +151,11 @@ def _winograd_tile(fewest, window, images, padding):
 def _to_few(window):
     """The form of a convolution from x and kernel to few channels; None for others."""
     channels, out = window.channels
-    if window.stride == 1 and window.size[0] >= rows.LARGE and out <= rows.FEW:
+    if window.stride > 1:
+        return None
+    if window.size[0] >= rows.LARGE and out <= rows.FEW:
         return functools.partial(rows.to_few, window.padding)
-    if window.stride == 1 and out == 1 and channels > rows.FEW:
+    if out == 1 and channels > rows.FEW:
         return functools.partial(_conv_shares, window)
     return None
 
